@@ -1,0 +1,62 @@
+/** @file backend.h
+ *  For those who write a store; others need only store.h.
+ *
+ *  A store is a map from short keys (1 to 255 octets) to versioned values (up to
+ *  1 MiB).  Its whole contract:
+ *   - every function may be called from any thread, at once;
+ *   - commit returns when its results survive power loss; get returns only what does;
+ *   - if_version 0 creates; v > 0 replaces or deletes exactly version v; versions are
+ *     never 0 and never repeat for a key, even after a delete;
+ *   - changes of one group stand or fall together, groups apply in order (so that the
+ *     second of two groups on one key sees a conflict), and each group has its own
+ *     result: ::LJS_OK, ::LJS_E_CONFLICT (nothing changed), or ::LJS_E_STORE (fate
+ *     unknown: the caller loads again before it decides);
+ *   - commit itself answers ::LJS_OK when every result has been set, else a fault, and
+ *     then every group counts as ::LJS_E_STORE;
+ *   - each visits the keys that begin with a prefix, rising in octet order, at least all
+ *     that stay there throughout; it stops when the callback fails, with its result.
+ *     The callback may call get and commit;
+ *   - values are opaque; nothing in them may be logged. */
+#ifndef LORAJS_BACKEND_H
+#define LORAJS_BACKEND_H
+
+#include <lorajs/store.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { LJS_STORE_KEY_MAX = 255, LJS_STORE_VALUE_MAX = 1 << 20 };
+
+typedef ljs_err ljs_store_row(void *user, const uint8_t *key, size_t key_len);
+
+typedef struct ljs_change {
+    const uint8_t *key, *in; /**< in NULL deletes */
+    size_t key_len, in_len;
+    uint64_t if_version;
+    unsigned group; /**< ascending; equal numbers are one group */
+    ljs_err result; /**< out, the same in all of a group */
+} ljs_change;
+
+typedef struct ljs_store_ops {
+    size_t struct_size; /**< sizeof(ljs_store_ops), as the store was compiled */
+    /** ::LJS_E_NOTFOUND, ::LJS_E_STORE; *version is that of the value */
+    ljs_err (*get)(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len);
+    ljs_err (*commit)(void *self, ljs_change *changes, size_t changes_len);
+    ljs_err (*each)(void *self, const uint8_t *prefix, size_t prefix_len, ljs_store_row *row, void *user);
+    void (*close)(void *self);
+} ljs_store_ops;
+
+/** Takes `self`: closed by ljs_store_free(), or at once when this fails. */
+LJS_MUST ljs_err ljs_store_custom(ljs_store **out, const ljs_store_ops *ops, void *self);
+
+/** The same calls on any store, with the ranges above checked first: ::LJS_E_INVAL. */
+LJS_MUST ljs_err ljs_store_get(ljs_buf *out, uint64_t *version, ljs_store *store, const uint8_t *key, size_t key_len);
+LJS_MUST ljs_err ljs_store_commit(ljs_store *store, ljs_change *changes, size_t changes_len);
+LJS_MUST ljs_err ljs_store_each(ljs_store *store, const uint8_t *prefix, size_t prefix_len, ljs_store_row *row,
+                                void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

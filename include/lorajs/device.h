@@ -1,0 +1,159 @@
+/** @file device.h
+ *  The device record: what the Join Server remembers of one end device, as one string
+ *  of octets that is the caller's to keep.
+ *
+ *  A record is made by ljs_device_make(), changed by the steps of this header and of
+ *  join.h, each of which takes a record and gives the next one, and read by
+ *  ljs_device_read() without any key.  Root keys are in it, sealed under the vault;
+ *  session keys are not: a session is kept as the inputs it is derived from.  A record
+ *  ends in a keyed tag over all of it, which every step checks before it believes a
+ *  field; reading checks no tag, since it has no key.
+ *
+ *  No I/O and no clock here: whoever calls saves the new record and brings the time. */
+#ifndef LORAJS_DEVICE_H
+#define LORAJS_DEVICE_H
+
+#include <lorajs/keys.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** LoRaWAN versions, as numbers that compare. */
+typedef enum ljs_mac {
+    LJS_MAC_1_0_0 = 0x0100,
+    LJS_MAC_1_0_1 = 0x0101,
+    LJS_MAC_1_0_2 = 0x0102,
+    LJS_MAC_1_0_3 = 0x0103,
+    LJS_MAC_1_0_4 = 0x0104, /**< from here on DevNonce is a counter */
+    LJS_MAC_1_1 = 0x0110,
+} ljs_mac;
+
+/** "1.0", "1.0.0" .. "1.0.4", "1.1", "1.1.0".  @return ::LJS_E_INVAL for any other text */
+LJS_MUST ljs_err ljs_mac_parse(ljs_mac *out, const char *text);
+/** "1.0.3", "1.1"; "?" for a number that is none. */
+LJS_API const char *ljs_mac_text(ljs_mac mac);
+
+typedef enum ljs_state {
+    LJS_STATE_FRESH = 0,   /**< provisioned, has no session */
+    LJS_STATE_JOINED = 1,  /**< has at least one session */
+    LJS_STATE_BLOCKED = 2, /**< by an operator: nothing is answered but HomeNSReq */
+    LJS_STATE_REMOVED = 3, /**< a tombstone: keeps nonces so that a re-import cannot repeat them */
+} ljs_state;
+
+enum {
+    LJS_JOIN_EUIS_MAX = 4, /**< JoinEUIs of one device */
+    LJS_SESSIONS_MAX = 9,  /**< the newest eight, and the last one proven */
+    LJS_HAS_NWK_KEY = 1,   /**< bits of ljs_device.keys */
+    LJS_HAS_APP_KEY = 2,
+    LJS_HAS_GEN_APP_KEY = 4,
+    LJS_HAS_REKEY_KEY = 8,
+};
+
+/** A record's public half. */
+typedef struct ljs_device {
+    size_t struct_size; /**< sizeof(ljs_device) where the struct is an argument */
+    ljs_eui dev_eui;
+    ljs_eui join_eui; /**< the first of its JoinEUIs, see ljs_device_join_eui() */
+    ljs_mac mac;      /**< the highest LoRaWAN version the device speaks */
+    ljs_state state;
+    uint32_t next_join_nonce; /**< 1 .. 0x1000000; the last means used up */
+    uint16_t epoch;           /**< of the root keys; grows when they are replaced */
+    uint8_t keys;             /**< LJS_HAS_... */
+    uint8_t require_1_1;      /**< refuses activation by the rules of 1.0 though it speaks 1.1 */
+    uint8_t has_home_net_id;
+    uint8_t has_home_ns_id;
+    uint8_t has_x25519;
+    uint8_t join_euis; /**< how many JoinEUIs */
+    uint8_t sessions;  /**< how many sessions */
+    ljs_netid home_net_id;
+    ljs_eui home_ns_id;
+    char ns_kek_label[LJS_LABEL_MAX]; /**< the KEK for network keys; "" for the peer's own */
+    char as_kek_label[LJS_LABEL_MAX]; /**< the KEK for AppSKey; "" for that of the peer that is as_id */
+    char as_id[LJS_LABEL_MAX];        /**< the application server that may ask for AppSKey; "" for none */
+    uint8_t x25519_public_key[32];    /**< of the device's secure element, for rekeying */
+} ljs_device;
+
+/** What belongs to a device under one JoinEUI. */
+typedef struct ljs_join_eui {
+    ljs_eui join_eui;
+    int32_t dev_nonce;        /**< last DevNonce accepted, -1 for none */
+    uint32_t dev_nonces_used; /**< how many are known used; counted before 1.0.4 only */
+    int32_t rj_count1;        /**< last RJcount1 accepted, -1 for none */
+} ljs_join_eui;
+
+/** A session: the inputs of its keys, never a key. */
+typedef struct ljs_session {
+    uint8_t session_key_id[16];
+    ljs_frame_kind kind; /**< of the request that made it */
+    ljs_scheme scheme;
+    ljs_mac mac; /**< MACVersion of the request */
+    ljs_eui join_eui;
+    uint32_t join_nonce;
+    uint16_t nonce; /**< DevNonce, RJcount0 or RJcount1 of the request */
+    uint16_t epoch; /**< of the root keys it stands on */
+    ljs_netid net_id;
+    ljs_devaddr dev_addr;
+    uint8_t dl_settings;
+    uint8_t rx_delay;
+    uint8_t has_cf_list;
+    uint8_t proven;      /**< an AppSKeyReq or a rejoin MIC showed it to be in use */
+    uint8_t cf_list[16]; /**< zero when there is none */
+    int32_t rj_count0;   /**< last RJcount0 accepted under it, -1 for none */
+    int64_t at;          /**< ljs_join_req.now of the request */
+} ljs_session;
+
+/** The root keys of a device; NULL where it has none.  For LoRaWAN 1.0.x the one root
+ *  key is `nwk` where present, else `app`; a 1.1 device needs both. */
+typedef struct ljs_root_keys {
+    const ljs_key *nwk, *app, *gen_app, *rekey;
+} ljs_root_keys;
+
+enum {
+    LJS_MAKE_REPLACE_KEYS = 1, /**< other root keys than the record has begin a new epoch; DevNonces start afresh */
+    LJS_MAKE_ALLOW_WEAK = 2,   /**< take keys that ljs_key_check() calls weak */
+};
+
+/** Make the record of a new device, or bring an existing one or a tombstone up to date:
+ *  JoinNonce is never lowered, used DevNonces and counters are only ever added to while
+ *  the root keys are the same, sessions stay.
+ *  @param device  state, epoch, keys, join_euis, sessions are not looked at;
+ *                 next_join_nonce 0 means 1
+ *  @param dev_nonce  last DevNonce used elsewhere, -1 for none (1.0.4 and later)
+ *  @param in      DevNonces used elsewhere, two octets each, little-endian; NULL for none (before 1.0.4)
+ *  @param record  the device's record or tombstone; NULL for none
+ *  @return ::LJS_E_INVAL (ranges; missing root key), ::LJS_E_WEAK, ::LJS_E_EXISTS when
+ *  the record is that of a live device with other root keys and flags do not say
+ *  ::LJS_MAKE_REPLACE_KEYS, ::LJS_E_SEAL, ::LJS_E_VERSION */
+LJS_MUST ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device *device,
+                                 const ljs_root_keys *keys, unsigned flags, int32_t dev_nonce, const uint8_t *in,
+                                 size_t in_len, const uint8_t *record, size_t record_len);
+
+/** Read a record's public half; needs no vault, checks no tag.
+ *  @return ::LJS_E_SEAL for octets that are no record, ::LJS_E_VERSION */
+LJS_MUST ljs_err ljs_device_read(ljs_device *out, const uint8_t *record, size_t record_len);
+/** The i-th JoinEUI.  @return ::LJS_E_NOTFOUND past the last */
+LJS_MUST ljs_err ljs_device_join_eui(ljs_join_eui *out, unsigned i, const uint8_t *record, size_t record_len);
+/** The i-th session, newest first.  @return ::LJS_E_NOTFOUND past the last */
+LJS_MUST ljs_err ljs_device_session(ljs_session *out, unsigned i, const uint8_t *record, size_t record_len);
+/** The DevNonces known used under the i-th JoinEUI, rising, two octets each, little-endian. */
+LJS_MUST ljs_err ljs_device_dev_nonces(ljs_buf *out, unsigned i, const uint8_t *record, size_t record_len);
+
+/** Check the tag, without a change.  @return ::LJS_E_SEAL, ::LJS_E_VERSION */
+LJS_MUST ljs_err ljs_device_check(ljs_vault *vault, const uint8_t *record, size_t record_len);
+
+/** Steps of administration: record in, record out. */
+typedef enum ljs_device_act {
+    LJS_DEVICE_BLOCK = 1,        /**< FRESH, JOINED -> BLOCKED */
+    LJS_DEVICE_UNBLOCK = 2,      /**< BLOCKED -> FRESH or JOINED */
+    LJS_DEVICE_RESET_NONCES = 3, /**< forget DevNonces and RJcount1; never JoinNonce */
+    LJS_DEVICE_REMOVE = 4,       /**< -> REMOVED: keys and sessions go, nonces stay */
+} ljs_device_act;
+/** @return ::LJS_E_STATE for an act that the device's state does not allow */
+LJS_MUST ljs_err ljs_device_step(ljs_buf *out_record, ljs_vault *vault, ljs_device_act act, const uint8_t *record,
+                                 size_t record_len);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,15 @@
+/** @file lorajs.h
+ *  Everything a user of the library needs.  Store writers add backend.h. */
+#ifndef LORAJS_LORAJS_H
+#define LORAJS_LORAJS_H
+
+#include <lorajs/base.h>
+#include <lorajs/device.h>
+#include <lorajs/frame.h>
+#include <lorajs/join.h>
+#include <lorajs/keys.h>
+#include <lorajs/message.h>
+#include <lorajs/server.h>
+#include <lorajs/store.h>
+
+#endif

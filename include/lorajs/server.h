@@ -1,0 +1,139 @@
+/** @file server.h
+ *  The Join Server: load, step, save, answer.
+ *
+ *  A Backend Interfaces message in, the answer out:  ljs_server_handle()
+ *  Many at once, durable with one commit:            ljs_server_handle_batch()
+ *  Devices and KEKs:                                 ljs_server_make_device(), ..._put_kek()
+ *  Your own store or event loop:                     join.h, without any server
+ *
+ *  The server borrows vault and store; free it before them.  Any thread may call it; it
+ *  holds no lock while the store works.  Nothing is answered before it is durable.
+ *
+ *  Who may ask is decided here: the transport vouches for a peer by name, and the peers
+ *  given to ljs_server_set_peers() say for which NetIDs, NSIDs and AS-IDs each speaks,
+ *  which KEKs it holds, and whether keys may reach it in clear.  A request without a
+ *  peer is refused unless the options say `anonymous`. */
+#ifndef LORAJS_SERVER_H
+#define LORAJS_SERVER_H
+
+#include <lorajs/join.h>
+#include <lorajs/message.h>
+#include <lorajs/store.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ljs_server ljs_server;
+typedef struct ljs_peers ljs_peers;
+
+/** One decision, as the operator's log and `lorajs why` tell it.  It has no room for a
+ *  key, and that is on purpose. */
+typedef struct ljs_event {
+    int64_t at; /**< ljs_call.now */
+    ljs_err err;
+    ljs_message_type type;
+    ljs_frame_kind kind; /**< of the frame, where there was one */
+    ljs_eui dev_eui;     /**< 0 when none could be read */
+    ljs_netid net_id;
+    uint32_t nonce;  /**< DevNonce, RJcount0 or RJcount1 */
+    uint32_t count;  /**< how often the same was seen in a row */
+    uint8_t repeat;  /**< answered as a repeat */
+    uint8_t on_word; /**< a rejoin taken on the peer's word */
+    char peer[LJS_LABEL_MAX];
+} ljs_event;
+
+typedef void ljs_log_fn(void *user, const ljs_event *event);
+
+typedef struct ljs_server_opts {
+    size_t struct_size; /**< sizeof(ljs_server_opts) */
+    unsigned retries;   /**< after ::LJS_E_CONFLICT or ::LJS_E_STORE; 0 means 8 */
+    uint32_t lifetime;  /**< Lifetime of answers, in seconds; 0 promises nothing */
+    uint8_t anonymous;  /**< answer requests without a peer too: a laboratory on loopback */
+    uint8_t clear;      /**< LJS_CLEAR_NS | LJS_CLEAR_AS for such requests */
+    ljs_log_fn *log;    /**< may be NULL; called from any thread, without a lock held */
+    void *log_user;
+} ljs_server_opts;
+
+/** A store that has never been used is made this vault's; any other must be.
+ *  @param opts  NULL for all zero
+ *  @return ::LJS_E_SEAL when the store belongs to another master key, ::LJS_E_VERSION */
+LJS_MUST ljs_err ljs_server_new(ljs_server **out, ljs_vault *vault, ljs_store *store, const ljs_server_opts *opts);
+LJS_API void ljs_server_free(ljs_server *server);
+
+/* ---- peers ------------------------------------------------------------------ */
+
+LJS_MUST ljs_err ljs_peers_new(ljs_peers **out);
+LJS_API void ljs_peers_free(ljs_peers *peers);
+/** A peer by the name under which the transport vouches for it; ::LJS_E_EXISTS.
+ *  @param clear  LJS_CLEAR_NS | LJS_CLEAR_AS; 0: keys only wrapped */
+LJS_MUST ljs_err ljs_peers_add(ljs_peers *peers, const char *name, unsigned clear);
+/** It is the network server of this NetID. */
+LJS_MUST ljs_err ljs_peers_add_net_id(ljs_peers *peers, const char *name, ljs_netid net_id);
+/** It speaks for this NSID.  A peer with NSIDs must send one of them in a message of 1.1. */
+LJS_MUST ljs_err ljs_peers_add_ns_id(ljs_peers *peers, const char *name, ljs_eui ns_id);
+/** It is the application server of this AS-ID. */
+LJS_MUST ljs_err ljs_peers_add_as_id(ljs_peers *peers, const char *name, const char *as_id);
+/** It holds the KEK of this label.  The first is the one for devices that name none. */
+LJS_MUST ljs_err ljs_peers_add_kek(ljs_peers *peers, const char *name, const char *label);
+/** From the next message on; NULL for none.  The server keeps a copy. */
+LJS_MUST ljs_err ljs_server_set_peers(ljs_server *server, const ljs_peers *peers);
+
+/* ---- messages --------------------------------------------------------------- */
+
+/** One message and its answer. */
+typedef struct ljs_call {
+    const char *peer;  /**< whom the transport vouches for; NULL when it vouches for none */
+    int64_t now;       /**< Unix time in seconds */
+    const uint8_t *in; /**< the message */
+    size_t in_len;
+    ljs_buf out; /**< the answer, always JSON; ljs_buf_free() wipes it */
+    ljs_err err; /**< ::LJS_OK: out is the answer (HTTP 200), refusals included.
+                  *   ::LJS_E_MESSAGE: no message at all (400), out says so.
+                  *   Else a fault of ours (500), out may be empty. */
+} ljs_call;
+
+LJS_MUST ljs_err ljs_server_handle(ljs_buf *out, ljs_server *server, const char *peer, int64_t now, const uint8_t *in,
+                                   size_t in_len);
+/** All of them, with as few commits as the devices in it allow: one, unless a device is
+ *  in it twice.  Each call has its own result. */
+LJS_API void ljs_server_handle_batch(ljs_server *server, ljs_call *calls, size_t calls_len);
+
+/** Is the store readable? */
+LJS_MUST ljs_err ljs_server_ready(ljs_server *server);
+/** How many messages of a type were answered with `err` so far. */
+LJS_API uint64_t ljs_server_count(ljs_server *server, ljs_message_type type, ljs_err err);
+/** Write what `lorajs why` tells of refusals; between two calls they are in memory, so
+ *  that forged requests cannot make the disk work.  Call it every few seconds and
+ *  before the end. */
+LJS_MUST ljs_err ljs_server_flush(ljs_server *server);
+
+/* ---- devices and KEKs ------------------------------------------------------- */
+
+/** ljs_device_make() over what the store has of the device. */
+LJS_MUST ljs_err ljs_server_make_device(ljs_server *server, const ljs_device *device, const ljs_root_keys *keys,
+                                        unsigned flags, int32_t dev_nonce, const uint8_t *in, size_t in_len);
+/** The record, its tag checked, for ljs_device_read() and its like.
+ *  @return ::LJS_E_NOTFOUND for a DevEUI never seen */
+LJS_MUST ljs_err ljs_server_get_device(ljs_buf *out, ljs_server *server, ljs_eui dev_eui);
+/** ljs_device_step() over the store. */
+LJS_MUST ljs_err ljs_server_step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act);
+/** The i-th last decision about a device other than a new session; ::LJS_E_NOTFOUND past
+ *  the last.  Written by ljs_server_flush(). */
+LJS_MUST ljs_err ljs_server_decision(ljs_event *out, ljs_server *server, ljs_eui dev_eui, unsigned i);
+
+typedef ljs_err ljs_device_row(void *user, ljs_eui dev_eui);
+/** Each DevEUI, rising, tombstones too; stops when `row` fails, with its result. */
+LJS_MUST ljs_err ljs_server_each_device(ljs_server *server, ljs_device_row *row, void *user);
+
+/** @param label  1 to 127 octets of UTF-8 without control characters
+ *  @return ::LJS_E_EXISTS when the label is taken by another key and replace is 0 */
+LJS_MUST ljs_err ljs_server_put_kek(ljs_server *server, const char *label, const ljs_key *kek, int replace);
+LJS_MUST ljs_err ljs_server_del_kek(ljs_server *server, const char *label);
+typedef ljs_err ljs_kek_row(void *user, const char *label, size_t kek_len);
+LJS_MUST ljs_err ljs_server_each_kek(ljs_server *server, ljs_kek_row *row, void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,74 @@
+/* cursor.h -- read octets with a cursor that goes bad and stays bad: read everything,
+ * ask once.  Write into a buffer that grows, likewise. */
+#ifndef LJS_BASE_CURSOR_H
+#define LJS_BASE_CURSOR_H
+
+#include <lorajs/base.h>
+
+#include <stdbool.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+struct rd {
+    const uint8_t *at;
+    size_t left;
+    bool bad;
+};
+
+/* n octets, or NULL */
+static inline const uint8_t *rd_bytes(struct rd *r, size_t n)
+{
+    const uint8_t *at = r->at;
+
+    if (r->bad || n > r->left) {
+        r->bad = true;
+        return NULL;
+    }
+    r->at += n;
+    r->left -= n;
+    return at;
+}
+
+static inline uint64_t rd_le(struct rd *r, unsigned n)
+{
+    const uint8_t *at = rd_bytes(r, n);
+    uint64_t v = 0;
+
+    for (unsigned i = 0; at && i < n; i++)
+        v |= (uint64_t)at[i] << (8 * i);
+    return v;
+}
+
+static inline void rd_copy(struct rd *r, uint8_t *out, size_t n)
+{
+    const uint8_t *at = rd_bytes(r, n);
+
+    if (at && n)
+        memcpy(out, at, n);
+}
+
+static inline bool rd_done(const struct rd *r)
+{
+    return !r->bad && r->left == 0;
+}
+
+/* Grows by itself; `bad` when there was no memory.  ljs__wr_take() gives the octets
+ * away, ljs__wr_drop() wipes and frees them.  Growing wipes what it leaves behind. */
+struct wr {
+    uint8_t *data;
+    size_t len, room;
+    bool bad;
+};
+
+void ljs__wr(struct wr *w, const void *in, size_t in_len);
+void ljs__wr_le(struct wr *w, uint64_t v, unsigned n);
+void ljs__wr_text(struct wr *w, const char *text); /* without its NUL */
+void ljs__wr_hex(struct wr *w, const uint8_t *in, size_t in_len);
+ljs_err ljs__wr_take(ljs_buf *out, struct wr *w); /* LJS_OK or LJS_E_NOMEM; w is empty after */
+void ljs__wr_drop(struct wr *w);
+
+/* n octets of hexadecimal, either case, exactly: false otherwise.  Constant time in the digits. */
+bool ljs__hex(uint8_t *out, size_t n, const char *text, size_t text_len);
+
+#endif

@@ -1,0 +1,39 @@
+/* secret.h -- libsodium's only user: guarded memory, wiping, comparing, random octets,
+ * the seal and the tag.  [DESIGN rule: one foreign library, one adapter] */
+#ifndef LJS_BASE_SECRET_H
+#define LJS_BASE_SECRET_H
+
+#include <lorajs/base.h>
+
+#include <stdbool.h>
+
+/* Once per process; every constructor of a handle calls it first. */
+ljs_err ljs__init(void);
+
+/* A number that changes in the child of a fork(): a handle keeps that of its birth. */
+unsigned ljs__process(void);
+
+void *ljs__secret_alloc(size_t len); /* guarded, locked, zeroed; NULL when there is no locked memory */
+void ljs__secret_free(void *secret); /* wipes; NULL is taken */
+
+void ljs__wipe(void *mem, size_t len);
+/* Wipe `len` octets of dead stack below the caller. */
+void ljs__wipe_stack(size_t len);
+bool ljs__equal(const void *a, const void *b, size_t len); /* constant time */
+bool ljs__is_zero(const void *mem, size_t len);            /* constant time */
+void ljs__random(void *out, size_t len);
+
+enum { LJS__SEAL_EXTRA = 24 + 16 };
+
+/* XChaCha20-Poly1305: out = nonce(24) | ciphertext | tag(16), in_len + LJS__SEAL_EXTRA octets.
+ * The nonce is drawn anew each time. */
+void ljs__seal(uint8_t *out, const uint8_t key[32], const uint8_t *ad, size_t ad_len, const uint8_t *in, size_t in_len);
+/* out: in_len - LJS__SEAL_EXTRA octets, wiped when it fails.  LJS_E_SEAL. */
+ljs_err ljs__open(uint8_t *out, const uint8_t key[32], const uint8_t *ad, size_t ad_len, const uint8_t *in,
+                  size_t in_len);
+
+void ljs__tag(uint8_t out[16], const uint8_t key[32], const uint8_t *in, size_t in_len); /* keyed BLAKE2b-128 */
+void ljs__hash(uint8_t out[16], const uint8_t *in, size_t in_len);                       /* BLAKE2b-128 */
+void ljs__subkey(uint8_t out[32], const uint8_t master[32], uint64_t id, const char context[8]);
+
+#endif

@@ -1,0 +1,38 @@
+/* vault.h -- keys at rest: what a vault seals, tags and recognises.
+ *
+ * A sealed set is an envelope of its own: a format octet, the number of the master key
+ * version (2 octets, LE), then XChaCha20-Poly1305 under a subkey over the keys of some
+ * ring slots, each as role | length | octets.  Associated data bind it to its owner. */
+#ifndef LJS_KEYS_VAULT_H
+#define LJS_KEYS_VAULT_H
+
+#include "base/cursor.h"
+#include "keys/ring.h"
+
+/* What a sealed key is; stable numbers, they are on disk. */
+enum key_role { ROLE_NWK = 1, ROLE_APP = 2, ROLE_GEN_APP = 3, ROLE_REKEY = 4, ROLE_KEK = 5 };
+
+/* Seal the slots that are filled of ids[], each by its role. */
+ljs_err ljs__vault_seal(struct wr *out, const ljs_vault *vault, struct ring *ring, const enum key_id *ids,
+                        const enum key_role *roles, size_t n, const uint8_t *ad, size_t ad_len);
+/* Into the slots by role; ids[] and roles[] as above.  A role that is not asked for is skipped,
+ * slots of absent roles are left empty.  LJS_E_SEAL, LJS_E_VERSION. */
+ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum key_id *ids, const enum key_role *roles,
+                        size_t n, const uint8_t *ad, size_t ad_len, const uint8_t *in, size_t in_len);
+
+/* What kind of value a tag is over, so that none can stand for another. */
+enum tag_domain { TAG_DEVICE = 1, TAG_KEK = 2, TAG_STORE = 3, TAG_LOG = 4 };
+
+/* Append the 16-octet tag over the domain and all that is in w. */
+ljs_err ljs__vault_tag(struct wr *w, const ljs_vault *vault, enum tag_domain domain);
+/* Does `in` end in its tag?  LJS_E_SEAL. */
+ljs_err ljs__vault_check(const ljs_vault *vault, enum tag_domain domain, const uint8_t *in, size_t in_len);
+
+/* Recognise the same keys again without keeping them: keyed, 16 octets, over role and octets. */
+ljs_err ljs__vault_fingerprint(uint8_t out[16], const ljs_vault *vault, struct ring *ring, const enum key_id *ids,
+                               const enum key_role *roles, size_t n);
+
+/* LJS_E_STATE after fork(). */
+ljs_err ljs__vault_alive(const ljs_vault *vault);
+
+#endif
