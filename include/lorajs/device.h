@@ -129,6 +129,11 @@ LJS_MUST ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const lj
                                  const ljs_root_keys *keys, unsigned flags, int32_t dev_nonce, const uint8_t *in,
                                  size_t in_len, const uint8_t *record, size_t record_len);
 
+/** One more JoinEUI for the device, with nonces of its own; the same again changes nothing
+ *  (out_record is then a copy).  @return ::LJS_E_INVAL when there are ::LJS_JOIN_EUIS_MAX */
+LJS_MUST ljs_err ljs_device_add_join_eui(ljs_buf *out_record, ljs_vault *vault, ljs_eui join_eui, const uint8_t *record,
+                                         size_t record_len);
+
 /** Read a record's public half; needs no vault, checks no tag.
  *  @return ::LJS_E_SEAL for octets that are no record, ::LJS_E_VERSION */
 LJS_MUST ljs_err ljs_device_read(ljs_device *out, const uint8_t *record, size_t record_len);

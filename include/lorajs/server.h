@@ -113,6 +113,8 @@ LJS_MUST ljs_err ljs_server_flush(ljs_server *server);
 /** ljs_device_make() over what the store has of the device. */
 LJS_MUST ljs_err ljs_server_make_device(ljs_server *server, const ljs_device *device, const ljs_root_keys *keys,
                                         unsigned flags, int32_t dev_nonce, const uint8_t *in, size_t in_len);
+/** ljs_device_add_join_eui() over the store. */
+LJS_MUST ljs_err ljs_server_add_join_eui(ljs_server *server, ljs_eui dev_eui, ljs_eui join_eui);
 /** The record, its tag checked, for ljs_device_read() and its like.
  *  @return ::LJS_E_NOTFOUND for a DevEUI never seen */
 LJS_MUST ljs_err ljs_server_get_device(ljs_buf *out, ljs_server *server, ljs_eui dev_eui);
