@@ -6,6 +6,7 @@
 #include <lorajs/lorajs.h>
 
 #include <stdbool.h>
+#include <stdio.h>
 
 /* Exit codes; documented in lorajs(1). */
 enum {
@@ -22,7 +23,51 @@ struct command {
     const char *name, *summary;
     command_fn *run;             /* or */
     const struct command *under; /* its own commands, ended by a NULL name */
+    const struct usage *usage;   /* for completion; NULL where there is none */
 };
+
+/* What a command takes on its command line, as one table: parsing, --help, the shells'
+ * completion and the check of the man pages all read it. */
+enum flag_kind {
+    FLAG_SWITCH, /* bool */
+    FLAG_TEXT,   /* const char *; one of the words when `value` has a | in it */
+    FLAG_NUMBER, /* int64_t, min .. max */
+    FLAG_LIST,   /* struct texts: may be given several times */
+};
+
+struct texts {
+    const char *at[16];
+    unsigned n;
+};
+
+struct flag {
+    const char *name;  /* "data" for --data; NULL ends the table */
+    const char *value; /* "DIR", "FILE", "N", "join|rejoin0"; NULL for a switch */
+    const char *help;
+    enum flag_kind kind;
+    size_t at; /* offset in the struct that read_flags() fills */
+    int64_t min, max;
+};
+
+struct usage {
+    const char *path; /* "device import" */
+    const char *args; /* "FILE|-", "" for none */
+    const char *text; /* what it does, the paragraph of --help */
+    const struct flag *flags;
+    unsigned least, most; /* words besides flags */
+};
+
+/* Long flags in any order and either form (--data DIR, --data=DIR), into the struct `into`,
+ * which keeps its defaults for flags that are absent.  --help is answered here.
+ * @return GO_ON, with *argc and *argv the words that are left; else the exit code: the
+ * command is over, and what was wrong has been said */
+enum { GO_ON = -1 };
+int read_flags(const struct usage *usage, void *into, int *argc, char ***argv);
+void print_usage(const struct usage *usage);
+
+/* --data DIR if given, else $LORAJS_DATA, else /var/lib/lorajs. */
+const char *data_dir(const char *given);
+#define DATA_HELP "the data directory (default $LORAJS_DATA, else /var/lib/lorajs)"
 
 command_fn cmd_serve;                          /* serve.c */
 command_fn cmd_inspect;                        /* inspect.c */
@@ -31,6 +76,12 @@ command_fn cmd_why;                            /* why.c */
 extern const struct command device_commands[]; /* device.c */
 extern const struct command kek_commands[];    /* kek.c */
 extern const struct command key_commands[];    /* kek.c */
+command_fn cmd_completion;                     /* completion.c */
+extern const struct command commands[];        /* main.c: all of them */
+
+/* Each command's own; serve and simulate may go without, and then have no completion of flags. */
+extern const struct usage inspect_usage, why_usage, completion_usage;
+extern const struct usage serve_usage __attribute__((weak)), simulate_usage __attribute__((weak));
 
 /* "lorajs: ..." on standard error, with a newline. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -57,8 +108,27 @@ void data_close(struct data *data);
 
 /* A whole file, or standard input for "-", at most `most` octets; ljs_buf_free() wipes it. */
 int read_all(ljs_buf *out, const char *path, size_t most);
-/* A key of 16, 24 or 32 octets in hex on one line.  Never from argv. */
+/* A key of 16, 24 or 32 octets in hex on one line; "-" is standard input, without echo on a
+ * terminal.  Never from argv. */
 int read_key(ljs_key **out, const char *path);
+
+/* Lines "NwkKey HEX", keys of 16 octets: each into the row of its name; "#" begins a comment. */
+struct named_key {
+    const char *name;
+    ljs_key *key;
+};
+int read_named_keys(struct named_key *keys, size_t keys_len, const char *path);
+void free_named_keys(struct named_key *keys, size_t keys_len);
+
+/* 16 digits; complains with `what` in front. */
+int read_eui(ljs_eui *out, const char *text, const char *what);
+
+/* A string as JSON, with its quotes; NULL is null. */
+void print_json_text(FILE *to, const char *text);
+/* "2026-01-02 10:00:01Z" into out; "-" for 0. */
+const char *time_text(char out[32], int64_t at);
+/* Which of the words is nearest to `word`, or NULL when none is near. */
+const char *nearest(const char *word, const char *const *words, size_t words_len);
 
 /* Seconds since 1970; milliseconds that only grow. */
 int64_t now_seconds(void);
