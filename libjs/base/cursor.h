@@ -25,7 +25,8 @@ static inline const uint8_t *rd_bytes(struct rd *r, size_t n)
         r->bad = true;
         return NULL;
     }
-    r->at += n;
+    if (n) /* NULL + 0 is not defined */
+        r->at += n;
     r->left -= n;
     return at;
 }

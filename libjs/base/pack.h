@@ -13,7 +13,10 @@ void ljs__pack_int(struct wr *w, int64_t v);
 void ljs__pack_bin(struct wr *w, const void *in, size_t in_len);
 void ljs__pack_text(struct wr *w, const char *text);
 
-/* Reading: strict about types and ranges, copies nothing.  Depth 4 at most. */
+/* Reading: strict about types and ranges, copies nothing, allocates nothing.  Begin with
+ * `struct unpack u = { { in, in_len, false } };` and end with rd_done(&u.rd): values are
+ * read one by one, a container by its header first.  What is bad gives 0, NULL or "";
+ * a count is never more than the octets left can hold, so a loop over it is bounded. */
 struct unpack {
     struct rd rd;
 };
