@@ -1,0 +1,368 @@
+#include <lorajs/device.h>
+
+#include "base/secret.h"
+#include "base/text.h"
+#include "device/record.h"
+
+#include <stdlib.h>
+
+ljs_err ljs_device_read(ljs_device *out, const uint8_t *record, size_t record_len)
+{
+    struct record r;
+    ljs_err err = ljs__record_read(&r, record, record_len);
+
+    *out = r.d;
+    return err;
+}
+
+ljs_err ljs_device_join_eui(ljs_join_eui *out, unsigned i, const uint8_t *record, size_t record_len)
+{
+    struct record r;
+    ljs_err err = ljs__record_read(&r, record, record_len);
+
+    memset(out, 0, sizeof *out);
+    if (err)
+        return err;
+    if (i >= r.d.join_euis)
+        return LJS_E_NOTFOUND;
+    out->join_eui = r.context[i].join_eui;
+    out->dev_nonce = r.context[i].dev_nonce;
+    out->dev_nonces_used = (uint32_t)ljs__nonces_count(&r.context[i].used);
+    out->rj_count1 = r.context[i].rj_count1;
+    return LJS_OK;
+}
+
+ljs_err ljs_device_session(ljs_session *out, unsigned i, const uint8_t *record, size_t record_len)
+{
+    struct record r;
+    ljs_err err = ljs__record_read(&r, record, record_len);
+
+    memset(out, 0, sizeof *out);
+    if (err)
+        return err;
+    if (i >= r.d.sessions)
+        return LJS_E_NOTFOUND;
+    *out = r.session[i];
+    return LJS_OK;
+}
+
+ljs_err ljs_device_dev_nonces(ljs_buf *out, unsigned i, const uint8_t *record, size_t record_len)
+{
+    struct record r;
+    struct wr w = { 0 };
+    uint8_t map[NONCE_MAP_LEN];
+    ljs_err err = ljs__record_read(&r, record, record_len);
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (err)
+        return err;
+    if (i >= r.d.join_euis)
+        return LJS_E_NOTFOUND;
+    ljs__nonces_map(map, &r.context[i].used);
+    for (uint32_t nonce = 0; nonce < 0x10000; nonce++)
+        if (map[nonce / 8] >> (nonce % 8) & 1)
+            ljs__wr_le(&w, nonce, 2);
+    return ljs__wr_take(out, &w);
+}
+
+ljs_err ljs_device_check(ljs_vault *vault, const uint8_t *record, size_t record_len)
+{
+    struct record r;
+
+    return ljs__record_load(&r, vault, record, record_len);
+}
+
+/* ---- making ----------------------------------------------------------------- */
+
+static bool device_ok(const ljs_device *d, int32_t dev_nonce, size_t in_len)
+{
+    return d->struct_size == sizeof *d && strcmp(ljs_mac_text(d->mac), "?") != 0 &&
+           d->next_join_nonce <= JOIN_NONCE_END && (!d->has_home_net_id || d->home_net_id <= 0xffffff) &&
+           dev_nonce >= -1 && dev_nonce <= 0xffff && in_len % 2 == 0 && in_len <= 2 * 0x10000 &&
+           (!d->require_1_1 || d->mac >= LJS_MAC_1_1) && ljs__text_ok(d->ns_kek_label, sizeof d->ns_kek_label) &&
+           ljs__text_ok(d->as_kek_label, sizeof d->as_kek_label) && ljs__text_ok(d->as_id, sizeof d->as_id);
+}
+
+static ljs_err keys_ok(const ljs_root_keys *keys, ljs_mac mac, unsigned flags)
+{
+    const ljs_key *all[] = { keys->nwk, keys->app, keys->gen_app, keys->rekey };
+
+    if (mac >= LJS_MAC_1_1 ? !keys->nwk || !keys->app : !keys->nwk && !keys->app)
+        return LJS_E_INVAL;
+    for (size_t i = 0; i < COUNT(all); i++) {
+        if (all[i] && ljs_key_len(all[i]) != 16)
+            return LJS_E_INVAL;
+        if (all[i] && !(flags & LJS_MAKE_ALLOW_WEAK) && ljs_key_check(all[i]))
+            return LJS_E_WEAK;
+    }
+    return LJS_OK;
+}
+
+static ljs_err load_keys(struct ring *ring, const ljs_root_keys *keys)
+{
+    const struct {
+        enum key_id id;
+        const ljs_key *key;
+    } all[] = {
+        { KEY_NWK, keys->nwk }, { KEY_APP, keys->app }, { KEY_GEN_APP, keys->gen_app }, { KEY_REKEY, keys->rekey }
+    };
+    ljs_err err = LJS_OK;
+
+    for (size_t i = 0; i < COUNT(all) && !err; i++) {
+        ljs__ring_drop(ring, all[i].id);
+        if (all[i].key)
+            err = ljs__ring_load(ring, all[i].id, all[i].key);
+    }
+    return err;
+}
+
+/* What an operator sets; the rest of a record comes of what happened. */
+static void set_fields(ljs_device *to, const ljs_device *from)
+{
+    ljs_device had = *to;
+
+    *to = *from;
+    to->next_join_nonce = from->next_join_nonce ? from->next_join_nonce : 1;
+    if (had.next_join_nonce > to->next_join_nonce)
+        to->next_join_nonce = had.next_join_nonce;
+    to->state = had.state;
+    to->epoch = had.epoch;
+    to->keys = had.keys;
+    to->join_euis = had.join_euis;
+    to->sessions = had.sessions;
+    to->join_eui = had.join_eui;
+}
+
+/* The context of a JoinEUI, made when it is new; NULL when there is no room. */
+static struct context *context_for(struct record *r, ljs_eui join_eui)
+{
+    struct context *c = ljs__record_context(r, join_eui);
+
+    if (!c && r->d.join_euis < LJS_JOIN_EUIS_MAX) {
+        c = &r->context[r->d.join_euis++];
+        *c = (struct context){ .join_eui = join_eui, .dev_nonce = -1, .rj_count1 = -1, .used = { NULL, 0, -1 } };
+    }
+    return c;
+}
+
+static void forget_nonces(struct record *r)
+{
+    for (unsigned i = 0; i < r->d.join_euis; i++) {
+        r->context[i].dev_nonce = r->context[i].rj_count1 = -1;
+        r->context[i].used = (struct nonces){ NULL, 0, -1 };
+    }
+}
+
+/* Nonces used elsewhere are added to those we know. */
+static void add_nonces(struct context *c, struct wr *keep, int32_t dev_nonce, const uint8_t *in, size_t in_len)
+{
+    uint8_t map[NONCE_MAP_LEN];
+
+    if (dev_nonce > c->dev_nonce)
+        c->dev_nonce = dev_nonce;
+    if (!in_len)
+        return;
+    ljs__nonces_map(map, &c->used);
+    for (size_t i = 0; i < in_len; i += 2) {
+        unsigned nonce = (unsigned)(in[i] | in[i + 1] << 8);
+
+        map[nonce / 8] |= (uint8_t)(1 << nonce % 8);
+    }
+    ljs__nonces_write(keep, map);
+    c->used = (struct nonces){ keep->data, keep->len, -1 };
+}
+
+/* Has the record, or the tombstone, these root keys?  They are in the ring when we return. */
+static ljs_err same_keys(bool *out, const struct record *r, ljs_vault *vault, struct ring *ring,
+                         const ljs_root_keys *keys)
+{
+    uint8_t was[16], is[16];
+    ljs_err err = LJS_OK;
+
+    *out = false;
+    if (r->has_print) {
+        memcpy(was, r->print, sizeof was);
+    } else {
+        err = ljs__record_keys(ring, vault, r, r->d.epoch);
+        if (!err)
+            err = ljs__record_print(was, vault, ring);
+    }
+    if (!err)
+        err = load_keys(ring, keys);
+    if (!err)
+        err = ljs__record_print(is, vault, ring);
+    if (!err)
+        *out = ljs__equal(was, is, sizeof was);
+    return err;
+}
+
+ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device *device, const ljs_root_keys *keys,
+                        unsigned flags, int32_t dev_nonce, const uint8_t *in, size_t in_len, const uint8_t *record,
+                        size_t record_len)
+{
+    struct record r = { 0 };
+    struct ring *ring = NULL;
+    struct wr sealed = { 0 }, nonces = { 0 };
+    struct context *c;
+    bool same = false;
+    ljs_err err;
+
+    *out_record = (ljs_buf){ NULL, 0 };
+    if (!device_ok(device, dev_nonce, in_len) || (in_len && !in))
+        return LJS_E_INVAL;
+    if ((err = keys_ok(keys, device->mac, flags)) || (err = ljs__vault_alive(vault)) || (err = ljs__ring_take(&ring)))
+        return err;
+    if (record) {
+        if ((err = ljs__record_load(&r, vault, record, record_len)))
+            goto out;
+        if (r.d.dev_eui != device->dev_eui) {
+            err = LJS_E_INVAL;
+            goto out;
+        }
+        if ((err = same_keys(&same, &r, vault, ring, keys)))
+            goto out;
+        if (!same && r.d.state != LJS_STATE_REMOVED && !(flags & LJS_MAKE_REPLACE_KEYS)) {
+            err = LJS_E_EXISTS;
+            goto out;
+        }
+        if (!same && r.d.epoch == 0xffff) {
+            err = LJS_E_SPENT;
+            goto out;
+        }
+        if (!same) { /* what was said under other keys says nothing under these */
+            r.d.epoch++;
+            forget_nonces(&r);
+        }
+    } else if ((err = load_keys(ring, keys))) {
+        goto out;
+    }
+    set_fields(&r.d, device);
+    if (r.d.state == LJS_STATE_REMOVED)
+        r.d.state = LJS_STATE_FRESH;
+    r.has_print = false;
+    if (!(c = context_for(&r, device->join_eui))) {
+        err = LJS_E_INVAL;
+        goto out;
+    }
+    add_nonces(c, &nonces, dev_nonce, in, in_len);
+    if (c != &r.context[0]) { /* the one named last is the one shown first */
+        struct context first = *c;
+
+        *c = r.context[0];
+        r.context[0] = first;
+    }
+    err = nonces.bad ? LJS_E_NOMEM : ljs__record_seal(&r, &sealed, vault, ring, r.d.epoch);
+    if (!err) {
+        ljs__record_trim(&r);
+        err = ljs__record_save(out_record, &r, vault);
+    }
+out:
+    ljs__ring_give(ring);
+    ljs__wr_drop(&sealed);
+    ljs__wr_drop(&nonces);
+    return err;
+}
+
+ljs_err ljs_device_add_join_eui(ljs_buf *out_record, ljs_vault *vault, ljs_eui join_eui, const uint8_t *record,
+                                size_t record_len)
+{
+    struct record r;
+    ljs_err err = ljs__record_load(&r, vault, record, record_len);
+
+    *out_record = (ljs_buf){ NULL, 0 };
+    if (err)
+        return err;
+    if (r.d.state == LJS_STATE_REMOVED)
+        return LJS_E_STATE;
+    if (!context_for(&r, join_eui))
+        return LJS_E_INVAL;
+    return ljs__record_save(out_record, &r, vault);
+}
+
+/* ---- administration --------------------------------------------------------- */
+
+typedef ljs_err act_fn(struct record *r, ljs_vault *vault);
+
+static ljs_err block(struct record *r, ljs_vault *vault)
+{
+    (void)vault;
+    r->blocked = true;
+    r->d.state = LJS_STATE_BLOCKED;
+    return LJS_OK;
+}
+
+static ljs_err unblock(struct record *r, ljs_vault *vault)
+{
+    (void)vault;
+    r->blocked = false;
+    r->d.state = r->d.sessions ? LJS_STATE_JOINED : LJS_STATE_FRESH;
+    return LJS_OK;
+}
+
+static ljs_err reset_nonces(struct record *r, ljs_vault *vault)
+{
+    (void)vault;
+    forget_nonces(r);
+    return LJS_OK;
+}
+
+/* Nonces outlive the device, with what recognises its keys: who imports it again cannot
+ * be led to use one twice. */
+static ljs_err bury(struct record *r, ljs_vault *vault)
+{
+    struct ring *ring = NULL;
+    ljs_device d = { .dev_eui = r->d.dev_eui,
+                     .join_eui = r->d.join_eui,
+                     .mac = r->d.mac,
+                     .state = LJS_STATE_REMOVED,
+                     .next_join_nonce = r->d.next_join_nonce,
+                     .epoch = r->d.epoch,
+                     .join_euis = r->d.join_euis };
+    ljs_err err = ljs__ring_take(&ring);
+
+    if (err)
+        return err;
+    err = ljs__record_keys(ring, vault, r, r->d.epoch);
+    if (!err)
+        err = ljs__record_print(r->print, vault, ring);
+    ljs__ring_give(ring);
+    if (err)
+        return err;
+    r->d = d;
+    r->sets = 0;
+    r->has_last = r->blocked = false;
+    r->has_print = true;
+    return LJS_OK;
+}
+
+/* What is not here is refused. */
+static const struct {
+    ljs_state from;
+    ljs_device_act act;
+    act_fn *run;
+} acts[] = {
+    { LJS_STATE_FRESH, LJS_DEVICE_BLOCK, block },
+    { LJS_STATE_FRESH, LJS_DEVICE_RESET_NONCES, reset_nonces },
+    { LJS_STATE_FRESH, LJS_DEVICE_REMOVE, bury },
+    { LJS_STATE_JOINED, LJS_DEVICE_BLOCK, block },
+    { LJS_STATE_JOINED, LJS_DEVICE_RESET_NONCES, reset_nonces },
+    { LJS_STATE_JOINED, LJS_DEVICE_REMOVE, bury },
+    { LJS_STATE_BLOCKED, LJS_DEVICE_UNBLOCK, unblock },
+    { LJS_STATE_BLOCKED, LJS_DEVICE_RESET_NONCES, reset_nonces },
+    { LJS_STATE_BLOCKED, LJS_DEVICE_REMOVE, bury },
+};
+
+ljs_err ljs_device_step(ljs_buf *out_record, ljs_vault *vault, ljs_device_act act, const uint8_t *record,
+                        size_t record_len)
+{
+    struct record r;
+    ljs_err err = ljs__record_load(&r, vault, record, record_len);
+
+    *out_record = (ljs_buf){ NULL, 0 };
+    for (size_t i = 0; !err && i < COUNT(acts); i++)
+        if (acts[i].from == r.d.state && acts[i].act == act) {
+            err = acts[i].run(&r, vault);
+            return err ? err : ljs__record_save(out_record, &r, vault);
+        }
+    return err ? err : LJS_E_STATE;
+}

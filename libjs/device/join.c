@@ -1,0 +1,503 @@
+#include "device/step.h"
+
+#include "base/secret.h"
+#include "base/text.h"
+#include "device/record.h"
+
+/* One step at work. */
+struct join {
+    struct record r;
+    struct ring *ring;
+    const ljs_vault *vault;
+    const ljs_join_req *req;
+    ljs_frame frame;
+    ljs_scheme scheme;
+    struct context *context; /* of the JoinEUI that is joined under */
+    ljs_session *under;      /* rejoin 0 and 2: the session whose key made the MIC; NULL: none of ours */
+    uint8_t digest[16];
+};
+
+/* ---- what the request must be before a key is touched ----------------------- */
+
+static ljs_err check_req(const ljs_join_req *req)
+{
+    if (req->struct_size != sizeof *req || req->phy_len > sizeof req->phy ||
+        (req->cf_list_len && req->cf_list_len != sizeof req->cf_list) || req->rx_delay > 15 || req->net_id > 0xffffff ||
+        strcmp(ljs_mac_text(req->mac), "?") == 0 || !ljs__text_ok(req->peer, sizeof req->peer) ||
+        ljs__is_zero(req->session_key_id, sizeof req->session_key_id))
+        return LJS_E_INVAL;
+    return LJS_OK;
+}
+
+static ljs_err check_frame(struct join *j)
+{
+    ljs_err err = ljs_frame_parse(&j->frame, j->req->phy, j->req->phy_len);
+
+    if (err)
+        return err;
+    if ((j->frame.kind == LJS_FRAME_JOIN) == !!j->req->rejoin || j->frame.dev_eui != j->r.d.dev_eui)
+        return LJS_E_FRAME;
+    return LJS_OK;
+}
+
+static bool carries_net_id(ljs_frame_kind kind)
+{
+    return kind == LJS_FRAME_REJOIN0 || kind == LJS_FRAME_REJOIN2;
+}
+
+static ljs_err check_device(struct join *j)
+{
+    const ljs_device *d = &j->r.d;
+
+    if (d->state == LJS_STATE_REMOVED)
+        return LJS_E_DEVICE;
+    j->context = carries_net_id(j->frame.kind) ? &j->r.context[0] : ljs__record_context(&j->r, j->frame.join_eui);
+    if (!j->context)
+        return LJS_E_JOINEUI;
+    if (d->state == LJS_STATE_BLOCKED)
+        return LJS_E_BLOCKED;
+    if (d->has_home_net_id && d->home_net_id != j->req->net_id)
+        return LJS_E_HOME;
+    if (d->has_home_ns_id && j->req->has_ns_id && d->home_ns_id != j->req->ns_id)
+        return LJS_E_HOME;
+    /* [L2 1.1 §6.2.4.1]  the NetID in it is that of the device's home network */
+    if (carries_net_id(j->frame.kind) && j->frame.net_id != j->req->net_id)
+        return LJS_E_HOME;
+    if (!ljs__ring_has(j->ring, KEY_NS_KEK) && !(j->req->clear & LJS_CLEAR_NS))
+        return LJS_E_KEK;
+    return LJS_OK;
+}
+
+/* [L2 1.1 §6.2.3, §6.1.1]  which rules the session follows: the device goes by the OptNeg
+ * bit of the accept, which a network below 1.1 must leave clear. */
+static ljs_err check_version(struct join *j)
+{
+    bool opt_neg = j->req->dl_settings & 0x80;
+    bool device_1_1 = j->r.d.mac >= LJS_MAC_1_1, network_1_1 = j->req->mac >= LJS_MAC_1_1;
+
+    if (j->req->mac > j->r.d.mac)
+        return LJS_E_MAC;
+    if (device_1_1 && opt_neg && !network_1_1)
+        return LJS_E_MAC;
+    j->scheme = device_1_1 && opt_neg ? LJS_SCHEME_1_1 : LJS_SCHEME_1_0;
+    /* Rejoin exists in LoRaWAN 1.1 alone. */
+    if (j->scheme != LJS_SCHEME_1_1 && (j->r.d.require_1_1 || j->frame.kind != LJS_FRAME_JOIN))
+        return LJS_E_MAC;
+    if (j->scheme == LJS_SCHEME_1_1 && !(j->r.d.keys & LJS_HAS_APP_KEY))
+        return LJS_E_NOKEY;
+    return LJS_OK;
+}
+
+/* Two requests with the same digest are one request sent twice. */
+static void digest(struct join *j)
+{
+    const ljs_join_req *req = j->req;
+    uint8_t octets[LJS_LABEL_MAX + 80];
+    size_t peer_len = strlen(req->peer), n = 0;
+    const struct {
+        uint64_t v;
+        unsigned len;
+    } numbers[] = { { req->rejoin, 1 },
+                    { req->has_ns_id, 1 },
+                    { req->has_ns_id ? req->ns_id : 0, 8 },
+                    { req->net_id, 3 },
+                    { (uint64_t)req->mac, 2 },
+                    { req->dev_addr, 4 },
+                    { req->dl_settings, 1 },
+                    { req->rx_delay, 1 },
+                    { req->cf_list_len, 1 },
+                    { req->phy_len, 1 },
+                    { peer_len, 1 } };
+    const struct {
+        const void *at;
+        size_t len;
+    } strings[] = { { req->cf_list, req->cf_list_len }, { req->phy, req->phy_len }, { req->peer, peer_len } };
+
+    for (size_t i = 0; i < COUNT(numbers); i++)
+        for (unsigned k = 0; k < numbers[i].len; k++)
+            octets[n++] = (uint8_t)(numbers[i].v >> (8 * k));
+    for (size_t i = 0; i < COUNT(strings); i++) {
+        memcpy(octets + n, strings[i].at, strings[i].len);
+        n += strings[i].len;
+    }
+    ljs__hash(j->digest, octets, n);
+}
+
+/* Is it what the newest session answered? */
+static bool is_repeat(const struct join *j)
+{
+    return j->r.has_last && j->r.d.sessions && ljs__equal(j->r.last, j->digest, sizeof j->digest);
+}
+
+/* ---- keys and MIC ----------------------------------------------------------- */
+
+/* [L2 1.0.4 §6.1.1.3]  the one root key of a 1.0.x device */
+static ljs_err load_roots(struct join *j, uint16_t epoch)
+{
+    ljs_err err = ljs__record_keys(j->ring, j->vault, &j->r, epoch);
+
+    if (!err && !ljs__ring_has(j->ring, KEY_NWK))
+        ljs__ring_move(j->ring, KEY_NWK, KEY_APP);
+    return err;
+}
+
+static ljs_derivation inputs(const ljs_session *s)
+{
+    return (ljs_derivation){ .scheme = s->scheme,
+                             .join_eui = s->join_eui,
+                             .net_id = s->net_id,
+                             .join_nonce = s->join_nonce,
+                             .nonce = s->nonce };
+}
+
+static ljs_err check_mic_join(struct join *j)
+{
+    return ljs__frame_check(j->ring, KEY_NWK, j->req->phy, j->req->phy_len);
+}
+
+static ljs_err check_mic_rejoin1(struct join *j)
+{
+    return ljs__frame_check(j->ring, KEY_JS_INT, j->req->phy, j->req->phy_len); /* [L2 1.1 §6.2.4.2] */
+}
+
+/* [L2 1.1 §6.2.4.1]  MIC under the SNwkSIntKey of the session the device is in: which one that
+ * is the MIC itself tells.  A session of ours proves itself so. */
+static ljs_err check_mic_rejoin02(struct join *j)
+{
+    uint16_t epoch = j->r.d.epoch;
+    ljs_err err = LJS_E_MIC;
+
+    for (unsigned i = 0; i < j->r.d.sessions && err == LJS_E_MIC; i++) {
+        ljs_session *s = &j->r.session[i];
+        ljs_derivation what = inputs(s);
+
+        if (s->scheme != LJS_SCHEME_1_1)
+            continue;
+        if (s->epoch != epoch && (err = load_roots(j, epoch = s->epoch)))
+            break;
+        what.name = LJS_KEY_S_NWK_S_INT;
+        err = ljs__derive(j->ring, KEY_S_NWK_S_INT, KEY_NWK, &what);
+        if (!err)
+            err = ljs__frame_check(j->ring, KEY_S_NWK_S_INT, j->req->phy, j->req->phy_len);
+        if (!err)
+            j->under = s;
+    }
+    /* Nothing of ours to check it with: on the network server's word, and again on the same
+     * word when the very same request comes again. */
+    if (err == LJS_E_MIC && j->req->peer[0] && (!j->r.d.sessions || is_repeat(j)))
+        err = LJS_OK;
+    if (!err && j->under && j->under->net_id != j->req->net_id)
+        err = LJS_E_HOME;
+    if (!err && j->under)
+        j->context = ljs__record_context(&j->r, j->under->join_eui);
+    if (!err && epoch != j->r.d.epoch)
+        err = load_roots(j, j->r.d.epoch);
+    return err;
+}
+
+/* ---- nonces ----------------------------------------------------------------- */
+
+static bool fresh_dev_nonce(const struct join *j)
+{
+    /* [L2 1.0.4 §6.2.5]  a counter: requests that do not increment it are ignored.
+     * [L2 1.0.3 §6.2.4]  random before: any value that was used is. */
+    if (j->r.d.mac >= LJS_MAC_1_0_4)
+        return j->frame.nonce > j->context->dev_nonce;
+    return !ljs__nonces_has(&j->context->used, j->frame.nonce);
+}
+
+static bool fresh_rj_count1(const struct join *j)
+{
+    return j->frame.nonce > j->context->rj_count1;
+}
+
+static bool fresh_rj_count0(const struct join *j)
+{
+    return !j->under || j->frame.nonce > j->under->rj_count0;
+}
+
+static void use_dev_nonce(struct join *j)
+{
+    if (j->r.d.mac < LJS_MAC_1_0_4)
+        j->context->used.add = j->frame.nonce;
+    if (j->frame.nonce > j->context->dev_nonce || j->r.d.mac < LJS_MAC_1_0_4)
+        j->context->dev_nonce = j->frame.nonce;
+}
+
+static void use_rj_count1(struct join *j)
+{
+    j->context->rj_count1 = j->frame.nonce;
+}
+
+static void prove(struct record *r, ljs_session *s)
+{
+    for (unsigned i = 0; i < r->d.sessions; i++)
+        r->session[i].proven = 0;
+    s->proven = 1;
+}
+
+static void use_rj_count0(struct join *j)
+{
+    if (!j->under)
+        return;
+    j->under->rj_count0 = j->frame.nonce;
+    prove(&j->r, j->under);
+}
+
+/* ---- the table -------------------------------------------------------------- */
+
+/* What is not here is refused.  The accept's encryption key follows the request. */
+static const struct rule {
+    ljs_state from;
+    ljs_frame_kind kind;
+    ljs_err (*mic)(struct join *j);
+    bool (*fresh)(const struct join *j);
+    void (*use)(struct join *j);
+    enum key_id enc_key;
+} rules[] = {
+    { LJS_STATE_FRESH, LJS_FRAME_JOIN, check_mic_join, fresh_dev_nonce, use_dev_nonce, KEY_NWK },
+    { LJS_STATE_FRESH, LJS_FRAME_REJOIN0, check_mic_rejoin02, fresh_rj_count0, use_rj_count0, KEY_JS_ENC },
+    { LJS_STATE_FRESH, LJS_FRAME_REJOIN1, check_mic_rejoin1, fresh_rj_count1, use_rj_count1, KEY_JS_ENC },
+    { LJS_STATE_FRESH, LJS_FRAME_REJOIN2, check_mic_rejoin02, fresh_rj_count0, use_rj_count0, KEY_JS_ENC },
+    { LJS_STATE_JOINED, LJS_FRAME_JOIN, check_mic_join, fresh_dev_nonce, use_dev_nonce, KEY_NWK },
+    { LJS_STATE_JOINED, LJS_FRAME_REJOIN0, check_mic_rejoin02, fresh_rj_count0, use_rj_count0, KEY_JS_ENC },
+    { LJS_STATE_JOINED, LJS_FRAME_REJOIN1, check_mic_rejoin1, fresh_rj_count1, use_rj_count1, KEY_JS_ENC },
+    { LJS_STATE_JOINED, LJS_FRAME_REJOIN2, check_mic_rejoin02, fresh_rj_count0, use_rj_count0, KEY_JS_ENC },
+};
+
+static const struct rule *rule_for(ljs_state from, ljs_frame_kind kind)
+{
+    for (size_t i = 0; i < COUNT(rules); i++)
+        if (rules[i].from == from && rules[i].kind == kind)
+            return &rules[i];
+    return NULL;
+}
+
+/* ---- the answer ------------------------------------------------------------- */
+
+static ljs_session new_session(const struct join *j)
+{
+    const ljs_join_req *req = j->req;
+    ljs_session s = { .kind = j->frame.kind,
+                      .scheme = j->scheme,
+                      .mac = req->mac,
+                      .join_eui = j->context->join_eui,
+                      .join_nonce = j->r.d.next_join_nonce,
+                      .nonce = j->frame.nonce,
+                      .epoch = j->r.d.epoch,
+                      .net_id = req->net_id,
+                      .dev_addr = req->dev_addr,
+                      .dl_settings = req->dl_settings,
+                      .rx_delay = req->rx_delay,
+                      .has_cf_list = req->cf_list_len != 0,
+                      .rj_count0 = -1,
+                      .at = req->now };
+
+    memcpy(s.session_key_id, req->session_key_id, sizeof s.session_key_id);
+    memcpy(s.cf_list, req->cf_list, req->cf_list_len);
+    return s;
+}
+
+/* The record after a session that is new. */
+static void begin_session(struct join *j, const struct rule *rule)
+{
+    struct record *r = &j->r;
+    ljs_session s = new_session(j);
+
+    rule->use(j);
+    if (r->d.sessions) { /* only the newest can be asked for again, and only that needs its CFList */
+        memset(r->session[0].cf_list, 0, sizeof r->session[0].cf_list);
+        r->session[0].has_cf_list = 0;
+    }
+    memmove(r->session + 1, r->session, r->d.sessions * sizeof r->session[0]);
+    r->session[0] = s;
+    r->d.sessions++;
+    r->d.next_join_nonce++;
+    r->d.state = LJS_STATE_JOINED;
+    memcpy(r->last, j->digest, sizeof r->last);
+    r->has_last = true;
+    ljs__record_trim(r);
+}
+
+/* Everything that is told of a session, made of its inputs. */
+static ljs_err answer(ljs_join_ans *out, struct join *j, const ljs_session *s, const struct rule *rule,
+                      const char *ns_label, const char *as_label)
+{
+    const ljs_accept_of of = { .scheme = s->scheme, .kind = s->kind, .join_eui = s->join_eui, .nonce = s->nonce };
+    ljs_accept accept = { .join_nonce = s->join_nonce,
+                          .net_id = s->net_id,
+                          .dev_addr = s->dev_addr,
+                          .dl_settings = s->dl_settings,
+                          .rx_delay = s->rx_delay,
+                          .has_cf_list = s->has_cf_list };
+    static const enum key_id network[] = { KEY_F_NWK_S_INT, KEY_S_NWK_S_INT, KEY_NWK_S_ENC };
+    static const enum key_id application[] = { KEY_APP_S };
+    ljs_envelope *const to_ns[] = { &out->f_nwk_s_int, &out->s_nwk_s_int, &out->nwk_s_enc };
+    ljs_envelope *const to_as[] = { &out->app_s };
+    bool ns_kek = ljs__ring_has(j->ring, KEY_NS_KEK), as_kek = ljs__ring_has(j->ring, KEY_AS_KEK);
+    ljs_derivation what = inputs(s);
+    ljs_err err;
+
+    memcpy(accept.cf_list, s->cf_list, sizeof accept.cf_list);
+    err = ljs__accept_seal(j->ring, out->phy, &out->phy_len, &accept, &of,
+                           s->scheme == LJS_SCHEME_1_1 ? KEY_JS_INT : KEY_NWK, rule->enc_key);
+    if (!err)
+        err = ljs__derive_session(j->ring, &what);
+    if (!err)
+        err = ljs__ring_envelopes(to_ns, j->ring, network, s->mac >= LJS_MAC_1_1 ? 3 : 1,
+                                  ns_kek ? KEY_NS_KEK : KEY_NONE, ns_kek ? ns_label : "");
+    if (!err && (as_kek || j->req->clear & LJS_CLEAR_AS))
+        err =
+            ljs__ring_envelopes(to_as, j->ring, application, 1, as_kek ? KEY_AS_KEK : KEY_NONE, as_kek ? as_label : "");
+    if (err)
+        return err;
+    out->scheme = s->scheme;
+    out->mac = s->mac;
+    memcpy(out->session_key_id, s->session_key_id, sizeof out->session_key_id);
+    out->kind = s->kind;
+    out->dev_eui = j->r.d.dev_eui;
+    out->join_nonce = s->join_nonce;
+    out->nonce = s->nonce;
+    out->on_word = carries_net_id(s->kind) && !j->under;
+    return LJS_OK;
+}
+
+ljs_err ljs__join(ljs_join_ans *out, ljs_buf *out_record, ljs_vault *vault, struct ring *ring, const ljs_join_req *req,
+                  const char *ns_label, const char *as_label, const uint8_t *record, size_t record_len)
+{
+    struct join j = { .ring = ring, .vault = vault, .req = req };
+    const struct rule *rule;
+    ljs_err err;
+
+    memset(out, 0, sizeof *out);
+    *out_record = (ljs_buf){ NULL, 0 };
+    if ((err = check_req(req)) || (err = ljs__record_load(&j.r, vault, record, record_len)) ||
+        (err = check_frame(&j)) || (err = check_device(&j)) || (err = check_version(&j)))
+        return err;
+    if (!(rule = rule_for(j.r.d.state, j.frame.kind)))
+        return LJS_E_STATE;
+    if ((err = load_roots(&j, j.r.d.epoch)))
+        return err;
+    if (j.scheme == LJS_SCHEME_1_1 && (err = ljs__derive_js(ring, j.r.d.dev_eui)))
+        return err;
+    digest(&j);
+    if ((err = rule->mic(&j)))
+        return err;
+    if (is_repeat(&j)) {
+        out->repeat = 1;
+    } else {
+        if (!rule->fresh(&j))
+            return LJS_E_REPLAY;
+        if (j.r.d.next_join_nonce >= JOIN_NONCE_END) /* [L2 1.1 §6.2.3]  24 bits that never repeat */
+            return LJS_E_SPENT;
+        begin_session(&j, rule);
+    }
+    err = answer(out, &j, &j.r.session[0], rule, ns_label, as_label);
+    if (!err && !out->repeat)
+        err = ljs__record_save(out_record, &j.r, vault);
+    if (err)
+        ljs__wipe(out, sizeof *out);
+    return err;
+}
+
+ljs_err ljs__app_s_key(ljs_envelope *out, ljs_buf *out_record, ljs_vault *vault, struct ring *ring, const char *as_id,
+                       unsigned clear, const char *as_label, const uint8_t *in, size_t in_len, const uint8_t *record,
+                       size_t record_len)
+{
+    static const enum key_id application[] = { KEY_APP_S };
+    struct join j = { .ring = ring, .vault = vault };
+    ljs_envelope *const to_as[] = { out };
+    bool as_kek = ljs__ring_has(ring, KEY_AS_KEK);
+    ljs_session *s = NULL;
+    ljs_derivation what;
+    ljs_err err;
+
+    memset(out, 0, sizeof *out);
+    *out_record = (ljs_buf){ NULL, 0 };
+    if ((err = ljs__record_load(&j.r, vault, record, record_len)))
+        return err;
+    if (j.r.d.state == LJS_STATE_REMOVED)
+        return LJS_E_DEVICE;
+    if (j.r.d.state == LJS_STATE_BLOCKED)
+        return LJS_E_BLOCKED;
+    if (!j.r.d.as_id[0] || strcmp(j.r.d.as_id, as_id) != 0)
+        return LJS_E_SENDER;
+    for (unsigned i = 0; i < j.r.d.sessions && !s; i++)
+        if (in_len == sizeof j.r.session[i].session_key_id && !memcmp(j.r.session[i].session_key_id, in, in_len))
+            s = &j.r.session[i];
+    if (!s)
+        return LJS_E_SESSION;
+    if (!as_kek && !(clear & LJS_CLEAR_AS))
+        return LJS_E_KEK;
+    what = inputs(s);
+    if ((err = load_roots(&j, s->epoch)) || (err = ljs__derive_session(ring, &what)) ||
+        (err =
+             ljs__ring_envelopes(to_as, ring, application, 1, as_kek ? KEY_AS_KEK : KEY_NONE, as_kek ? as_label : "")))
+        goto out;
+    if (!s->proven) {
+        prove(&j.r, s);
+        err = ljs__record_save(out_record, &j.r, vault);
+    }
+out:
+    if (err)
+        ljs__wipe(out, sizeof *out);
+    return err;
+}
+
+/* ---- the same, for callers outside ------------------------------------------ */
+
+ljs_err ljs_join_req_init(ljs_join_req *out)
+{
+    ljs_err err = ljs__init();
+
+    memset(out, 0, sizeof *out);
+    if (err)
+        return err;
+    out->struct_size = sizeof *out;
+    out->mac = LJS_MAC_1_0_0;
+    ljs__random(out->session_key_id, sizeof out->session_key_id);
+    return LJS_OK;
+}
+
+static ljs_err load_kek(struct ring *ring, enum key_id id, const ljs_key *kek, const char *label)
+{
+    if (!kek)
+        return LJS_OK;
+    if (!label || !label[0] || !ljs__text_ok(label, LJS_LABEL_MAX))
+        return LJS_E_INVAL;
+    return ljs__ring_load(ring, id, kek);
+}
+
+ljs_err ljs_join(ljs_join_ans *out, ljs_buf *out_record, ljs_vault *vault, const ljs_join_req *req,
+                 const ljs_key *ns_kek, const char *ns_label, const ljs_key *as_kek, const char *as_label,
+                 const uint8_t *record, size_t record_len)
+{
+    struct ring *ring = NULL;
+    ljs_err err;
+
+    memset(out, 0, sizeof *out);
+    *out_record = (ljs_buf){ NULL, 0 };
+    if ((err = ljs__vault_alive(vault)) || (err = ljs__ring_take(&ring)))
+        return err;
+    if (!(err = load_kek(ring, KEY_NS_KEK, ns_kek, ns_label)) && !(err = load_kek(ring, KEY_AS_KEK, as_kek, as_label)))
+        err = ljs__join(out, out_record, vault, ring, req, ns_label, as_label, record, record_len);
+    ljs__ring_give(ring);
+    return err;
+}
+
+ljs_err ljs_app_s_key(ljs_envelope *out, ljs_buf *out_record, ljs_vault *vault, const char *as_id, unsigned clear,
+                      const ljs_key *as_kek, const char *as_label, const uint8_t *in, size_t in_len,
+                      const uint8_t *record, size_t record_len)
+{
+    struct ring *ring = NULL;
+    ljs_err err;
+
+    memset(out, 0, sizeof *out);
+    *out_record = (ljs_buf){ NULL, 0 };
+    if ((err = ljs__vault_alive(vault)) || (err = ljs__ring_take(&ring)))
+        return err;
+    if (!(err = load_kek(ring, KEY_AS_KEK, as_kek, as_label)))
+        err = ljs__app_s_key(out, out_record, vault, ring, as_id, clear, as_label, in, in_len, record, record_len);
+    ljs__ring_give(ring);
+    return err;
+}

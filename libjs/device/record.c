@@ -1,0 +1,542 @@
+#include "device/record.h"
+
+#include "base/pack.h"
+#include "base/text.h"
+
+#include <string.h>
+
+/* ---- DevNonces used --------------------------------------------------------- */
+
+static bool is_map(const struct nonces *n)
+{
+    return n->len == NONCE_MAP_LEN;
+}
+
+static uint16_t nth(const struct nonces *n, size_t i)
+{
+    return (uint16_t)(n->at[2 * i] | n->at[2 * i + 1] << 8);
+}
+
+bool ljs__nonces_has(const struct nonces *n, uint16_t nonce)
+{
+    size_t low = 0, high = n->len / 2;
+
+    if (n->add == nonce)
+        return true;
+    if (is_map(n))
+        return n->at[nonce / 8] >> (nonce % 8) & 1;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+
+        if (nth(n, mid) < nonce)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < n->len / 2 && nth(n, low) == nonce;
+}
+
+size_t ljs__nonces_count(const struct nonces *n)
+{
+    size_t count = is_map(n) ? 0 : n->len / 2;
+    struct nonces written = { n->at, n->len, -1 };
+
+    for (size_t i = 0; is_map(n) && i < n->len; i++)
+        count += (size_t)__builtin_popcount(n->at[i]);
+    return count + (n->add >= 0 && !ljs__nonces_has(&written, (uint16_t)n->add));
+}
+
+void ljs__nonces_map(uint8_t *map, const struct nonces *n)
+{
+    memset(map, 0, NONCE_MAP_LEN);
+    if (is_map(n))
+        memcpy(map, n->at, NONCE_MAP_LEN);
+    for (size_t i = 0; !is_map(n) && i < n->len / 2; i++)
+        map[nth(n, i) / 8] |= (uint8_t)(1 << nth(n, i) % 8);
+    if (n->add >= 0)
+        map[n->add / 8] |= (uint8_t)(1 << n->add % 8);
+}
+
+void ljs__nonces_write(struct wr *w, const uint8_t *map)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < NONCE_MAP_LEN; i++)
+        count += (size_t)__builtin_popcount(map[i]);
+    if (2 * count >= NONCE_MAP_LEN) {
+        ljs__wr(w, map, NONCE_MAP_LEN);
+        return;
+    }
+    for (uint32_t nonce = 0; nonce < 0x10000; nonce++)
+        if (map[nonce / 8] >> (nonce % 8) & 1)
+            ljs__wr_le(w, nonce, 2);
+}
+
+/* Pack them with `add` among them, without the detour over a map while they are few. */
+static void pack_nonces(struct wr *w, const struct nonces *n)
+{
+    struct nonces written = { n->at, n->len, -1 };
+    uint8_t list[NONCE_MAP_LEN];
+    size_t at = 0;
+
+    if (n->add < 0 || ljs__nonces_has(&written, (uint16_t)n->add)) {
+        ljs__pack_bin(w, n->at, n->len);
+    } else if (is_map(n) || n->len + 2 >= NONCE_MAP_LEN) {
+        ljs__nonces_map(list, n);
+        ljs__pack_bin(w, list, sizeof list);
+    } else {
+        while (2 * at < n->len && nth(n, at) < n->add)
+            at++;
+        if (at)
+            memcpy(list, n->at, 2 * at);
+        list[2 * at] = (uint8_t)n->add;
+        list[2 * at + 1] = (uint8_t)(n->add >> 8);
+        if (n->len > 2 * at)
+            memcpy(list + 2 * at + 2, n->at + 2 * at, n->len - 2 * at);
+        ljs__pack_bin(w, list, n->len + 2);
+    }
+}
+
+static bool nonces_ok(const struct nonces *n)
+{
+    if (n->len % 2)
+        return false;
+    for (size_t i = 1; !is_map(n) && i < n->len / 2; i++)
+        if (nth(n, i - 1) >= nth(n, i))
+            return false;
+    return true;
+}
+
+/* ---- the map ---------------------------------------------------------------- */
+
+/* Keys on disk: never reused, never renumbered. */
+enum field {
+    F_SCHEMA = 0,
+    F_DEV_EUI = 1,
+    F_MAC = 2,
+    F_FLAGS = 3,
+    F_JOIN_NONCE = 4,
+    F_EPOCH = 5,
+    F_KEYS = 6,     /* array of [epoch, LJS_HAS_..., sealed] */
+    F_CONTEXTS = 7, /* array of [JoinEUI, DevNonce, RJcount1, used] */
+    F_NS_KEK = 8,
+    F_AS_KEK = 9,
+    F_AS_ID = 10,
+    F_HOME_NET_ID = 11,
+    F_HOME_NS_ID = 12,
+    F_X25519 = 13,
+    F_SESSIONS = 14,
+    F_LAST = 15,
+    F_PRINT = 16,
+};
+
+enum { FLAG_BLOCKED = 1, FLAG_REMOVED = 2, FLAG_REQUIRE_1_1 = 4 };
+enum { SESSION_KIND = 3, SESSION_1_1 = 4, SESSION_PROVEN = 8, SESSION_BITS = 15, SESSION_FIELDS = 14 };
+
+static bool is_mac(uint64_t v)
+{
+    return (v >= LJS_MAC_1_0_0 && v <= LJS_MAC_1_0_4) || v == LJS_MAC_1_1;
+}
+
+static void read_session(struct unpack *u, const struct record *r, ljs_session *s)
+{
+    static const ljs_frame_kind kinds[] = { LJS_FRAME_REJOIN0, LJS_FRAME_REJOIN1, LJS_FRAME_REJOIN2, LJS_FRAME_JOIN };
+    unsigned bits, context;
+    const uint8_t *cf_list;
+    size_t cf_list_len = 0;
+
+    if (ljs__unpack_array(u) != SESSION_FIELDS)
+        u->rd.bad = true;
+    ljs__unpack_fixed(u, s->session_key_id, sizeof s->session_key_id);
+    bits = (unsigned)ljs__unpack_uint(u, SESSION_BITS);
+    s->kind = kinds[bits & SESSION_KIND];
+    s->scheme = bits & SESSION_1_1 ? LJS_SCHEME_1_1 : LJS_SCHEME_1_0;
+    s->proven = !!(bits & SESSION_PROVEN);
+    s->mac = (ljs_mac)ljs__unpack_uint(u, 0xffff);
+    context = (unsigned)ljs__unpack_uint(u, LJS_JOIN_EUIS_MAX - 1);
+    s->join_nonce = (uint32_t)ljs__unpack_uint(u, 0xffffff);
+    s->nonce = (uint16_t)ljs__unpack_uint(u, 0xffff);
+    s->epoch = (uint16_t)ljs__unpack_uint(u, 0xffff);
+    s->net_id = (ljs_netid)ljs__unpack_uint(u, 0xffffff);
+    s->dev_addr = (ljs_devaddr)ljs__unpack_uint(u, 0xffffffff);
+    s->dl_settings = (uint8_t)ljs__unpack_uint(u, 0xff);
+    s->rx_delay = (uint8_t)ljs__unpack_uint(u, 0xff);
+    cf_list = ljs__unpack_bin(u, &cf_list_len, LJS_CFLIST_LEN);
+    s->rj_count0 = (int32_t)ljs__unpack_int(u, -1, 0xffff);
+    s->at = ljs__unpack_int(u, INT64_MIN, INT64_MAX);
+    if (cf_list_len == LJS_CFLIST_LEN && cf_list)
+        memcpy(s->cf_list, cf_list, sizeof s->cf_list);
+    s->has_cf_list = cf_list_len == LJS_CFLIST_LEN;
+    if (!is_mac(s->mac) || context >= r->d.join_euis || (cf_list_len && !s->has_cf_list))
+        u->rd.bad = true;
+    else
+        s->join_eui = r->context[context].join_eui;
+}
+
+static void write_session(struct wr *w, const struct record *r, const ljs_session *s)
+{
+    unsigned context = 0;
+
+    while (context + 1U < r->d.join_euis && r->context[context].join_eui != s->join_eui)
+        context++;
+    ljs__pack_array(w, SESSION_FIELDS);
+    ljs__pack_bin(w, s->session_key_id, sizeof s->session_key_id);
+    ljs__pack_uint(w, (s->kind == LJS_FRAME_JOIN ? 3U : (unsigned)s->kind) |
+                          (s->scheme == LJS_SCHEME_1_1 ? SESSION_1_1 : 0U) | (s->proven ? SESSION_PROVEN : 0U));
+    ljs__pack_uint(w, s->mac);
+    ljs__pack_uint(w, context);
+    ljs__pack_uint(w, s->join_nonce);
+    ljs__pack_uint(w, s->nonce);
+    ljs__pack_uint(w, s->epoch);
+    ljs__pack_uint(w, s->net_id);
+    ljs__pack_uint(w, s->dev_addr);
+    ljs__pack_uint(w, s->dl_settings);
+    ljs__pack_uint(w, s->rx_delay);
+    ljs__pack_bin(w, s->cf_list, s->has_cf_list ? sizeof s->cf_list : 0);
+    ljs__pack_int(w, s->rj_count0);
+    ljs__pack_int(w, s->at);
+}
+
+static void read_context(struct unpack *u, struct context *c)
+{
+    if (ljs__unpack_array(u) != 4)
+        u->rd.bad = true;
+    c->join_eui = ljs__unpack_uint(u, UINT64_MAX);
+    c->dev_nonce = (int32_t)ljs__unpack_int(u, -1, 0xffff);
+    c->rj_count1 = (int32_t)ljs__unpack_int(u, -1, 0xffff);
+    c->used.at = ljs__unpack_bin(u, &c->used.len, NONCE_MAP_LEN);
+    c->used.add = -1;
+    if (!u->rd.bad && !nonces_ok(&c->used))
+        u->rd.bad = true;
+}
+
+static void read_set(struct unpack *u, struct key_set *s)
+{
+    if (ljs__unpack_array(u) != 3)
+        u->rd.bad = true;
+    s->epoch = (uint16_t)ljs__unpack_uint(u, 0xffff);
+    s->keys = (uint8_t)ljs__unpack_uint(u, 0xff);
+    s->at = ljs__unpack_bin(u, &s->len, 512);
+}
+
+static void read_text(struct unpack *u, char out[LJS_LABEL_MAX])
+{
+    ljs__unpack_text(u, out, LJS_LABEL_MAX);
+    if (!u->rd.bad && !ljs__text_ok(out, LJS_LABEL_MAX))
+        u->rd.bad = true;
+}
+
+static void read_field(struct unpack *u, struct record *r, enum field field)
+{
+    ljs_device *d = &r->d;
+    unsigned flags, n;
+
+    switch (field) {
+    case F_SCHEMA: /* read before all others */
+        break;
+    case F_DEV_EUI:
+        d->dev_eui = ljs__unpack_uint(u, UINT64_MAX);
+        return;
+    case F_MAC:
+        d->mac = (ljs_mac)ljs__unpack_uint(u, 0xffff);
+        return;
+    case F_FLAGS:
+        flags = (unsigned)ljs__unpack_uint(u, FLAG_BLOCKED | FLAG_REMOVED | FLAG_REQUIRE_1_1);
+        r->blocked = flags & FLAG_BLOCKED;
+        d->require_1_1 = !!(flags & FLAG_REQUIRE_1_1);
+        d->state = flags & FLAG_REMOVED   ? LJS_STATE_REMOVED
+                   : flags & FLAG_BLOCKED ? LJS_STATE_BLOCKED
+                                          : LJS_STATE_FRESH;
+        return;
+    case F_JOIN_NONCE:
+        d->next_join_nonce = (uint32_t)ljs__unpack_uint(u, JOIN_NONCE_END);
+        return;
+    case F_EPOCH:
+        d->epoch = (uint16_t)ljs__unpack_uint(u, 0xffff);
+        return;
+    case F_KEYS:
+        r->sets = ljs__unpack_array(u);
+        if (r->sets > EPOCHS_MAX)
+            break;
+        for (unsigned i = 0; i < r->sets; i++)
+            read_set(u, &r->set[i]);
+        return;
+    case F_CONTEXTS:
+        n = ljs__unpack_array(u);
+        if (!n || n > LJS_JOIN_EUIS_MAX)
+            break;
+        for (unsigned i = 0; i < n; i++)
+            read_context(u, &r->context[i]);
+        d->join_euis = (uint8_t)n;
+        d->join_eui = r->context[0].join_eui;
+        return;
+    case F_NS_KEK:
+        read_text(u, d->ns_kek_label);
+        return;
+    case F_AS_KEK:
+        read_text(u, d->as_kek_label);
+        return;
+    case F_AS_ID:
+        read_text(u, d->as_id);
+        return;
+    case F_HOME_NET_ID:
+        d->home_net_id = (ljs_netid)ljs__unpack_uint(u, 0xffffff);
+        d->has_home_net_id = 1;
+        return;
+    case F_HOME_NS_ID:
+        d->home_ns_id = ljs__unpack_uint(u, UINT64_MAX);
+        d->has_home_ns_id = 1;
+        return;
+    case F_X25519:
+        ljs__unpack_fixed(u, d->x25519_public_key, sizeof d->x25519_public_key);
+        d->has_x25519 = 1;
+        return;
+    case F_SESSIONS:
+        n = ljs__unpack_array(u);
+        if (!n || n > LJS_SESSIONS_MAX || !d->join_euis)
+            break;
+        for (unsigned i = 0; i < n; i++)
+            read_session(u, r, &r->session[i]);
+        d->sessions = (uint8_t)n;
+        return;
+    case F_LAST:
+        ljs__unpack_fixed(u, r->last, sizeof r->last);
+        r->has_last = true;
+        return;
+    case F_PRINT:
+        ljs__unpack_fixed(u, r->print, sizeof r->print);
+        r->has_print = true;
+        return;
+    }
+    u->rd.bad = true;
+}
+
+ljs_err ljs__record_read(struct record *out, const uint8_t *in, size_t in_len)
+{
+    struct unpack u = { { in, in_len > 16 ? in_len - 16 : 0, false } }; /* the tag is behind */
+    struct record *r = out;
+    unsigned pairs;
+    int last = F_SCHEMA;
+
+    memset(r, 0, sizeof *r);
+    pairs = ljs__unpack_map(&u);
+    if (ljs__unpack_uint(&u, 0x7f) != F_SCHEMA)
+        u.rd.bad = true;
+    if (ljs__unpack_uint(&u, 0xffff) > RECORD_SCHEMA && !u.rd.bad)
+        return LJS_E_VERSION;
+    for (unsigned i = 1; i < pairs && !u.rd.bad; i++) {
+        int field = (int)ljs__unpack_uint(&u, 0x7f);
+
+        if (field <= last) /* rising, so that none is there twice */
+            u.rd.bad = true;
+        else
+            read_field(&u, r, (enum field)field);
+        last = field;
+    }
+    if (!rd_done(&u.rd) || !is_mac(r->d.mac) || !r->d.join_euis || !r->d.next_join_nonce)
+        goto bad;
+    if (r->d.state == LJS_STATE_FRESH && r->d.sessions)
+        r->d.state = LJS_STATE_JOINED;
+    for (unsigned i = 0; i < r->sets; i++)
+        if (r->set[i].epoch == r->d.epoch)
+            r->d.keys = r->set[i].keys;
+    r->d.struct_size = sizeof r->d;
+    return LJS_OK;
+bad:
+    memset(r, 0, sizeof *r);
+    return LJS_E_SEAL;
+}
+
+ljs_err ljs__record_load(struct record *out, const ljs_vault *vault, const uint8_t *in, size_t in_len)
+{
+    ljs_err err = ljs__vault_alive(vault), tag;
+
+    if (err)
+        return err;
+    /* A newer record is named as such even though its tag may be made differently. */
+    tag = ljs__vault_check(vault, TAG_DEVICE, in, in_len);
+    err = ljs__record_read(out, in, in_len);
+    return err == LJS_E_VERSION ? err : tag ? tag : err;
+}
+
+ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *vault)
+{
+    const ljs_device *d = &r->d;
+    struct wr w = { 0 };
+    unsigned flags = (r->blocked ? FLAG_BLOCKED : 0U) | (d->state == LJS_STATE_REMOVED ? FLAG_REMOVED : 0U) |
+                     (d->require_1_1 ? FLAG_REQUIRE_1_1 : 0U);
+    const struct {
+        enum field field;
+        const char *text;
+    } texts[] = { { F_NS_KEK, d->ns_kek_label }, { F_AS_KEK, d->as_kek_label }, { F_AS_ID, d->as_id } };
+    unsigned pairs = 7 + !!r->sets + !!d->ns_kek_label[0] + !!d->as_kek_label[0] + !!d->as_id[0] +
+                     !!d->has_home_net_id + !!d->has_home_ns_id + !!d->has_x25519 + !!d->sessions + r->has_last +
+                     r->has_print;
+    ljs_err err;
+
+    *out = (ljs_buf){ NULL, 0 };
+    ljs__pack_map(&w, pairs);
+    ljs__pack_uint(&w, F_SCHEMA);
+    ljs__pack_uint(&w, RECORD_SCHEMA);
+    ljs__pack_uint(&w, F_DEV_EUI);
+    ljs__pack_uint(&w, d->dev_eui);
+    ljs__pack_uint(&w, F_MAC);
+    ljs__pack_uint(&w, d->mac);
+    ljs__pack_uint(&w, F_FLAGS);
+    ljs__pack_uint(&w, flags);
+    ljs__pack_uint(&w, F_JOIN_NONCE);
+    ljs__pack_uint(&w, d->next_join_nonce);
+    ljs__pack_uint(&w, F_EPOCH);
+    ljs__pack_uint(&w, d->epoch);
+    if (r->sets) {
+        ljs__pack_uint(&w, F_KEYS);
+        ljs__pack_array(&w, r->sets);
+    }
+    for (unsigned i = 0; i < r->sets; i++) {
+        ljs__pack_array(&w, 3);
+        ljs__pack_uint(&w, r->set[i].epoch);
+        ljs__pack_uint(&w, r->set[i].keys);
+        ljs__pack_bin(&w, r->set[i].at, r->set[i].len);
+    }
+    ljs__pack_uint(&w, F_CONTEXTS);
+    ljs__pack_array(&w, d->join_euis);
+    for (unsigned i = 0; i < d->join_euis; i++) {
+        ljs__pack_array(&w, 4);
+        ljs__pack_uint(&w, r->context[i].join_eui);
+        ljs__pack_int(&w, r->context[i].dev_nonce);
+        ljs__pack_int(&w, r->context[i].rj_count1);
+        pack_nonces(&w, &r->context[i].used);
+    }
+    for (size_t i = 0; i < COUNT(texts); i++)
+        if (texts[i].text[0]) {
+            ljs__pack_uint(&w, texts[i].field);
+            ljs__pack_text(&w, texts[i].text);
+        }
+    if (d->has_home_net_id) {
+        ljs__pack_uint(&w, F_HOME_NET_ID);
+        ljs__pack_uint(&w, d->home_net_id);
+    }
+    if (d->has_home_ns_id) {
+        ljs__pack_uint(&w, F_HOME_NS_ID);
+        ljs__pack_uint(&w, d->home_ns_id);
+    }
+    if (d->has_x25519) {
+        ljs__pack_uint(&w, F_X25519);
+        ljs__pack_bin(&w, d->x25519_public_key, sizeof d->x25519_public_key);
+    }
+    if (d->sessions) {
+        ljs__pack_uint(&w, F_SESSIONS);
+        ljs__pack_array(&w, d->sessions);
+    }
+    for (unsigned i = 0; i < d->sessions; i++)
+        write_session(&w, r, &r->session[i]);
+    if (r->has_last) {
+        ljs__pack_uint(&w, F_LAST);
+        ljs__pack_bin(&w, r->last, sizeof r->last);
+    }
+    if (r->has_print) {
+        ljs__pack_uint(&w, F_PRINT);
+        ljs__pack_bin(&w, r->print, sizeof r->print);
+    }
+    err = ljs__vault_tag(&w, vault, TAG_DEVICE);
+    if (err) {
+        ljs__wr_drop(&w);
+        return err;
+    }
+    return ljs__wr_take(out, &w);
+}
+
+struct context *ljs__record_context(struct record *r, ljs_eui join_eui)
+{
+    for (unsigned i = 0; i < r->d.join_euis; i++)
+        if (r->context[i].join_eui == join_eui)
+            return &r->context[i];
+    return NULL;
+}
+
+/* ---- root keys -------------------------------------------------------------- */
+
+static const enum key_id root_ids[] = { KEY_NWK, KEY_APP, KEY_GEN_APP, KEY_REKEY };
+static const enum key_role root_roles[] = { ROLE_NWK, ROLE_APP, ROLE_GEN_APP, ROLE_REKEY };
+static const uint8_t root_has[] = { LJS_HAS_NWK_KEY, LJS_HAS_APP_KEY, LJS_HAS_GEN_APP_KEY, LJS_HAS_REKEY_KEY };
+
+enum { OWNER_LEN = 10 };
+
+/* Sealed keys are bound to their device and epoch, so that none can stand for another. */
+static void owner(uint8_t out[OWNER_LEN], ljs_eui dev_eui, uint16_t epoch)
+{
+    for (unsigned i = 0; i < 8; i++)
+        out[i] = (uint8_t)(dev_eui >> (8 * i));
+    out[8] = (uint8_t)epoch;
+    out[9] = (uint8_t)(epoch >> 8);
+}
+
+ljs_err ljs__record_keys(struct ring *ring, const ljs_vault *vault, const struct record *r, uint16_t epoch)
+{
+    uint8_t ad[OWNER_LEN];
+    ljs_err err = LJS_E_SEAL;
+
+    owner(ad, r->d.dev_eui, epoch);
+    for (unsigned i = 0; i < r->sets; i++)
+        if (r->set[i].epoch == epoch)
+            err = ljs__vault_open(vault, ring, root_ids, root_roles, COUNT(root_ids), ad, sizeof ad, r->set[i].at,
+                                  r->set[i].len);
+    return err;
+}
+
+ljs_err ljs__record_seal(struct record *r, struct wr *keep, const ljs_vault *vault, struct ring *ring, uint16_t epoch)
+{
+    struct key_set *set = NULL;
+    uint8_t ad[OWNER_LEN], keys = 0;
+    ljs_err err;
+
+    for (unsigned i = 0; i < r->sets; i++)
+        if (r->set[i].epoch == epoch)
+            set = &r->set[i];
+    if (!set && r->sets == EPOCHS_MAX)
+        return LJS_E_INVAL;
+    if (!set)
+        set = &r->set[r->sets++];
+    owner(ad, r->d.dev_eui, epoch);
+    err = ljs__vault_seal(keep, vault, ring, root_ids, root_roles, COUNT(root_ids), ad, sizeof ad);
+    if (err)
+        return err;
+    if (keep->bad)
+        return LJS_E_NOMEM;
+    for (size_t i = 0; i < COUNT(root_ids); i++)
+        if (ljs__ring_has(ring, root_ids[i]))
+            keys |= root_has[i];
+    *set = (struct key_set){ .epoch = epoch, .keys = keys, .at = keep->data, .len = keep->len };
+    return LJS_OK;
+}
+
+ljs_err ljs__record_print(uint8_t out[16], const ljs_vault *vault, struct ring *ring)
+{
+    return ljs__vault_fingerprint(out, vault, ring, root_ids, root_roles, COUNT(root_ids));
+}
+
+/* ---- what stays ------------------------------------------------------------- */
+
+static bool needed(const struct record *r, uint16_t epoch)
+{
+    if (epoch == r->d.epoch)
+        return true;
+    for (unsigned i = 0; i < r->d.sessions; i++)
+        if (r->session[i].epoch == epoch)
+            return true;
+    return false;
+}
+
+void ljs__record_trim(struct record *r)
+{
+    unsigned kept = 0, sets = 0;
+
+    for (unsigned i = 0; i < r->d.sessions; i++)
+        if (i < LJS_SESSIONS_MAX - 1 || r->session[i].proven)
+            r->session[kept++] = r->session[i];
+    r->d.sessions = (uint8_t)kept;
+    for (unsigned i = 0; i < r->sets; i++)
+        if (needed(r, r->set[i].epoch))
+            r->set[sets++] = r->set[i];
+    r->sets = sets;
+}

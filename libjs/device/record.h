@@ -1,0 +1,83 @@
+/* record.h -- how a device record is laid out, and nothing of what it means.
+ *
+ * A record is one msgpack map with small integer keys, rising, the schema number first,
+ * and a 16-octet keyed tag over all of it behind (keys/vault.h).  Root keys stand in it
+ * as sealed sets, one for each epoch that is still needed.  Fields that are empty are
+ * left out.  Older schemas are read for ever; a newer one is LJS_E_VERSION. */
+#ifndef LJS_DEVICE_RECORD_H
+#define LJS_DEVICE_RECORD_H
+
+#include <lorajs/device.h>
+
+#include "keys/vault.h"
+
+#include <stdbool.h>
+
+enum {
+    RECORD_SCHEMA = 1,
+    EPOCHS_MAX = LJS_SESSIONS_MAX + 1, /* each session may stand on keys of its own, and the current ones */
+    NONCE_MAP_LEN = 8192,              /* one bit for each of 65,536 DevNonces */
+    JOIN_NONCE_END = 0x1000000,        /* 24 bits: this one is not given any more */
+};
+
+/* DevNonces used, as they lie in a record: rising two-octet numbers (LE), or from 4096 of
+ * them on a bit map; the length tells which.  `add` is one more, not yet written. */
+struct nonces {
+    const uint8_t *at;
+    size_t len;
+    int32_t add; /* -1: none */
+};
+
+bool ljs__nonces_has(const struct nonces *n, uint16_t nonce);
+size_t ljs__nonces_count(const struct nonces *n);
+/* As a bit map of NONCE_MAP_LEN octets. */
+void ljs__nonces_map(uint8_t *map, const struct nonces *n);
+/* From a bit map, in the shorter form. */
+void ljs__nonces_write(struct wr *w, const uint8_t *map);
+
+struct context { /* what belongs to one JoinEUI */
+    ljs_eui join_eui;
+    int32_t dev_nonce, rj_count1; /* the last accepted, -1 for none */
+    struct nonces used;
+};
+
+struct key_set { /* the root keys of one epoch, sealed */
+    uint16_t epoch;
+    uint8_t keys; /* LJS_HAS_... */
+    const uint8_t *at;
+    size_t len;
+};
+
+struct record { /* borrows the octets it was read from */
+    ljs_device d;
+    struct context context[LJS_JOIN_EUIS_MAX]; /* d.join_euis of them */
+    ljs_session session[LJS_SESSIONS_MAX + 1]; /* d.sessions of them, newest first; one more for a moment */
+    struct key_set set[EPOCHS_MAX];
+    unsigned sets;
+    bool has_last, has_print, blocked;
+    uint8_t last[16];  /* what the newest session answered: see ljs__join_digest() */
+    uint8_t print[16]; /* of a removed device's root keys */
+};
+
+/* Parse; the tag is not looked at.  LJS_E_SEAL, LJS_E_VERSION. */
+ljs_err ljs__record_read(struct record *out, const uint8_t *in, size_t in_len);
+/* Check the tag, then parse: what every step begins with. */
+ljs_err ljs__record_load(struct record *out, const ljs_vault *vault, const uint8_t *in, size_t in_len);
+/* Write with its tag. */
+ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *vault);
+
+struct context *ljs__record_context(struct record *r, ljs_eui join_eui); /* NULL: not registered */
+
+/* The root keys of an epoch into their ring slots, which are emptied first.  LJS_E_SEAL. */
+ljs_err ljs__record_keys(struct ring *ring, const ljs_vault *vault, const struct record *r, uint16_t epoch);
+/* Seal what the ring has as the keys of an epoch, and put them among r's sets; *keep holds
+ * the octets until r is saved. */
+ljs_err ljs__record_seal(struct record *r, struct wr *keep, const ljs_vault *vault, struct ring *ring, uint16_t epoch);
+/* A keyed fingerprint of the root keys in the ring. */
+ljs_err ljs__record_print(uint8_t out[16], const ljs_vault *vault, struct ring *ring);
+
+/* The newest eight sessions and the last one proven stay; key sets of no session and not
+ * of the current epoch go. */
+void ljs__record_trim(struct record *r);
+
+#endif
