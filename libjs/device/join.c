@@ -6,7 +6,7 @@
 
 /* One step at work. */
 struct join {
-    struct record r;
+    struct record *r;
     struct ring *ring;
     const ljs_vault *vault;
     const ljs_join_req *req;
@@ -35,7 +35,7 @@ static ljs_err check_frame(struct join *j)
 
     if (err)
         return err;
-    if ((j->frame.kind == LJS_FRAME_JOIN) == !!j->req->rejoin || j->frame.dev_eui != j->r.d.dev_eui)
+    if ((j->frame.kind == LJS_FRAME_JOIN) == !!j->req->rejoin || j->frame.dev_eui != j->r->d.dev_eui)
         return LJS_E_FRAME;
     return LJS_OK;
 }
@@ -47,11 +47,11 @@ static bool carries_net_id(ljs_frame_kind kind)
 
 static ljs_err check_device(struct join *j)
 {
-    const ljs_device *d = &j->r.d;
+    const ljs_device *d = &j->r->d;
 
     if (d->state == LJS_STATE_REMOVED)
         return LJS_E_DEVICE;
-    j->context = carries_net_id(j->frame.kind) ? &j->r.context[0] : ljs__record_context(&j->r, j->frame.join_eui);
+    j->context = carries_net_id(j->frame.kind) ? &j->r->context[0] : ljs__record_context(j->r, j->frame.join_eui);
     if (!j->context)
         return LJS_E_JOINEUI;
     if (d->state == LJS_STATE_BLOCKED)
@@ -73,17 +73,17 @@ static ljs_err check_device(struct join *j)
 static ljs_err check_version(struct join *j)
 {
     bool opt_neg = j->req->dl_settings & 0x80;
-    bool device_1_1 = j->r.d.mac >= LJS_MAC_1_1, network_1_1 = j->req->mac >= LJS_MAC_1_1;
+    bool device_1_1 = j->r->d.mac >= LJS_MAC_1_1, network_1_1 = j->req->mac >= LJS_MAC_1_1;
 
-    if (j->req->mac > j->r.d.mac)
+    if (j->req->mac > j->r->d.mac)
         return LJS_E_MAC;
     if (device_1_1 && opt_neg && !network_1_1)
         return LJS_E_MAC;
     j->scheme = device_1_1 && opt_neg ? LJS_SCHEME_1_1 : LJS_SCHEME_1_0;
     /* Rejoin exists in LoRaWAN 1.1 alone. */
-    if (j->scheme != LJS_SCHEME_1_1 && (j->r.d.require_1_1 || j->frame.kind != LJS_FRAME_JOIN))
+    if (j->scheme != LJS_SCHEME_1_1 && (j->r->d.require_1_1 || j->frame.kind != LJS_FRAME_JOIN))
         return LJS_E_MAC;
-    if (j->scheme == LJS_SCHEME_1_1 && !(j->r.d.keys & LJS_HAS_APP_KEY))
+    if (j->scheme == LJS_SCHEME_1_1 && !(j->r->d.keys & LJS_HAS_APP_KEY))
         return LJS_E_NOKEY;
     return LJS_OK;
 }
@@ -126,7 +126,8 @@ static void digest(struct join *j)
 /* Is it what the newest session answered? */
 static bool is_repeat(const struct join *j)
 {
-    return j->r.has_last && j->r.d.sessions && ljs__equal(j->r.last, j->digest, sizeof j->digest);
+    return j->r->has_last && j->r->d.sessions && j->r->session[0].epoch == j->r->d.epoch &&
+           ljs__equal(j->r->last, j->digest, sizeof j->digest);
 }
 
 /* ---- keys and MIC ----------------------------------------------------------- */
@@ -134,7 +135,7 @@ static bool is_repeat(const struct join *j)
 /* [L2 1.0.4 §6.1.1.3]  the one root key of a 1.0.x device */
 static ljs_err load_roots(struct join *j, uint16_t epoch)
 {
-    ljs_err err = ljs__record_keys(j->ring, j->vault, &j->r, epoch);
+    ljs_err err = ljs__record_keys(j->ring, j->vault, j->r, epoch);
 
     if (!err && !ljs__ring_has(j->ring, KEY_NWK))
         ljs__ring_move(j->ring, KEY_NWK, KEY_APP);
@@ -164,17 +165,14 @@ static ljs_err check_mic_rejoin1(struct join *j)
  * is the MIC itself tells.  A session of ours proves itself so. */
 static ljs_err check_mic_rejoin02(struct join *j)
 {
-    uint16_t epoch = j->r.d.epoch;
     ljs_err err = LJS_E_MIC;
 
-    for (unsigned i = 0; i < j->r.d.sessions && err == LJS_E_MIC; i++) {
-        ljs_session *s = &j->r.session[i];
+    for (unsigned i = 0; i < j->r->d.sessions && err == LJS_E_MIC; i++) {
+        ljs_session *s = &j->r->session[i];
         ljs_derivation what = inputs(s);
 
-        if (s->scheme != LJS_SCHEME_1_1)
-            continue;
-        if (s->epoch != epoch && (err = load_roots(j, epoch = s->epoch)))
-            break;
+        if (s->scheme != LJS_SCHEME_1_1 || s->epoch != j->r->d.epoch)
+            continue; /* replaced root keys end with their sessions: such a device joins anew */
         what.name = LJS_KEY_S_NWK_S_INT;
         err = ljs__derive(j->ring, KEY_S_NWK_S_INT, KEY_NWK, &what);
         if (!err)
@@ -184,14 +182,12 @@ static ljs_err check_mic_rejoin02(struct join *j)
     }
     /* Nothing of ours to check it with: on the network server's word, and again on the same
      * word when the very same request comes again. */
-    if (err == LJS_E_MIC && j->req->peer[0] && (!j->r.d.sessions || is_repeat(j)))
+    if (err == LJS_E_MIC && j->req->peer[0] && (!j->r->d.sessions || is_repeat(j)))
         err = LJS_OK;
     if (!err && j->under && j->under->net_id != j->req->net_id)
         err = LJS_E_HOME;
     if (!err && j->under)
-        j->context = ljs__record_context(&j->r, j->under->join_eui);
-    if (!err && epoch != j->r.d.epoch)
-        err = load_roots(j, j->r.d.epoch);
+        j->context = ljs__record_context(j->r, j->under->join_eui);
     return err;
 }
 
@@ -201,7 +197,7 @@ static bool fresh_dev_nonce(const struct join *j)
 {
     /* [L2 1.0.4 §6.2.5]  a counter: requests that do not increment it are ignored.
      * [L2 1.0.3 §6.2.4]  random before: any value that was used is. */
-    if (j->r.d.mac >= LJS_MAC_1_0_4)
+    if (j->r->d.mac >= LJS_MAC_1_0_4)
         return j->frame.nonce > j->context->dev_nonce;
     return !ljs__nonces_has(&j->context->used, j->frame.nonce);
 }
@@ -218,9 +214,9 @@ static bool fresh_rj_count0(const struct join *j)
 
 static void use_dev_nonce(struct join *j)
 {
-    if (j->r.d.mac < LJS_MAC_1_0_4)
+    if (j->r->d.mac < LJS_MAC_1_0_4)
         j->context->used.add = j->frame.nonce;
-    if (j->frame.nonce > j->context->dev_nonce || j->r.d.mac < LJS_MAC_1_0_4)
+    if (j->frame.nonce > j->context->dev_nonce || j->r->d.mac < LJS_MAC_1_0_4)
         j->context->dev_nonce = j->frame.nonce;
 }
 
@@ -241,7 +237,7 @@ static void use_rj_count0(struct join *j)
     if (!j->under)
         return;
     j->under->rj_count0 = j->frame.nonce;
-    prove(&j->r, j->under);
+    prove(j->r, j->under);
 }
 
 /* ---- the table -------------------------------------------------------------- */
@@ -282,9 +278,9 @@ static ljs_session new_session(const struct join *j)
                       .scheme = j->scheme,
                       .mac = req->mac,
                       .join_eui = j->context->join_eui,
-                      .join_nonce = j->r.d.next_join_nonce,
+                      .join_nonce = j->r->d.next_join_nonce,
                       .nonce = j->frame.nonce,
-                      .epoch = j->r.d.epoch,
+                      .epoch = j->r->d.epoch,
                       .net_id = req->net_id,
                       .dev_addr = req->dev_addr,
                       .dl_settings = req->dl_settings,
@@ -301,7 +297,7 @@ static ljs_session new_session(const struct join *j)
 /* The record after a session that is new. */
 static void begin_session(struct join *j, const struct rule *rule)
 {
-    struct record *r = &j->r;
+    struct record *r = j->r;
     ljs_session s = new_session(j);
 
     rule->use(j);
@@ -355,7 +351,7 @@ static ljs_err answer(ljs_join_ans *out, struct join *j, const ljs_session *s, c
     out->mac = s->mac;
     memcpy(out->session_key_id, s->session_key_id, sizeof out->session_key_id);
     out->kind = s->kind;
-    out->dev_eui = j->r.d.dev_eui;
+    out->dev_eui = j->r->d.dev_eui;
     out->join_nonce = s->join_nonce;
     out->nonce = s->nonce;
     out->on_word = carries_net_id(s->kind) && !j->under;
@@ -363,22 +359,21 @@ static ljs_err answer(ljs_join_ans *out, struct join *j, const ljs_session *s, c
 }
 
 ljs_err ljs__join(ljs_join_ans *out, ljs_buf *out_record, ljs_vault *vault, struct ring *ring, const ljs_join_req *req,
-                  const char *ns_label, const char *as_label, const uint8_t *record, size_t record_len)
+                  const char *ns_label, const char *as_label, struct record *r)
 {
-    struct join j = { .ring = ring, .vault = vault, .req = req };
+    struct join j = { .r = r, .ring = ring, .vault = vault, .req = req };
     const struct rule *rule;
     ljs_err err;
 
     memset(out, 0, sizeof *out);
     *out_record = (ljs_buf){ NULL, 0 };
-    if ((err = check_req(req)) || (err = ljs__record_load(&j.r, vault, record, record_len)) ||
-        (err = check_frame(&j)) || (err = check_device(&j)) || (err = check_version(&j)))
+    if ((err = check_req(req)) || (err = check_frame(&j)) || (err = check_device(&j)) || (err = check_version(&j)))
         return err;
-    if (!(rule = rule_for(j.r.d.state, j.frame.kind)))
+    if (!(rule = rule_for(r->d.state, j.frame.kind)))
         return LJS_E_STATE;
-    if ((err = load_roots(&j, j.r.d.epoch)))
+    if ((err = load_roots(&j, r->d.epoch)))
         return err;
-    if (j.scheme == LJS_SCHEME_1_1 && (err = ljs__derive_js(ring, j.r.d.dev_eui)))
+    if (j.scheme == LJS_SCHEME_1_1 && (err = ljs__derive_js(ring, r->d.dev_eui)))
         return err;
     digest(&j);
     if ((err = rule->mic(&j)))
@@ -388,24 +383,23 @@ ljs_err ljs__join(ljs_join_ans *out, ljs_buf *out_record, ljs_vault *vault, stru
     } else {
         if (!rule->fresh(&j))
             return LJS_E_REPLAY;
-        if (j.r.d.next_join_nonce >= JOIN_NONCE_END) /* [L2 1.1 §6.2.3]  24 bits that never repeat */
+        if (r->d.next_join_nonce >= JOIN_NONCE_END) /* [L2 1.1 §6.2.3]  24 bits that never repeat */
             return LJS_E_SPENT;
         begin_session(&j, rule);
     }
-    err = answer(out, &j, &j.r.session[0], rule, ns_label, as_label);
+    err = answer(out, &j, &r->session[0], rule, ns_label, as_label);
     if (!err && !out->repeat)
-        err = ljs__record_save(out_record, &j.r, vault);
+        err = ljs__record_save(out_record, r, vault);
     if (err)
         ljs__wipe(out, sizeof *out);
     return err;
 }
 
 ljs_err ljs__app_s_key(ljs_envelope *out, ljs_buf *out_record, ljs_vault *vault, struct ring *ring, const char *as_id,
-                       unsigned clear, const char *as_label, const uint8_t *in, size_t in_len, const uint8_t *record,
-                       size_t record_len)
+                       unsigned clear, const char *as_label, const uint8_t *in, size_t in_len, struct record *r)
 {
     static const enum key_id application[] = { KEY_APP_S };
-    struct join j = { .ring = ring, .vault = vault };
+    struct join j = { .r = r, .ring = ring, .vault = vault };
     ljs_envelope *const to_as[] = { out };
     bool as_kek = ljs__ring_has(ring, KEY_AS_KEK);
     ljs_session *s = NULL;
@@ -414,17 +408,15 @@ ljs_err ljs__app_s_key(ljs_envelope *out, ljs_buf *out_record, ljs_vault *vault,
 
     memset(out, 0, sizeof *out);
     *out_record = (ljs_buf){ NULL, 0 };
-    if ((err = ljs__record_load(&j.r, vault, record, record_len)))
-        return err;
-    if (j.r.d.state == LJS_STATE_REMOVED)
+    if (r->d.state == LJS_STATE_REMOVED)
         return LJS_E_DEVICE;
-    if (j.r.d.state == LJS_STATE_BLOCKED)
+    if (r->d.state == LJS_STATE_BLOCKED)
         return LJS_E_BLOCKED;
-    if (!j.r.d.as_id[0] || strcmp(j.r.d.as_id, as_id) != 0)
+    if (!r->d.as_id[0] || strcmp(r->d.as_id, as_id) != 0)
         return LJS_E_SENDER;
-    for (unsigned i = 0; i < j.r.d.sessions && !s; i++)
-        if (in_len == sizeof j.r.session[i].session_key_id && !memcmp(j.r.session[i].session_key_id, in, in_len))
-            s = &j.r.session[i];
+    for (unsigned i = 0; i < r->d.sessions && !s; i++)
+        if (in_len == sizeof r->session[i].session_key_id && !memcmp(r->session[i].session_key_id, in, in_len))
+            s = &r->session[i];
     if (!s)
         return LJS_E_SESSION;
     if (!as_kek && !(clear & LJS_CLEAR_AS))
@@ -435,8 +427,8 @@ ljs_err ljs__app_s_key(ljs_envelope *out, ljs_buf *out_record, ljs_vault *vault,
              ljs__ring_envelopes(to_as, ring, application, 1, as_kek ? KEY_AS_KEK : KEY_NONE, as_kek ? as_label : "")))
         goto out;
     if (!s->proven) {
-        prove(&j.r, s);
-        err = ljs__record_save(out_record, &j.r, vault);
+        prove(r, s);
+        err = ljs__record_save(out_record, r, vault);
     }
 out:
     if (err)
@@ -472,15 +464,16 @@ ljs_err ljs_join(ljs_join_ans *out, ljs_buf *out_record, ljs_vault *vault, const
                  const ljs_key *ns_kek, const char *ns_label, const ljs_key *as_kek, const char *as_label,
                  const uint8_t *record, size_t record_len)
 {
+    struct record r;
     struct ring *ring = NULL;
     ljs_err err;
 
     memset(out, 0, sizeof *out);
     *out_record = (ljs_buf){ NULL, 0 };
-    if ((err = ljs__vault_alive(vault)) || (err = ljs__ring_take(&ring)))
+    if ((err = ljs__record_load(&r, vault, record, record_len)) || (err = ljs__ring_take(&ring)))
         return err;
     if (!(err = load_kek(ring, KEY_NS_KEK, ns_kek, ns_label)) && !(err = load_kek(ring, KEY_AS_KEK, as_kek, as_label)))
-        err = ljs__join(out, out_record, vault, ring, req, ns_label, as_label, record, record_len);
+        err = ljs__join(out, out_record, vault, ring, req, ns_label, as_label, &r);
     ljs__ring_give(ring);
     return err;
 }
@@ -489,15 +482,16 @@ ljs_err ljs_app_s_key(ljs_envelope *out, ljs_buf *out_record, ljs_vault *vault, 
                       const ljs_key *as_kek, const char *as_label, const uint8_t *in, size_t in_len,
                       const uint8_t *record, size_t record_len)
 {
+    struct record r;
     struct ring *ring = NULL;
     ljs_err err;
 
     memset(out, 0, sizeof *out);
     *out_record = (ljs_buf){ NULL, 0 };
-    if ((err = ljs__vault_alive(vault)) || (err = ljs__ring_take(&ring)))
+    if ((err = ljs__record_load(&r, vault, record, record_len)) || (err = ljs__ring_take(&ring)))
         return err;
     if (!(err = load_kek(ring, KEY_AS_KEK, as_kek, as_label)))
-        err = ljs__app_s_key(out, out_record, vault, ring, as_id, clear, as_label, in, in_len, record, record_len);
+        err = ljs__app_s_key(out, out_record, vault, ring, as_id, clear, as_label, in, in_len, &r);
     ljs__ring_give(ring);
     return err;
 }
