@@ -1,0 +1,229 @@
+#include <lorajs/backend.h>
+
+#include "base/secret.h"
+#include "store/page.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A skip list: the keys stay in order, and finding one among a million takes some
+ * twenty steps. */
+enum { HEIGHT_MAX = 12 }; /* at one in four a level: 4^12 keys */
+
+struct value {
+    uint64_t version;
+    size_t len;
+    uint8_t octets[];
+};
+
+struct node {
+    struct value *value; /* NULL only while a commit is at work */
+    uint8_t *key;        /* behind next */
+    size_t key_len;
+    unsigned height;
+    struct node *next[];
+};
+
+struct memory {
+    pthread_mutex_t lock;
+    struct node *head[HEIGHT_MAX];
+    uint64_t version; /* the last one given out, to any key: so none comes twice */
+    uint64_t dice;
+};
+
+static int compare(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
+{
+    int order = a_len && b_len ? memcmp(a, b, a_len < b_len ? a_len : b_len) : 0;
+
+    return order ? order : (a_len > b_len) - (a_len < b_len);
+}
+
+/* The first node not below `key`; links[i] is where it, or a new one, hangs on level i. */
+static struct node *seek(struct node **links[HEIGHT_MAX], struct memory *m, const uint8_t *key, size_t key_len)
+{
+    struct node **level = m->head;
+
+    for (unsigned i = HEIGHT_MAX; i-- > 0;) {
+        while (level[i] && compare(level[i]->key, level[i]->key_len, key, key_len) < 0)
+            level = level[i]->next;
+        links[i] = &level[i];
+    }
+    return *links[0];
+}
+
+static struct node *find(struct memory *m, const uint8_t *key, size_t key_len)
+{
+    struct node **links[HEIGHT_MAX], *node = seek(links, m, key, key_len);
+
+    return node && !compare(node->key, node->key_len, key, key_len) ? node : NULL;
+}
+
+/* Without a value yet; NULL when there is no memory. */
+static struct node *insert(struct memory *m, const uint8_t *key, size_t key_len)
+{
+    struct node **links[HEIGHT_MAX], *node;
+    unsigned height = 1;
+
+    m->dice ^= m->dice << 13; /* xorshift: only the balance hangs on it */
+    m->dice ^= m->dice >> 7;
+    m->dice ^= m->dice << 17;
+    for (uint64_t dice = m->dice; height < HEIGHT_MAX && !(dice & 3); dice >>= 2)
+        height++;
+    if (!(node = malloc(sizeof *node + height * sizeof *node->next + key_len)))
+        return NULL;
+    *node = (struct node){ .key = (uint8_t *)&node->next[height], .key_len = key_len, .height = height };
+    memcpy(node->key, key, key_len);
+    seek(links, m, key, key_len);
+    for (unsigned i = 0; i < height; i++) {
+        node->next[i] = *links[i];
+        *links[i] = node;
+    }
+    return node;
+}
+
+static void discard_empty(struct memory *m, const uint8_t *key, size_t key_len)
+{
+    struct node **links[HEIGHT_MAX], *node = seek(links, m, key, key_len);
+
+    if (!node || node->value || compare(node->key, node->key_len, key, key_len))
+        return;
+    for (unsigned i = 0; i < node->height; i++)
+        *links[i] = node->next[i];
+    free(node);
+}
+
+static ljs_err get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len)
+{
+    struct memory *m = self;
+    struct node *node;
+    ljs_err err = LJS_E_NOTFOUND;
+
+    pthread_mutex_lock(&m->lock);
+    if ((node = find(m, key, key_len))) {
+        *version = node->value->version;
+        err = ljs_buf_copy(out, node->value->octets, node->value->len);
+    }
+    pthread_mutex_unlock(&m->lock);
+    return err;
+}
+
+/* Takes values[i] in and leaves there what was replaced. */
+static ljs_err apply(struct memory *m, const ljs_change *change, struct value **value)
+{
+    struct node *node = find(m, change->key, change->key_len);
+    struct value *old = node ? node->value : NULL;
+
+    if ((old ? old->version : 0) != change->if_version)
+        return LJS_E_CONFLICT;
+    if (!node && !(node = insert(m, change->key, change->key_len)))
+        return LJS_E_STORE;
+    if (*value)
+        (*value)->version = ++m->version;
+    node->value = *value;
+    *value = old;
+    return LJS_OK;
+}
+
+static void apply_group(struct memory *m, ljs_change *changes, struct value **values, size_t len)
+{
+    ljs_err err = LJS_OK;
+    size_t done = 0;
+
+    while (!err && done < len)
+        if (!(err = apply(m, &changes[done], &values[done])))
+            done++;
+    for (size_t i = done; err && i-- > 0;) { /* backwards: one key may be here twice */
+        struct node *node = find(m, changes[i].key, changes[i].key_len);
+        struct value *undone = node->value;
+
+        node->value = values[i];
+        values[i] = undone;
+    }
+    for (size_t i = 0; i < len; i++) {
+        discard_empty(m, changes[i].key, changes[i].key_len);
+        changes[i].result = err;
+    }
+}
+
+static ljs_err commit(void *self, ljs_change *changes, size_t changes_len)
+{
+    struct memory *m = self;
+    struct value **values = calloc(changes_len, sizeof *values);
+    ljs_err err = LJS_E_NOMEM;
+
+    if (!values)
+        return LJS_E_NOMEM;
+    for (size_t i = 0; i < changes_len; i++) {
+        if (!changes[i].in)
+            continue;
+        if (!(values[i] = malloc(sizeof **values + changes[i].in_len)))
+            goto out;
+        values[i]->len = changes[i].in_len;
+        memcpy(values[i]->octets, changes[i].in, changes[i].in_len);
+    }
+    err = LJS_OK;
+    pthread_mutex_lock(&m->lock);
+    for (size_t from = 0, to; from < changes_len; from = to) {
+        for (to = from; to < changes_len && changes[to].group == changes[from].group;)
+            to++;
+        apply_group(m, changes + from, values + from, to - from);
+    }
+    pthread_mutex_unlock(&m->lock);
+out:
+    for (size_t i = 0; i < changes_len; i++)
+        free(values[i]);
+    free(values);
+    return err;
+}
+
+static ljs_err fill(struct page *page, void *self, const uint8_t *from, size_t from_len)
+{
+    struct memory *m = self;
+    struct node **links[HEIGHT_MAX], *node;
+
+    pthread_mutex_lock(&m->lock);
+    node = seek(links, m, from, from_len);
+    while (node && ljs__page_add(page, node->key, node->key_len))
+        node = node->next[0];
+    pthread_mutex_unlock(&m->lock);
+    return LJS_OK;
+}
+
+static ljs_err each(void *self, const uint8_t *prefix, size_t prefix_len, ljs_store_row *row, void *user)
+{
+    return ljs__page_each(self, fill, prefix, prefix_len, row, user);
+}
+
+static void close_memory(void *self)
+{
+    struct memory *m = self;
+
+    for (struct node *node = m->head[0], *next; node; node = next) {
+        next = node->next[0];
+        free(node->value);
+        free(node);
+    }
+    pthread_mutex_destroy(&m->lock);
+    free(m);
+}
+
+static const ljs_store_ops memory_ops = {
+    .struct_size = sizeof(ljs_store_ops),
+    .get = get,
+    .commit = commit,
+    .each = each,
+    .close = close_memory,
+};
+
+ljs_err ljs_store_memory(ljs_store **out)
+{
+    struct memory *m;
+
+    *out = NULL;
+    if (!(m = calloc(1, sizeof *m)))
+        return LJS_E_NOMEM;
+    m->dice = 0x9e3779b97f4a7c15;
+    pthread_mutex_init(&m->lock, NULL);
+    return ljs_store_custom(out, &memory_ops, m); /* takes m, even when it fails */
+}

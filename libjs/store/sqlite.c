@@ -1,0 +1,630 @@
+#include <lorajs/backend.h>
+
+#include "base/cursor.h"
+#include "base/secret.h"
+#include "store/page.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sqlite3.h> /* here and nowhere else */
+
+/* Why get returns only what survives power loss, without waiting for the writer:
+ *
+ *  - A reader sees the frames of the log up to mxFrame in the wal-index.  With
+ *    synchronous=FULL, walFrames() of SQLite's wal.c appends the frames of a commit,
+ *    syncs the log, and only then moves mxFrame (walIndexWriteHdr).  A sync that fails
+ *    leaves mxFrame where it was, and the next writer overwrites the frames.  The same
+ *    holds for readers in other processes, who map the same wal-index.
+ *  - What remains is recovery: whoever finds no wal-index, because every process has
+ *    ended or was killed, rebuilds it from all whole commits in the log, synced or not.
+ *    So each new connection reads once (which recovers where it must), then syncs the
+ *    log and its directory, and copies what it can into the database, before anybody
+ *    gets to use it: see settle().
+ *
+ * A lock that this process holds on the file is gone as soon as anybody in it closes a
+ * descriptor of that file (POSIX), so nothing here but SQLite ever opens it; the log
+ * carries no locks. */
+
+#define APPLICATION     1279939377 /* "LJS1", in the header of the file */
+#define LAYOUT          1
+#define TEXT(number)    TEXT_OF(number)
+#define TEXT_OF(number) #number
+
+enum {
+    BUSY_MS = 5000,
+    IDLE_MAX = 16, /* readers kept open; more are opened when more threads read at once */
+};
+
+/* The rows are of a table with a rowid and not WITHOUT ROWID: records outgrow the
+ * thousand octets that an index page keeps of a row, and each() then walks the index
+ * over the keys alone.  The tick is the last version given out, to any key. */
+static const char layout[] = "PRAGMA application_id=" TEXT(APPLICATION) "; PRAGMA user_version=" TEXT(
+    LAYOUT) ";"
+            "CREATE TABLE kv(id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE,"
+            " version INTEGER NOT NULL, value BLOB NOT NULL);"
+            "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), tick INTEGER NOT NULL);"
+            "INSERT INTO meta VALUES(1, 0);";
+
+static const char settings[] = "PRAGMA synchronous=FULL;"
+                               "PRAGMA fullfsync=ON;"       /* where fsync alone is not enough (macOS) */
+                               "PRAGMA secure_delete=ON;"   /* the sealed keys of removed devices go */
+                               "PRAGMA temp_store=MEMORY;"  /* no copies in other files */
+                               "PRAGMA mmap_size=0;"        /* an I/O error is an answer, not a signal */
+                               "PRAGMA cell_size_check=ON;" /* corruption is found early */
+                               "PRAGMA trusted_schema=OFF;"
+                               "PRAGMA journal_size_limit=16777216;";
+
+enum statement {
+    GET,
+    KEYS,
+    READER_STATEMENTS,
+    BEGIN = READER_STATEMENTS,
+    COMMIT,
+    ROLLBACK,
+    SAVE,
+    UNDO,
+    KEEP,
+    TICK,
+    SET_TICK,
+    CREATE,
+    REPLACE,
+    REMOVE,
+    WRITER_STATEMENTS
+};
+
+/* Of a change: ?1 key, ?2 if_version, ?3 its new version, ?4 in */
+static const char *const statements[WRITER_STATEMENTS] = {
+    [GET] = "SELECT version, value FROM kv WHERE key = ?1",
+    [KEYS] = "SELECT key FROM kv WHERE key >= ?1 ORDER BY key",
+    [BEGIN] = "BEGIN IMMEDIATE",
+    [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
+    [SAVE] = "SAVEPOINT change_group",
+    [UNDO] = "ROLLBACK TO change_group",
+    [KEEP] = "RELEASE change_group",
+    [TICK] = "SELECT tick FROM meta WHERE id = 1",
+    [SET_TICK] = "UPDATE meta SET tick = ?1 WHERE id = 1",
+    [CREATE] = "INSERT INTO kv(key, version, value) VALUES(?1, ?3, ?4) ON CONFLICT DO NOTHING",
+    [REPLACE] = "UPDATE kv SET version = ?3, value = ?4 WHERE key = ?1 AND version = ?2",
+    [REMOVE] = "DELETE FROM kv WHERE key = ?1 AND version = ?2",
+};
+
+struct link {
+    sqlite3 *db;
+    sqlite3_stmt *statement[WRITER_STATEMENTS];
+    struct link *next;
+};
+
+/* A call of commit, waiting. */
+struct wish {
+    ljs_change *changes;
+    size_t changes_len;
+    ljs_err err;
+    bool done;
+    struct wish *next;
+};
+
+struct sqlite {
+    char *path; /* absolute: the store outlives a chdir() */
+    dev_t dev;  /* which file it is: another one put in its place is not ours */
+    ino_t ino;
+    bool born;            /* it was ours once, so if it is empty now it is lost, and not new */
+    pthread_mutex_t lock; /* over all below, never held while SQLite works */
+    pthread_cond_t done;
+    struct link *idle; /* readers */
+    unsigned idle_len;
+    struct wish *wishes, **wishes_end;
+    bool writing;        /* some thread is the writer: it alone touches `writer` */
+    struct link *writer; /* NULL until first used, and after a fault */
+};
+
+static ljs_err err_of(int rc)
+{
+    return rc == SQLITE_OK ? LJS_OK : (rc & 0xff) == SQLITE_NOMEM ? LJS_E_NOMEM : LJS_E_STORE;
+}
+
+static bool is_busy(int rc)
+{
+    return (rc & 0xff) == SQLITE_BUSY;
+}
+
+static void link_close(struct link *link)
+{
+    if (!link)
+        return;
+    for (size_t i = 0; i < COUNT(link->statement); i++)
+        sqlite3_finalize(link->statement[i]);
+    sqlite3_close(link->db);
+    free(link);
+}
+
+static int step(sqlite3_stmt *s)
+{
+    int rc = sqlite3_step(s);
+
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static void end(sqlite3_stmt *s)
+{
+    sqlite3_reset(s);
+    sqlite3_clear_bindings(s); /* they are borrowed from the caller */
+}
+
+/* A statement that has no rows, once it is bound. */
+static int run(struct link *link, enum statement which)
+{
+    sqlite3_stmt *s = link->statement[which];
+    int rc = step(s);
+
+    end(s);
+    return rc;
+}
+
+/* Zero octets are a blob too, and not NULL. */
+static int bind(sqlite3_stmt *s, int at, const uint8_t *in, size_t in_len)
+{
+    return sqlite3_bind_blob(s, at, in_len ? (const void *)in : "", (int)in_len, SQLITE_STATIC);
+}
+
+/* The first column of the first row of `sql`, a number. */
+static int ask(sqlite3_int64 *out, sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *s = NULL;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &s, NULL);
+
+    *out = 0;
+    if (!rc && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+        *out = sqlite3_column_int64(s, 0);
+        rc = SQLITE_OK;
+    } else if (rc == SQLITE_DONE) {
+        rc = SQLITE_CORRUPT;
+    }
+    sqlite3_finalize(s);
+    return rc;
+}
+
+/* What is in the file: ours (LJS_OK), nothing yet (LJS_E_NOTFOUND), a newer layout, or
+ * something else. */
+static ljs_err examine(int *rc, sqlite3 *db)
+{
+    sqlite3_int64 tables, application, version;
+
+    if ((*rc = ask(&tables, db, "SELECT count(*) FROM sqlite_schema")) ||
+        (*rc = ask(&application, db, "PRAGMA application_id")) || (*rc = ask(&version, db, "PRAGMA user_version")))
+        return err_of(*rc);
+    if (!tables && !application && !version)
+        return LJS_E_NOTFOUND;
+    if (application != APPLICATION || version < 1)
+        return LJS_E_STORE;
+    return version > LAYOUT ? LJS_E_VERSION : LJS_OK;
+}
+
+/* Several processes may find the same file empty; BEGIN IMMEDIATE lets one lay it out. */
+static ljs_err lay_out(int *rc, sqlite3 *db)
+{
+    ljs_err err;
+
+    if ((*rc = sqlite3_exec(db, "PRAGMA page_size=4096; PRAGMA journal_mode=WAL; BEGIN IMMEDIATE", NULL, NULL, NULL)))
+        return err_of(*rc);
+    err = examine(rc, db);
+    if (err == LJS_E_NOTFOUND)
+        err = err_of(*rc = sqlite3_exec(db, layout, NULL, NULL, NULL));
+    if (!err)
+        err = err_of(*rc = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL));
+    return err;
+}
+
+/* A file that was copied back from a backup need not be in WAL mode. */
+static ljs_err use_wal(int *rc, sqlite3 *db)
+{
+    sqlite3_stmt *s = NULL;
+    bool wal = false;
+
+    if (!(*rc = sqlite3_prepare_v2(db, "PRAGMA journal_mode=WAL", -1, &s, NULL))) {
+        if ((*rc = sqlite3_step(s)) == SQLITE_ROW) {
+            wal = !strcmp((const char *)sqlite3_column_text(s, 0), "wal");
+            *rc = SQLITE_OK;
+        }
+    }
+    sqlite3_finalize(s);
+    /* who cannot write to the file at all can still read it, whatever its mode */
+    return wal || sqlite3_db_readonly(db, "main") == 1 ? LJS_OK : err_of(*rc ? *rc : SQLITE_BUSY);
+}
+
+static ljs_err sync_path(const char *path, int flags)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+    ljs_err err;
+
+    if (fd < 0)
+        return errno == ENOENT ? LJS_OK : LJS_E_STORE;
+    err = fsync(fd) ? LJS_E_STORE : LJS_OK;
+    close(fd);
+    return err;
+}
+
+/* What recovery has found in the log gets durable, and so do the names of the files. */
+static ljs_err settle(const struct sqlite *s, sqlite3 *db)
+{
+    char *name = malloc(strlen(s->path) + sizeof "-wal");
+    ljs_err err;
+
+    if (!name)
+        return LJS_E_NOMEM;
+    sprintf(name, "%s-wal", s->path);
+    err = sync_path(name, 0);
+    *strrchr(name, '/') = 0;
+    if (!err)
+        err = sync_path(*name ? name : "/", O_DIRECTORY);
+    free(name);
+    /* Only tried: the disk may be full, or somebody else at it. */
+    if (!err)
+        sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return err;
+}
+
+static ljs_err link_open_once(struct link **out, int *rc, const struct sqlite *s, unsigned statements_len)
+{
+    struct link *link = calloc(1, sizeof *link);
+    struct stat st;
+    ljs_err err = LJS_E_STORE;
+
+    *out = NULL;
+    *rc = SQLITE_OK;
+    if (!link)
+        return LJS_E_NOMEM;
+    if (stat(s->path, &st) || st.st_dev != s->dev || st.st_ino != s->ino)
+        goto out;
+    /* Never created here: who has lost its file must not go on with an empty one. */
+    if ((*rc = sqlite3_open_v2(s->path, &link->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) ||
+        (*rc = sqlite3_busy_timeout(link->db, BUSY_MS)) || (*rc = sqlite3_exec(link->db, settings, NULL, NULL, NULL))) {
+        err = err_of(*rc);
+        goto out;
+    }
+    err = examine(rc, link->db);
+    if (err == LJS_E_NOTFOUND)
+        err = s->born ? LJS_E_STORE : lay_out(rc, link->db);
+    if (!err)
+        err = use_wal(rc, link->db);
+    if (!err)
+        err = settle(s, link->db);
+    for (unsigned i = 0; !err && i < statements_len; i++)
+        err = err_of(*rc = sqlite3_prepare_v3(link->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                              &link->statement[i], NULL));
+out:
+    if (err) {
+        link_close(link);
+        link = NULL;
+    }
+    *out = link;
+    return err;
+}
+
+/* SQLite does not call its own busy handler where two connections change the mode of a
+ * new file at once. */
+static ljs_err link_open(struct link **out, const struct sqlite *s, unsigned statements_len)
+{
+    ljs_err err;
+    int rc;
+
+    for (unsigned waited = 0;; waited += 50) {
+        err = link_open_once(out, &rc, s, statements_len);
+        if (!err || !is_busy(rc) || waited >= BUSY_MS)
+            return err;
+        nanosleep(&(struct timespec){ .tv_nsec = 50 * 1000 * 1000 }, NULL);
+    }
+}
+
+/* ---- reading ---- */
+
+static ljs_err reader_take(struct link **out, struct sqlite *s)
+{
+    pthread_mutex_lock(&s->lock);
+    if ((*out = s->idle)) {
+        s->idle = (*out)->next;
+        s->idle_len--;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return *out ? LJS_OK : link_open(out, s, READER_STATEMENTS);
+}
+
+/* One that met a fault is not used again. */
+static void reader_give(struct sqlite *s, struct link *link, int rc)
+{
+    bool keep = false;
+
+    pthread_mutex_lock(&s->lock);
+    if ((rc == SQLITE_OK || is_busy(rc)) && s->idle_len < IDLE_MAX) {
+        link->next = s->idle;
+        s->idle = link;
+        s->idle_len++;
+        keep = true;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!keep)
+        link_close(link);
+}
+
+static int read_row(ljs_err *err, ljs_buf *out, uint64_t *version, sqlite3_stmt *row)
+{
+    sqlite3_int64 v = sqlite3_column_int64(row, 0);
+    const void *value = sqlite3_column_blob(row, 1); /* NULL when there is nothing in it */
+    int len = sqlite3_column_bytes(row, 1);
+
+    if (v <= 0 || sqlite3_column_type(row, 1) != SQLITE_BLOB || len > LJS_STORE_VALUE_MAX)
+        return SQLITE_CORRUPT;
+    if (len && !value)
+        return SQLITE_NOMEM;
+    *version = (uint64_t)v;
+    *err = ljs_buf_copy(out, value, (size_t)len);
+    return SQLITE_OK;
+}
+
+static ljs_err get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len)
+{
+    struct sqlite *s = self;
+    struct link *link;
+    sqlite3_stmt *row;
+    ljs_err err = reader_take(&link, s);
+    int rc;
+
+    if (err)
+        return err;
+    row = link->statement[GET];
+    err = LJS_E_NOTFOUND;
+    if (!(rc = bind(row, 1, key, key_len)) && (rc = step(row)) == SQLITE_ROW)
+        rc = read_row(&err, out, version, row);
+    end(row);
+    if (rc)
+        err = err_of(rc);
+    reader_give(s, link, rc);
+    return err;
+}
+
+static ljs_err fill(struct page *page, void *self, const uint8_t *from, size_t from_len)
+{
+    struct sqlite *s = self;
+    struct link *link;
+    sqlite3_stmt *row;
+    ljs_err err = reader_take(&link, s);
+    bool more = true;
+    int rc;
+
+    if (err)
+        return err;
+    row = link->statement[KEYS];
+    rc = bind(row, 1, from, from_len);
+    while (!rc && more && (rc = step(row)) == SQLITE_ROW) {
+        const void *key = sqlite3_column_blob(row, 0);
+        int key_len = sqlite3_column_bytes(row, 0);
+
+        rc = !key || key_len > LJS_STORE_KEY_MAX ? SQLITE_CORRUPT : SQLITE_OK;
+        more = !rc && ljs__page_add(page, key, (size_t)key_len);
+    }
+    end(row);
+    reader_give(s, link, rc);
+    return err_of(rc);
+}
+
+static ljs_err each(void *self, const uint8_t *prefix, size_t prefix_len, ljs_store_row *row, void *user)
+{
+    return ljs__page_each(self, fill, prefix, prefix_len, row, user);
+}
+
+/* ---- writing ---- */
+
+static int apply(bool *applied, struct link *w, const ljs_change *c, sqlite3_int64 version)
+{
+    enum statement which = !c->in ? REMOVE : c->if_version ? REPLACE : CREATE;
+    sqlite3_stmt *s = w->statement[which];
+    int rc;
+
+    *applied = false;
+    if ((rc = bind(s, 1, c->key, c->key_len)) ||
+        (rc = sqlite3_bind_int64(s, 2, (sqlite3_int64)c->if_version)) || /* above 2^63: negative, and in no row */
+        (c->in && ((rc = sqlite3_bind_int64(s, 3, version)) || (rc = bind(s, 4, c->in, c->in_len))))) {
+        end(s);
+        return rc;
+    }
+    rc = run(w, which);
+    *applied = !rc && sqlite3_changes(w->db) == 1;
+    return rc;
+}
+
+static int apply_group(bool *applied, struct link *w, ljs_change *changes, size_t len, sqlite3_int64 *tick)
+{
+    bool save = len > 1; /* one alone leaves nothing behind when it does not apply */
+    int rc = save ? run(w, SAVE) : SQLITE_OK;
+
+    *applied = true;
+    for (size_t i = 0; !rc && *applied && i < len; i++)
+        rc = apply(applied, w, &changes[i], ++*tick);
+    if (!rc && save && !*applied)
+        rc = run(w, UNDO);
+    if (!rc && save)
+        rc = run(w, KEEP);
+    for (size_t i = 0; i < len; i++)
+        changes[i].result = *applied ? LJS_OK : LJS_E_CONFLICT;
+    return rc;
+}
+
+static int apply_all(bool *applied, struct link *w, ljs_change *changes, size_t len, sqlite3_int64 *tick)
+{
+    int rc = SQLITE_OK;
+
+    for (size_t from = 0, to; !rc && from < len; from = to) {
+        bool group_applied;
+
+        for (to = from; to < len && changes[to].group == changes[from].group;)
+            to++;
+        rc = apply_group(&group_applied, w, changes + from, to - from, tick);
+        *applied |= group_applied;
+    }
+    return rc;
+}
+
+static int take_tick(sqlite3_int64 *tick, struct link *w)
+{
+    sqlite3_stmt *s = w->statement[TICK];
+    int rc = step(s);
+
+    *tick = rc == SQLITE_ROW ? sqlite3_column_int64(s, 0) : -1;
+    end(s);
+    return *tick >= 0 ? SQLITE_OK : rc == SQLITE_OK || rc == SQLITE_ROW ? SQLITE_CORRUPT : rc;
+}
+
+static int put_tick(struct link *w, sqlite3_int64 tick)
+{
+    sqlite3_stmt *s = w->statement[SET_TICK];
+    int rc = sqlite3_bind_int64(s, 1, tick);
+
+    return rc ? rc : run(w, SET_TICK);
+}
+
+/* All that was wished for in one transaction, and so with one sync. */
+static ljs_err transact(struct sqlite *s, struct wish *wishes)
+{
+    struct link *w;
+    sqlite3_int64 tick;
+    bool applied = false;
+    int moved = 0, rc;
+    ljs_err err;
+
+    if (!s->writer && (err = link_open(&s->writer, s, WRITER_STATEMENTS)))
+        return err;
+    w = s->writer;
+    /* What is written to a file that has no name any more survives nothing. */
+    if (sqlite3_file_control(w->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) || moved)
+        rc = SQLITE_READONLY_DBMOVED;
+    else if (is_busy(rc = run(w, BEGIN)))
+        return LJS_E_STORE; /* another process kept the file all the time; nothing is wrong with it */
+    if (!rc)
+        rc = take_tick(&tick, w);
+    for (struct wish *wish = wishes; !rc && wish; wish = wish->next)
+        rc = apply_all(&applied, w, wish->changes, wish->changes_len, &tick);
+    if (!rc && applied)
+        rc = put_tick(w, tick);
+    if (!rc)
+        rc = run(w, applied ? COMMIT : ROLLBACK);
+    if (rc) { /* closing rolls back; what a failed sync has left in memory is not trusted */
+        link_close(w);
+        s->writer = NULL;
+    }
+    return err_of(rc);
+}
+
+/* Whoever comes while nobody writes becomes the writer, for all who wait by then. */
+static ljs_err commit(void *self, ljs_change *changes, size_t changes_len)
+{
+    struct sqlite *s = self;
+    struct wish me = { .changes = changes, .changes_len = changes_len };
+
+    pthread_mutex_lock(&s->lock);
+    *s->wishes_end = &me;
+    s->wishes_end = &me.next;
+    while (!me.done && s->writing)
+        pthread_cond_wait(&s->done, &s->lock);
+    if (!me.done) {
+        struct wish *wishes = s->wishes;
+        ljs_err err;
+
+        s->wishes = NULL;
+        s->wishes_end = &s->wishes;
+        s->writing = true;
+        pthread_mutex_unlock(&s->lock);
+        err = transact(s, wishes);
+        pthread_mutex_lock(&s->lock);
+        s->writing = false;
+        for (; wishes; wishes = wishes->next) {
+            wishes->err = err;
+            wishes->done = true;
+        }
+        pthread_cond_broadcast(&s->done);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return me.err;
+}
+
+/* ---- opening and closing ---- */
+
+static void close_sqlite(void *self)
+{
+    struct sqlite *s = self;
+
+    for (struct link *link = s->idle, *next; link; link = next) {
+        next = link->next;
+        link_close(link);
+    }
+    link_close(s->writer);
+    pthread_cond_destroy(&s->done);
+    pthread_mutex_destroy(&s->lock);
+    free(s->path);
+    free(s);
+}
+
+static const ljs_store_ops sqlite_ops = {
+    .struct_size = sizeof(ljs_store_ops),
+    .get = get,
+    .commit = commit,
+    .each = each,
+    .close = close_sqlite,
+};
+
+/* SQLite takes an empty file for a new database and throws away the log beside it.
+ * A log with something in it belongs to a database that is lost. */
+static bool is_lost(const char *path, const struct stat *st)
+{
+    char *name = malloc(strlen(path) + sizeof "-wal");
+    struct stat log;
+    bool lost = true;
+
+    if (name) {
+        sprintf(name, "%s-wal", path);
+        lost = !st->st_size && !stat(name, &log) && log.st_size;
+    }
+    free(name);
+    return lost;
+}
+
+ljs_err ljs_store_sqlite(ljs_store **out, const char *path)
+{
+    struct sqlite *s;
+    struct stat st;
+    ljs_err err;
+
+    *out = NULL;
+    if ((err = ljs__init()))
+        return err;
+    if (!sqlite3_threadsafe())
+        return LJS_E_MISSING;
+    if (!(s = calloc(1, sizeof *s)))
+        return LJS_E_NOMEM;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->done, NULL);
+    s->wishes_end = &s->wishes;
+    /* mknod and not open: see above on descriptors and locks.  SQLite gives the log and
+     * the wal-index the mode of the database. */
+    err = LJS_E_STORE;
+    if (mknod(path, S_IFREG | 0600, 0) && errno != EEXIST)
+        goto out;
+    if (!(s->path = realpath(path, NULL)) || stat(s->path, &st) || !S_ISREG(st.st_mode) || is_lost(s->path, &st))
+        goto out;
+    s->dev = st.st_dev;
+    s->ino = st.st_ino;
+    if ((err = link_open(&s->writer, s, WRITER_STATEMENTS)))
+        goto out;
+    s->born = true;
+    return ljs_store_custom(out, &sqlite_ops, s); /* takes s, even when it fails */
+out:
+    close_sqlite(s);
+    return err;
+}

@@ -1,0 +1,137 @@
+#include <lorajs/backend.h>
+
+#include "base/secret.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ljs_store {
+    ljs_store_ops ops;
+    void *self;
+    unsigned process;
+};
+
+ljs_err ljs_store_custom(ljs_store **out, const ljs_store_ops *ops, void *self)
+{
+    ljs_store *store = NULL;
+    ljs_err err = LJS_E_INVAL;
+
+    assert(out && ops);
+    *out = NULL;
+    if (ops->struct_size < sizeof *ops) /* no older layout exists, so not even close can be relied on */
+        return LJS_E_INVAL;
+    if (!ops->get || !ops->commit || !ops->each)
+        goto out;
+    if ((err = ljs__init()))
+        goto out;
+    if (!(store = malloc(sizeof *store))) {
+        err = LJS_E_NOMEM;
+        goto out;
+    }
+    *store = (ljs_store){ .ops = *ops, .self = self, .process = ljs__process() };
+    *out = store;
+out:
+    if (err && ops->close)
+        ops->close(self);
+    return err;
+}
+
+void ljs_store_free(ljs_store *store)
+{
+    if (!store)
+        return;
+    /* In the child of a fork the files and locks are still the parent's: closing them
+     * here would take them from it, so they are only let go. */
+    if (store->process == ljs__process() && store->ops.close)
+        store->ops.close(store->self);
+    free(store);
+}
+
+static ljs_err check_key(const ljs_store *store, size_t key_len, size_t least)
+{
+    if (store->process != ljs__process())
+        return LJS_E_STATE;
+    return key_len < least || key_len > LJS_STORE_KEY_MAX ? LJS_E_INVAL : LJS_OK;
+}
+
+/* A store may come from anybody: what it must not answer is a fault of it. */
+static ljs_err fault(ljs_err err)
+{
+    return err > LJS_OK || err <= -100 || err == LJS_E_CONFLICT ? LJS_E_STORE : err;
+}
+
+ljs_err ljs_store_get(ljs_buf *out, uint64_t *version, ljs_store *store, const uint8_t *key, size_t key_len)
+{
+    ljs_err err;
+
+    assert(out && version && store && (key || !key_len));
+    *out = (ljs_buf){ NULL, 0 };
+    *version = 0;
+    if ((err = check_key(store, key_len, 1)))
+        return err;
+    err = fault(store->ops.get(out, version, store->self, key, key_len));
+    if (!err && (!*version || out->len > LJS_STORE_VALUE_MAX))
+        err = LJS_E_STORE;
+    if (err) {
+        ljs_buf_free(out);
+        *version = 0;
+    }
+    return err;
+}
+
+static ljs_err check_changes(const ljs_store *store, const ljs_change *changes, size_t changes_len)
+{
+    ljs_err err = check_key(store, 0, 0);
+
+    for (size_t i = 0; !err && i < changes_len; i++) {
+        const ljs_change *c = &changes[i];
+
+        err = check_key(store, c->key_len, 1);
+        if (!c->key || (c->in && c->in_len > LJS_STORE_VALUE_MAX) || (!c->in && (c->in_len || !c->if_version)) ||
+            (i && c->group < changes[i - 1].group))
+            err = LJS_E_INVAL;
+    }
+    return err;
+}
+
+static void set_results(ljs_change *changes, size_t changes_len, ljs_err result)
+{
+    for (size_t i = 0; i < changes_len; i++)
+        changes[i].result = result;
+}
+
+ljs_err ljs_store_commit(ljs_store *store, ljs_change *changes, size_t changes_len)
+{
+    ljs_err err;
+
+    assert(store && (changes || !changes_len));
+    err = check_changes(store, changes, changes_len);
+    set_results(changes, changes_len, err ? err : LJS_E_STORE);
+    if (err || !changes_len)
+        return err;
+    err = fault(store->ops.commit(store->self, changes, changes_len));
+    if (err)
+        set_results(changes, changes_len, LJS_E_STORE);
+    for (size_t from = 0, to; from < changes_len; from = to) {
+        ljs_err result = changes[from].result;
+
+        for (to = from; to < changes_len && changes[to].group == changes[from].group; to++)
+            if (changes[to].result != result)
+                result = LJS_E_STORE;
+        if (result != LJS_OK && result != LJS_E_CONFLICT)
+            result = LJS_E_STORE;
+        set_results(changes + from, to - from, result);
+    }
+    return err;
+}
+
+ljs_err ljs_store_each(ljs_store *store, const uint8_t *prefix, size_t prefix_len, ljs_store_row *row, void *user)
+{
+    ljs_err err;
+
+    assert(store && row && (prefix || !prefix_len));
+    if ((err = check_key(store, prefix_len, 0)))
+        return err;
+    return store->ops.each(store->self, prefix, prefix_len, row, user);
+}
