@@ -91,9 +91,12 @@ typedef struct ljs_accept {
     uint8_t has_cf_list;  /**< 0 or 1 */
 } ljs_accept;
 
-/** Parse a join-accept in clear, MHDR first, without its MIC: 13 or 29 octets. */
+/** Parse a join-accept in clear, MHDR first, without its MIC: 13 or 29 octets.
+ *  @return ::LJS_E_SIZE for another length, ::LJS_E_FRAME for another MHDR; *out is then
+ *  all zero. */
 LJS_MUST ljs_err ljs_accept_parse(ljs_accept *out, const uint8_t *in, size_t in_len);
-/** The way back: 13 or 29 octets.  @return ::LJS_E_INVAL for a field over its bits */
+/** The way back: 13 or 29 octets.
+ *  @return ::LJS_E_INVAL for a field over its bits, and for a cf_list that has_cf_list denies */
 LJS_MUST ljs_err ljs_accept_build(ljs_buf *out, const ljs_accept *accept);
 
 #ifdef __cplusplus
