@@ -1,0 +1,203 @@
+#include "keys/ring_inside.h"
+
+#include "air/octets.h"
+
+/* What follows the tag octet of a block, in this order; then zeros to 16 octets. */
+enum {
+    ALONE = 0,
+    JOIN_NONCE = 1,
+    NET_ID = 2,
+    JOIN_EUI = 4,
+    NONCE = 8, /* DevNonce; RJcount0 or RJcount1 after a rejoin [L2 1.1 §6.2.4.4] */
+    DEV_EUI = 16,
+    MC_ADDR = 32,
+
+    OVER_NET = JOIN_NONCE | NET_ID | NONCE,
+    OVER_JOIN = JOIN_NONCE | JOIN_EUI | NONCE,
+};
+
+enum { ANY = 0, V10 = LJS_SCHEME_1_0, V11 = LJS_SCHEME_1_1 };
+
+/* clang-format off */
+/* key = aes128_encrypt(root, tag | layout | pad16).  `root` and `to` name the slots for
+ * the keys of a device's session; the root of another row is the caller's to choose. */
+static const struct derivation { uint8_t name, scheme, root, to, tag, layout; } derivations[] = {
+    /* [L2 1.1 §6.1.1.3]  aes128_encrypt(NwkKey, tag | DevEUI | pad16) */
+    { LJS_KEY_JS_INT,         ANY, KEY_NWK,  KEY_JS_INT,      0x06, DEV_EUI   },
+    { LJS_KEY_JS_ENC,         ANY, KEY_NWK,  KEY_JS_ENC,      0x05, DEV_EUI   },
+    /* [L2 1.0.4 §6.2.6]  aes128_encrypt(AppKey, tag | JoinNonce | NetID | DevNonce | pad16)
+     * [L2 1.1 §6.1.1.3]  with OptNeg clear the same from NwkKey, and
+     *                    SNwkSIntKey = NwkSEncKey = FNwkSIntKey */
+    { LJS_KEY_F_NWK_S_INT,    V10, KEY_NWK,  KEY_F_NWK_S_INT, 0x01, OVER_NET  },
+    { LJS_KEY_S_NWK_S_INT,    V10, KEY_NWK,  KEY_S_NWK_S_INT, 0x01, OVER_NET  },
+    { LJS_KEY_NWK_S_ENC,      V10, KEY_NWK,  KEY_NWK_S_ENC,   0x01, OVER_NET  },
+    { LJS_KEY_APP_S,          V10, KEY_NWK,  KEY_APP_S,       0x02, OVER_NET  },
+    /* [L2 1.1 §6.2.3]    aes128_encrypt(NwkKey, tag | JoinNonce | JoinEUI | DevNonce | pad16)
+     *                    and AppSKey from AppKey */
+    { LJS_KEY_F_NWK_S_INT,    V11, KEY_NWK,  KEY_F_NWK_S_INT, 0x01, OVER_JOIN },
+    { LJS_KEY_S_NWK_S_INT,    V11, KEY_NWK,  KEY_S_NWK_S_INT, 0x03, OVER_JOIN },
+    { LJS_KEY_NWK_S_ENC,      V11, KEY_NWK,  KEY_NWK_S_ENC,   0x04, OVER_JOIN },
+    { LJS_KEY_APP_S,          V11, KEY_APP,  KEY_APP_S,       0x02, OVER_JOIN },
+    /* [TS005]  McRootKey = aes128_encrypt(GenAppKey, 0x00 | pad16)   LoRaWAN 1.0.x
+     *                      aes128_encrypt(AppKey, 0x20 | pad16)      LoRaWAN 1.1 */
+    { LJS_KEY_MC_ROOT,        V10, KEY_NONE, KEY_NONE,        0x00, ALONE     },
+    { LJS_KEY_MC_ROOT,        V11, KEY_NONE, KEY_NONE,        0x20, ALONE     },
+    /* [TS005]  McKEKey = aes128_encrypt(McRootKey, 0x00 | pad16) */
+    { LJS_KEY_MC_KE,          ANY, KEY_NONE, KEY_NONE,        0x00, ALONE     },
+    /* [TS005]  aes128_encrypt(McKey, tag | McAddr | pad16) */
+    { LJS_KEY_MC_APP_S,       ANY, KEY_NONE, KEY_NONE,        0x01, MC_ADDR   },
+    { LJS_KEY_MC_NET_S,       ANY, KEY_NONE, KEY_NONE,        0x02, MC_ADDR   },
+    /* [TS011]  RootWorSKey = aes128_encrypt(NwkSEncKey, 0x01 | pad16) */
+    { LJS_KEY_ROOT_WOR_S,     ANY, KEY_NONE, KEY_NONE,        0x01, ALONE     },
+    /* [TS004]  DataBlockIntKey = aes128_encrypt(GenAppKey or AppKey, 0x30 | pad16) */
+    { LJS_KEY_DATA_BLOCK_INT, ANY, KEY_NONE, KEY_NONE,        0x30, ALONE     },
+};
+/* clang-format on */
+
+static bool applies(const struct derivation *row, ljs_scheme scheme)
+{
+    return row->scheme == ANY || row->scheme == (unsigned)scheme;
+}
+
+static void build(block *out, const struct derivation *row, const ljs_derivation *what)
+{
+    uint8_t octets[BLOCK_LEN] = { 0 };
+    struct octets o = { octets, 0, sizeof octets };
+
+    put_le(&o, row->tag, 1);
+    if (row->layout & JOIN_NONCE)
+        put_le(&o, what->join_nonce, 3);
+    if (row->layout & NET_ID)
+        put_le(&o, what->net_id, 3);
+    if (row->layout & JOIN_EUI)
+        put_le(&o, what->join_eui, 8);
+    if (row->layout & NONCE)
+        put_le(&o, what->nonce, 2);
+    if (row->layout & DEV_EUI)
+        put_le(&o, what->dev_eui, 8);
+    if (row->layout & MC_ADDR)
+        put_le(&o, what->mc_addr, 4);
+    memcpy(out, octets, sizeof octets);
+}
+
+/* Rows that share a root: their blocks are independent, so they go in one call. */
+static ljs_err derive(struct ring *ring, enum key_id root, const struct derivation *const *rows, const enum key_id *to,
+                      size_t n, const ljs_derivation *what)
+{
+    block *blocks = ring->work.derive;
+    ljs_err err;
+
+    if (ring->slot[root].len && ring->slot[root].len != KEY_LEN)
+        return LJS_E_INVAL;
+    for (size_t i = 0; i < n; i++) {
+        if (((rows[i]->layout & JOIN_NONCE) && what->join_nonce >> 24) ||
+            ((rows[i]->layout & NET_ID) && what->net_id >> 24))
+            return LJS_E_INVAL;
+        build(&blocks[i], rows[i], what);
+    }
+    err = ljs__encrypt(ring, root, (uint8_t *)blocks, (const uint8_t *)blocks, n * BLOCK_LEN);
+    for (size_t i = 0; i < n && !err; i++)
+        slot_set(ring, to[i], &blocks[i], KEY_LEN);
+    return err;
+}
+
+ljs_err ljs__derive(struct ring *ring, enum key_id to, enum key_id root, const ljs_derivation *what)
+{
+    for (size_t i = 0; i < COUNT(derivations); i++) {
+        const struct derivation *row = &derivations[i];
+
+        if (row->name == (unsigned)what->name && applies(row, what->scheme))
+            return derive(ring, root, &row, &to, 1, what);
+    }
+    return LJS_E_INVAL;
+}
+
+/* Every row of this root that has any of these fields. */
+static ljs_err derive_all(struct ring *ring, enum key_id root, unsigned fields, const ljs_derivation *what)
+{
+    const struct derivation *rows[GATHER_MAX];
+    enum key_id to[GATHER_MAX];
+    size_t n = 0;
+
+    for (size_t i = 0; i < COUNT(derivations); i++) {
+        const struct derivation *row = &derivations[i];
+
+        if (row->root == (unsigned)root && (row->layout & fields) && applies(row, what->scheme)) {
+            assert(n < GATHER_MAX);
+            rows[n] = row;
+            to[n++] = (enum key_id)row->to;
+        }
+    }
+    return n ? derive(ring, root, rows, to, n, what) : LJS_OK;
+}
+
+ljs_err ljs__derive_session(struct ring *ring, const ljs_derivation *what)
+{
+    ljs_err err;
+
+    if (what->scheme != LJS_SCHEME_1_0 && what->scheme != LJS_SCHEME_1_1)
+        return LJS_E_INVAL;
+    err = derive_all(ring, KEY_NWK, NONCE, what);
+    return err ? err : derive_all(ring, KEY_APP, NONCE, what);
+}
+
+ljs_err ljs__derive_js(struct ring *ring, ljs_eui dev_eui)
+{
+    const ljs_derivation what = { .scheme = LJS_SCHEME_1_1, .dev_eui = dev_eui };
+
+    return derive_all(ring, KEY_NWK, DEV_EUI, &what);
+}
+
+ljs_err ljs_derive(ljs_key **out, const ljs_derivation *what, const ljs_key *root)
+{
+    struct ring *ring;
+    ljs_err err;
+
+    *out = NULL;
+    err = ljs__ring_lend(&ring, root, NULL);
+    if (!err)
+        err = ljs__derive(ring, KEY_WORK2, KEY_WORK, what);
+    if (!err)
+        err = ljs__ring_key(out, ring, KEY_WORK2);
+    ljs__ring_give(ring);
+    return err;
+}
+
+static bool both_16(const ljs_key *a, const ljs_key *b)
+{
+    return ljs_key_len(a) == KEY_LEN && ljs_key_len(b) == KEY_LEN;
+}
+
+ljs_err ljs_mc_key_encrypt(uint8_t out[16], const ljs_key *mc_ke_key, const ljs_key *mc_key)
+{
+    struct ring *ring;
+    ljs_err err = ljs__ring_lend(&ring, mc_ke_key, mc_key);
+
+    if (!err && !both_16(mc_ke_key, mc_key))
+        err = LJS_E_INVAL;
+    if (!err) /* [TS005]  McKey_encrypted = aes128_decrypt(McKEKey, McKey) */
+        err = ljs__decrypt(ring, KEY_WORK, out, ring->slot[KEY_WORK2].octets, KEY_LEN);
+    if (err)
+        ljs__wipe(out, KEY_LEN);
+    ljs__ring_give(ring);
+    return err;
+}
+
+ljs_err ljs_mc_key_decrypt(ljs_key **out, const ljs_key *mc_ke_key, const uint8_t *in, size_t in_len)
+{
+    struct ring *ring;
+    ljs_err err;
+
+    *out = NULL;
+    err = ljs__ring_lend(&ring, mc_ke_key, NULL);
+    if (!err && (!both_16(mc_ke_key, mc_ke_key) || in_len != KEY_LEN))
+        err = LJS_E_INVAL;
+    if (!err)
+        err = ljs__encrypt(ring, KEY_WORK, (uint8_t *)ring->work.derive, in, in_len);
+    if (!err) {
+        slot_set(ring, KEY_WORK2, ring->work.derive, KEY_LEN);
+        err = ljs__ring_key(out, ring, KEY_WORK2);
+    }
+    ljs__ring_give(ring);
+    return err;
+}

@@ -1,0 +1,111 @@
+#include "keys/gcrypt.h"
+
+#include <gcrypt.h>
+
+enum {
+    /* What libgcrypt 1.10 takes for an AES handle, with its block header, rounded up. */
+    HANDLE_LEN = 2048,
+    /* Grown by this when more rings are in use than the pool was made for. */
+    POOL_STEP = 64 * 1024,
+};
+
+static ljs_err err_of(gcry_error_t error)
+{
+    switch (gcry_err_code(error)) {
+    case GPG_ERR_NO_ERROR:
+        return LJS_OK;
+    case GPG_ERR_ENOMEM:
+        return LJS_E_NOMEM;
+    default:
+        return LJS_E_CRYPTO;
+    }
+}
+
+ljs_err ljs__aes_init(size_t handles)
+{
+    if (gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P))
+        return LJS_OK;
+    /* A library neither prints nor drops privileges that its host may still need. */
+    gcry_control(GCRYCTL_DISABLE_SECMEM_WARN);
+    gcry_control(GCRYCTL_DISABLE_PRIV_DROP);
+    if (!gcry_check_version(GCRYPT_VERSION))
+        return LJS_E_CRYPTO;
+    if (gcry_control(GCRYCTL_AUTO_EXPAND_SECMEM, (unsigned)POOL_STEP, 0) ||
+        gcry_control(GCRYCTL_INIT_SECMEM, (unsigned)(handles * HANDLE_LEN), 0))
+        return LJS_E_CRYPTO;
+    gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
+    return LJS_OK;
+}
+
+ljs_err ljs__aes_open(struct aes *out, size_t key_len)
+{
+    static const int algos[] = { GCRY_CIPHER_AES128, GCRY_CIPHER_AES192, GCRY_CIPHER_AES256 };
+    static const uint8_t zero[16];
+    uint8_t block[16];
+    gcry_error_t error;
+    ljs_err err;
+
+    *out = (struct aes){ .key_len = key_len };
+    error = gcry_cipher_open(&out->handle, algos[key_len / 8 - 2], GCRY_CIPHER_MODE_ECB, GCRY_CIPHER_SECURE);
+    if (error) {
+        out->handle = NULL;
+        return err_of(error);
+    }
+    /* Call everything once while there is no key: a lazily bound symbol is resolved at
+     * its first call, and the resolver spills vector registers to the stack. */
+    out->keyed = true;
+    err = ljs__aes_forget(out);
+    if (!err)
+        err = ljs__aes_encrypt(out, block, zero, sizeof zero);
+    if (!err)
+        err = ljs__aes_decrypt(out, block, zero, sizeof zero);
+    if (err)
+        ljs__aes_close(out);
+    return err;
+}
+
+void ljs__aes_close(struct aes *aes)
+{
+    gcry_cipher_close(aes->handle);
+    *aes = (struct aes){ .handle = NULL };
+}
+
+ljs_err ljs__aes_key(struct aes *aes, const uint8_t *key)
+{
+    aes->keyed = true;
+    return err_of(gcry_cipher_setkey(aes->handle, key, aes->key_len));
+}
+
+ljs_err ljs__aes_encrypt(struct aes *aes, uint8_t *out, const uint8_t *in, size_t in_len)
+{
+    return err_of(gcry_cipher_encrypt(aes->handle, out, in_len, in, in_len));
+}
+
+ljs_err ljs__aes_decrypt(struct aes *aes, uint8_t *out, const uint8_t *in, size_t in_len)
+{
+    aes->decrypted = true;
+    return err_of(gcry_cipher_decrypt(aes->handle, out, in_len, in, in_len));
+}
+
+ljs_err ljs__aes_forget(struct aes *aes)
+{
+    static const uint8_t zero[32];
+    gcry_error_t error = 0;
+
+    if (!aes->keyed)
+        return LJS_OK;
+    error = gcry_cipher_setkey(aes->handle, zero, aes->key_len);
+    if (!error && aes->decrypted) {
+        /* Setting a key leaves the old schedule for decryption, whose last round key is
+         * the key itself: decrypting replaces it.  And setting a key copies the whole
+         * context for a later reset: hence once more. */
+        uint8_t block[16];
+
+        error = gcry_cipher_decrypt(aes->handle, block, sizeof block, zero, sizeof block);
+        if (!error)
+            error = gcry_cipher_setkey(aes->handle, zero, aes->key_len);
+    }
+    if (!error)
+        aes->keyed = aes->decrypted = false;
+    return err_of(error);
+}

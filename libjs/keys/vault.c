@@ -1,0 +1,208 @@
+#include "keys/vault.h"
+
+#include "keys/ring_inside.h"
+
+enum {
+    MASTER_LEN = 32,
+    FORMAT = 1,
+    MASTER_VERSION = 1,
+    HEADER_LEN = 1 + 2, /* format | master key version */
+    AD_MAX = 512,       /* the longest owner a set is bound to: two labels and numbers */
+    TAG_LEN = 16,
+    DOMAINS = TAG_LOG + 1,
+    SET_MAX = sizeof((struct ring *)0)->work.octets,
+};
+
+/* The master key is not kept: what is done with it is done with one subkey per purpose.
+ * A tag has a subkey per domain, so that tagging needs no copy with the domain in front. */
+struct ljs_vault {
+    uint8_t seal[32], fingerprint[32], tag[DOMAINS][32];
+    unsigned process;
+};
+
+ljs_err ljs_vault_new(ljs_vault **out, const uint8_t *in, size_t in_len)
+{
+    ljs_vault *vault;
+    ljs_err err = ljs__init();
+
+    *out = NULL;
+    if (err)
+        return err;
+    if (in_len != MASTER_LEN)
+        return LJS_E_INVAL;
+    vault = ljs__secret_alloc((sizeof *vault + 15) / 16 * 16);
+    if (!vault)
+        return LJS_E_NOMEM;
+    vault->process = ljs__process();
+    ljs__subkey(vault->seal, in, 1, "ljs.seal");
+    ljs__subkey(vault->fingerprint, in, 1, "ljs.same");
+    for (unsigned domain = TAG_DEVICE; domain < DOMAINS; domain++)
+        ljs__subkey(vault->tag[domain], in, domain, "ljs.tags");
+    ljs__wipe_stack(1024); /* BLAKE2b leaves its key there */
+    *out = vault;
+    return LJS_OK;
+}
+
+void ljs_vault_free(ljs_vault *vault)
+{
+    ljs__secret_free(vault);
+}
+
+ljs_err ljs__vault_alive(const ljs_vault *vault)
+{
+    return vault->process == ljs__process() ? LJS_OK : LJS_E_STATE;
+}
+
+/* The filled slots as role | length | octets, in the ring's own memory. */
+static size_t put_set(struct ring *ring, const enum key_id *ids, const enum key_role *roles, size_t n)
+{
+    uint8_t *at = ring->work.octets;
+
+    assert(n <= KEY_IDS);
+    for (size_t i = 0; i < n; i++) {
+        const struct slot *slot = &ring->slot[ids[i]];
+
+        if (!slot->len)
+            continue;
+        *at++ = (uint8_t)roles[i];
+        *at++ = (uint8_t)slot->len;
+        memcpy(at, slot->octets, slot->len);
+        at += slot->len;
+    }
+    return (size_t)(at - ring->work.octets);
+}
+
+static ljs_err get_set(struct ring *ring, size_t len, const enum key_id *ids, const enum key_role *roles, size_t n)
+{
+    struct rd r = { ring->work.octets, len, false };
+
+    while (!r.bad && r.left) {
+        unsigned role = (unsigned)rd_le(&r, 1);
+        size_t octets_len = (size_t)rd_le(&r, 1);
+        const uint8_t *octets = rd_bytes(&r, octets_len);
+
+        if (!octets || !is_key_len(octets_len))
+            return LJS_E_SEAL;
+        for (size_t i = 0; i < n; i++)
+            if ((unsigned)roles[i] == role)
+                slot_set(ring, ids[i], octets, octets_len);
+    }
+    return rd_done(&r) ? LJS_OK : LJS_E_SEAL;
+}
+
+/* What a set is bound to: its own header and its owner. */
+struct bound {
+    uint8_t octets[HEADER_LEN + AD_MAX];
+    size_t len;
+};
+
+static ljs_err bind_to(struct bound *out, const uint8_t header[HEADER_LEN], const uint8_t *ad, size_t ad_len)
+{
+    if (ad_len > AD_MAX)
+        return LJS_E_INVAL;
+    memcpy(out->octets, header, HEADER_LEN);
+    if (ad_len)
+        memcpy(out->octets + HEADER_LEN, ad, ad_len);
+    out->len = HEADER_LEN + ad_len;
+    return LJS_OK;
+}
+
+ljs_err ljs__vault_seal(struct wr *out, const ljs_vault *vault, struct ring *ring, const enum key_id *ids,
+                        const enum key_role *roles, size_t n, const uint8_t *ad, size_t ad_len)
+{
+    static const uint8_t header[HEADER_LEN] = { FORMAT, MASTER_VERSION, 0 };
+    uint8_t sealed[SET_MAX + LJS__SEAL_EXTRA];
+    struct bound bound;
+    size_t len;
+    ljs_err err = ljs__vault_alive(vault);
+
+    if (!err)
+        err = bind_to(&bound, header, ad, ad_len);
+    if (err)
+        return err;
+    len = put_set(ring, ids, roles, n);
+    ljs__seal(sealed, vault->seal, bound.octets, bound.len, ring->work.octets, len);
+    ljs__wipe_stack(1024);
+    ljs__wr(out, header, sizeof header);
+    ljs__wr(out, sealed, len + LJS__SEAL_EXTRA);
+    return LJS_OK;
+}
+
+ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum key_id *ids, const enum key_role *roles,
+                        size_t n, const uint8_t *ad, size_t ad_len, const uint8_t *in, size_t in_len)
+{
+    struct rd r = { in, in_len, false };
+    const uint8_t *header = rd_bytes(&r, HEADER_LEN);
+    struct bound bound;
+    ljs_err err = ljs__vault_alive(vault);
+
+    for (size_t i = 0; i < n; i++)
+        ljs__ring_drop(ring, ids[i]);
+    if (err)
+        return err;
+    if (!header || r.left < LJS__SEAL_EXTRA || r.left > SET_MAX + LJS__SEAL_EXTRA)
+        return LJS_E_SEAL;
+    if (header[0] != FORMAT)
+        return LJS_E_VERSION;
+    if (header[1] != MASTER_VERSION || header[2])
+        return LJS_E_SEAL; /* a master key that this vault has not */
+    err = bind_to(&bound, header, ad, ad_len);
+    if (!err)
+        err = ljs__open(ring->work.octets, vault->seal, bound.octets, bound.len, r.at, r.left);
+    ljs__wipe_stack(1024);
+    if (!err)
+        err = get_set(ring, r.left - LJS__SEAL_EXTRA, ids, roles, n);
+    for (size_t i = 0; i < n && err; i++)
+        ljs__ring_drop(ring, ids[i]);
+    return err;
+}
+
+static ljs_err tag_of(uint8_t out[TAG_LEN], const ljs_vault *vault, enum tag_domain domain, const uint8_t *in,
+                      size_t in_len)
+{
+    ljs_err err = ljs__vault_alive(vault);
+
+    if (err)
+        return err;
+    assert(domain > 0 && domain < DOMAINS);
+    ljs__tag(out, vault->tag[domain], in, in_len);
+    ljs__wipe_stack(1024);
+    return LJS_OK;
+}
+
+ljs_err ljs__vault_tag(struct wr *w, const ljs_vault *vault, enum tag_domain domain)
+{
+    uint8_t tag[TAG_LEN];
+    ljs_err err = w->bad ? LJS_E_NOMEM : tag_of(tag, vault, domain, w->data, w->len);
+
+    if (!err)
+        ljs__wr(w, tag, sizeof tag);
+    return err;
+}
+
+ljs_err ljs__vault_check(const ljs_vault *vault, enum tag_domain domain, const uint8_t *in, size_t in_len)
+{
+    uint8_t tag[TAG_LEN];
+    ljs_err err;
+
+    if (in_len < TAG_LEN)
+        return LJS_E_SEAL;
+    err = tag_of(tag, vault, domain, in, in_len - TAG_LEN);
+    if (!err && !ljs__equal(tag, in + in_len - TAG_LEN, TAG_LEN))
+        err = LJS_E_SEAL;
+    ljs__wipe(tag, sizeof tag); /* the tag of what somebody else wrote is not for him */
+    return err;
+}
+
+ljs_err ljs__vault_fingerprint(uint8_t out[16], const ljs_vault *vault, struct ring *ring, const enum key_id *ids,
+                               const enum key_role *roles, size_t n)
+{
+    ljs_err err = ljs__vault_alive(vault);
+
+    memset(out, 0, TAG_LEN);
+    if (err)
+        return err;
+    ljs__tag(out, vault->fingerprint, ring->work.octets, put_set(ring, ids, roles, n));
+    ljs__wipe_stack(1024);
+    return LJS_OK;
+}
