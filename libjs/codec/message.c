@@ -1,0 +1,695 @@
+#include <lorajs/message.h>
+
+#include "base/json.h"
+#include "base/secret.h"
+#include "base/text.h"
+
+#include <stddef.h>
+
+enum { MESSAGE_MAX = 64 * 1024 };
+
+/* ---- the two tables --------------------------------------------------------- */
+
+enum kind {
+    PROTOCOL,   /* "1.0" or "1.1" */
+    TYPE,       /* MessageType */
+    ID,         /* text without control characters, not empty */
+    NUMBER,     /* up to `limit` */
+    HEX_NUMBER, /* of exactly `limit` digits */
+    OCTETS,     /* hexadecimal, up to `limit` octets; "" is absent */
+    CF_LIST,    /* hexadecimal, 16 octets; "" is absent */
+    MAC,        /* MACVersion */
+    ENVELOPE,   /* {"KEKLabel":"","AESKey":""} */
+    RESULT,     /* {"ResultCode":"","Description":""} */
+};
+
+/* In the order in which they are written [TS002 §23]; each message has some of them. */
+enum {
+    M_PROTOCOL_VERSION,
+    M_SENDER_ID,
+    M_RECEIVER_ID,
+    M_TRANSACTION_ID,
+    M_MESSAGE_TYPE,
+    M_SENDER_NSID,
+    M_RECEIVER_NSID,
+    M_RECEIVER_TOKEN,
+    M_SENDER_TOKEN,
+    M_MAC_VERSION,
+    M_PHY_PAYLOAD,
+    M_RESULT,
+    M_LIFETIME,
+    M_DEV_EUI,
+    M_DEV_ADDR,
+    M_DL_SETTINGS,
+    M_RX_DELAY,
+    M_CF_LIST,
+    M_H_NET_ID,
+    M_H_NSID,
+    M_S_NWK_S_INT_KEY,
+    M_F_NWK_S_INT_KEY,
+    M_NWK_S_ENC_KEY,
+    M_NWK_S_KEY,
+    M_APP_S_KEY,
+    M_SESSION_KEY_ID,
+};
+
+#define BIT(m)             (UINT32_C(1) << (m))
+#define AT(field)          offsetof(ljs_message, field), sizeof(((ljs_message *)0)->field)
+#define AT_LEN(field, max) AT(field), max, 0, offsetof(ljs_message, field##_len)
+
+static const struct member {
+    const char *name;
+    enum kind kind;
+    size_t at, size; /* of the field */
+    uint32_t limit;
+    unsigned has;  /* its bit in ljs_message.has, or 0 */
+    size_t len_at; /* of OCTETS: where their number is */
+} members[] = {
+    [M_PROTOCOL_VERSION] = { "ProtocolVersion", PROTOCOL, AT(protocol), 0, 0, 0 },
+    [M_SENDER_ID] = { "SenderID", ID, AT(sender_id), 0, 0, 0 },
+    [M_RECEIVER_ID] = { "ReceiverID", ID, AT(receiver_id), 0, 0, 0 },
+    [M_TRANSACTION_ID] = { "TransactionID", NUMBER, AT(transaction_id), UINT32_MAX, LJS_M_TRANSACTION_ID, 0 },
+    [M_MESSAGE_TYPE] = { "MessageType", TYPE, AT(type), 0, 0, 0 },
+    [M_SENDER_NSID] = { "SenderNSID", HEX_NUMBER, AT(sender_ns_id), 16, LJS_M_SENDER_NSID, 0 },
+    [M_RECEIVER_NSID] = { "ReceiverNSID", HEX_NUMBER, AT(receiver_ns_id), 16, LJS_M_RECEIVER_NSID, 0 },
+    [M_RECEIVER_TOKEN] = { "ReceiverToken", OCTETS, AT_LEN(receiver_token, LJS_TOKEN_MAX) },
+    [M_SENDER_TOKEN] = { "SenderToken", OCTETS, AT_LEN(sender_token, LJS_TOKEN_MAX) },
+    [M_MAC_VERSION] = { "MACVersion", MAC, AT(mac), 0, LJS_M_MAC_VERSION, 0 },
+    [M_PHY_PAYLOAD] = { "PHYPayload", OCTETS, AT_LEN(phy, LJS_PHY_MAX) },
+    [M_RESULT] = { "Result", RESULT, AT(result), 0, LJS_M_RESULT, 0 },
+    [M_LIFETIME] = { "Lifetime", NUMBER, AT(lifetime), UINT32_MAX, LJS_M_LIFETIME, 0 },
+    [M_DEV_EUI] = { "DevEUI", HEX_NUMBER, AT(dev_eui), 16, LJS_M_DEV_EUI, 0 },
+    [M_DEV_ADDR] = { "DevAddr", HEX_NUMBER, AT(dev_addr), 8, LJS_M_DEV_ADDR, 0 },
+    [M_DL_SETTINGS] = { "DLSettings", HEX_NUMBER, AT(dl_settings), 2, LJS_M_DL_SETTINGS, 0 },
+    [M_RX_DELAY] = { "RxDelay", NUMBER, AT(rx_delay), 15, LJS_M_RX_DELAY, 0 },
+    [M_CF_LIST] = { "CFList", CF_LIST, AT(cf_list), LJS_CFLIST_LEN, LJS_M_CF_LIST, 0 },
+    [M_H_NET_ID] = { "HNetID", HEX_NUMBER, AT(h_net_id), 6, LJS_M_H_NET_ID, 0 },
+    [M_H_NSID] = { "HNSID", HEX_NUMBER, AT(h_ns_id), 16, LJS_M_H_NS_ID, 0 },
+    [M_S_NWK_S_INT_KEY] = { "SNwkSIntKey", ENVELOPE, AT(s_nwk_s_int), 0, 0, 0 },
+    [M_F_NWK_S_INT_KEY] = { "FNwkSIntKey", ENVELOPE, AT(f_nwk_s_int), 0, 0, 0 },
+    [M_NWK_S_ENC_KEY] = { "NwkSEncKey", ENVELOPE, AT(nwk_s_enc), 0, 0, 0 },
+    [M_NWK_S_KEY] = { "NwkSKey", ENVELOPE, AT(nwk_s), 0, 0, 0 },
+    [M_APP_S_KEY] = { "AppSKey", ENVELOPE, AT(app_s), 0, 0, 0 },
+    [M_SESSION_KEY_ID] = { "SessionKeyID", OCTETS, AT_LEN(session_key_id, LJS_SESSION_KEY_ID_MAX) },
+};
+
+enum {
+    HEADER =
+        BIT(M_PROTOCOL_VERSION) | BIT(M_SENDER_ID) | BIT(M_RECEIVER_ID) | BIT(M_TRANSACTION_ID) | BIT(M_MESSAGE_TYPE),
+    TOKENS = BIT(M_RECEIVER_TOKEN) | BIT(M_SENDER_TOKEN),
+    NSIDS = BIT(M_SENDER_NSID) | BIT(M_RECEIVER_NSID),
+    ONLY_1_1 = NSIDS | BIT(M_H_NSID),
+    ACTIVATION = BIT(M_MAC_VERSION) | BIT(M_PHY_PAYLOAD) | BIT(M_DEV_EUI) | BIT(M_DEV_ADDR) | BIT(M_DL_SETTINGS) |
+                 BIT(M_RX_DELAY),
+    KEYS_1_1 = BIT(M_S_NWK_S_INT_KEY) | BIT(M_F_NWK_S_INT_KEY) | BIT(M_NWK_S_ENC_KEY),
+    ACTIVATED = BIT(M_LIFETIME) | KEYS_1_1 | BIT(M_NWK_S_KEY) | BIT(M_APP_S_KEY) | BIT(M_SESSION_KEY_ID),
+    APP_S_KEY_OF = BIT(M_DEV_EUI) | BIT(M_SESSION_KEY_ID),
+};
+
+/* Beside header and tokens, and the Result of answers.  `failed` is what an answer that
+ * is not Success may carry.  An application server has no NSID.  [TS002 §23.1-23.3] */
+static const struct shape {
+    const char *name;
+    uint32_t mandatory, optional, failed;
+} shapes[] = {
+    [LJS_MSG_NONE] = { "", 0, NSIDS, NSIDS },
+    [LJS_MSG_JOIN_REQ] = { "JoinReq", ACTIVATION | BIT(M_SENDER_NSID), BIT(M_CF_LIST) | BIT(M_RECEIVER_NSID), 0 },
+    [LJS_MSG_JOIN_ANS] = { "JoinAns", BIT(M_PHY_PAYLOAD), ACTIVATED | NSIDS, BIT(M_LIFETIME) | NSIDS },
+    [LJS_MSG_REJOIN_REQ] = { "RejoinReq", ACTIVATION | BIT(M_SENDER_NSID), BIT(M_CF_LIST) | BIT(M_RECEIVER_NSID), 0 },
+    [LJS_MSG_REJOIN_ANS] = { "RejoinAns", BIT(M_PHY_PAYLOAD), ACTIVATED | NSIDS, BIT(M_LIFETIME) | NSIDS },
+    [LJS_MSG_APP_S_KEY_REQ] = { "AppSKeyReq", APP_S_KEY_OF, 0, 0 },
+    /* TS002 makes DevEUI and SessionKeyID mandatory here; The Things Stack sends no DevEUI. */
+    [LJS_MSG_APP_S_KEY_ANS] = { "AppSKeyAns", BIT(M_APP_S_KEY), BIT(M_LIFETIME) | APP_S_KEY_OF,
+                                BIT(M_LIFETIME) | APP_S_KEY_OF },
+    [LJS_MSG_HOME_NS_REQ] = { "HomeNSReq", BIT(M_DEV_EUI) | BIT(M_SENDER_NSID), BIT(M_RECEIVER_NSID), 0 },
+    [LJS_MSG_HOME_NS_ANS] = { "HomeNSAns", BIT(M_H_NET_ID), BIT(M_H_NSID) | NSIDS, BIT(M_LIFETIME) | NSIDS },
+};
+
+static bool is_type(ljs_message_type type)
+{
+    return (size_t)type < COUNT(shapes);
+}
+
+static bool is_answer(ljs_message_type type)
+{
+    return type != LJS_MSG_NONE && type % 2 == 0;
+}
+
+/* What this message must and may have. */
+static void shape_of(uint32_t *mandatory, uint32_t *optional, const ljs_message *m)
+{
+    const struct shape *shape = &shapes[m->type];
+    bool failed = is_answer(m->type) && m->result != LJS_OK;
+
+    *mandatory = HEADER | (is_answer(m->type) ? BIT(M_RESULT) : 0) | (failed ? 0 : shape->mandatory);
+    *optional = TOKENS | (failed ? shape->failed : shape->optional);
+    if (m->protocol != 11) {
+        *mandatory &= ~(uint32_t)ONLY_1_1;
+        *optional &= ~(uint32_t)ONLY_1_1;
+    }
+}
+
+/* A session is of no use without its network keys, nor without a way to its AppSKey.
+ * [TS002 §23.2]  NwkSKey before LoRaWAN 1.1, three keys from then on; AppSKey or
+ * SessionKeyID or both. */
+static bool complete(const ljs_message *m, uint32_t mandatory, uint32_t there)
+{
+    bool activated = (m->type == LJS_MSG_JOIN_ANS || m->type == LJS_MSG_REJOIN_ANS) && m->result == LJS_OK;
+
+    if (mandatory & ~there)
+        return false;
+    return !activated || (((there & BIT(M_NWK_S_KEY)) || (there & KEYS_1_1) == KEYS_1_1) &&
+                          (there & (BIT(M_APP_S_KEY) | BIT(M_SESSION_KEY_ID))));
+}
+
+static void *field_of(ljs_message *m, size_t at)
+{
+    return (uint8_t *)m + at;
+}
+
+static const void *const_field_of(const ljs_message *m, size_t at)
+{
+    return (const uint8_t *)m + at;
+}
+
+const char *ljs_message_type_text(ljs_message_type type)
+{
+    return is_type(type) ? shapes[type].name : "";
+}
+
+void ljs_message_init(ljs_message *out)
+{
+    *out = (ljs_message){ .struct_size = sizeof *out, .protocol = 10 };
+}
+
+/* ---- values ----------------------------------------------------------------- */
+
+/* Hexadecimal, either case, one leading 0x allowed.  [TS002 §22.2] */
+static bool octets_of(uint8_t *out, size_t max, size_t *len, const char *text, size_t text_len)
+{
+    *len = 0;
+    if (text_len >= 2 && text[0] == '0' && text[1] == 'x') {
+        text += 2;
+        text_len -= 2;
+    }
+    if (text_len / 2 > max || !ljs__hex(out, text_len / 2, text, text_len))
+        return false;
+    *len = text_len / 2;
+    return true;
+}
+
+static bool number_of(uint64_t *out, size_t digits, const char *text, size_t text_len)
+{
+    uint8_t octets[8];
+    size_t len;
+
+    *out = 0;
+    if (!octets_of(octets, sizeof octets, &len, text, text_len) || len != digits / 2)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        *out = *out << 8 | octets[i];
+    return true;
+}
+
+static void put_number(void *field, size_t size, uint64_t number)
+{
+    if (size == sizeof(uint64_t))
+        *(uint64_t *)field = number;
+    else if (size == sizeof(uint32_t))
+        *(uint32_t *)field = (uint32_t)number;
+    else
+        *(uint8_t *)field = (uint8_t)number;
+}
+
+static uint64_t get_number(const void *field, size_t size)
+{
+    if (size == sizeof(uint64_t))
+        return *(const uint64_t *)field;
+    return size == sizeof(uint32_t) ? *(const uint32_t *)field : *(const uint8_t *)field;
+}
+
+/* Whole, with a NUL, and fit to be shown. */
+static bool text_of(char *out, size_t room, const char *text, size_t text_len)
+{
+    if (text_len >= room)
+        return false;
+    if (text_len)
+        memcpy(out, text, text_len);
+    out[text_len] = 0;
+    if (ljs__text_ok(out, room))
+        return true;
+    out[0] = 0;
+    return false;
+}
+
+/* For people: what does not fit is cut off, between two characters, and what cannot be
+ * shown becomes a space. */
+static void description_of(char *out, size_t room, const char *text, size_t text_len)
+{
+    size_t len = text_len < room ? text_len : room - 1;
+
+    while (len > 0 && len < text_len && ((uint8_t)text[len] & 0xc0) == 0x80)
+        len--;
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = (uint8_t)text[i], before = i ? (uint8_t)text[i - 1] : 0;
+
+        out[i] = c < 0x20 || c == 0x7f ? ' ' : text[i];
+        if (before == 0xc2 && c < 0xa0)
+            out[i - 1] = out[i] = ' ';
+    }
+    out[len] = 0;
+}
+
+static bool same_text(const char *text, size_t text_len, const char *known)
+{
+    return strlen(known) == text_len && memcmp(text, known, text_len) == 0;
+}
+
+/* ---- reading ---------------------------------------------------------------- */
+
+struct reading {
+    ljs_message *out;
+    uint32_t there, bad;
+    unsigned within; /* the envelope or result that is open; COUNT(members) for none */
+    bool inner;      /* its AESKey or ResultCode was there */
+};
+
+static bool read_text(struct reading *r, unsigned m, const char *text, size_t len)
+{
+    const struct member *member = &members[m];
+    void *field = field_of(r->out, member->at);
+    uint64_t number;
+    char version[8];
+    size_t n;
+
+    switch (member->kind) {
+    case PROTOCOL: /* another text leaves 0, which is for finish() to judge */
+        r->out->protocol = same_text(text, len, "1.0") ? 10 : same_text(text, len, "1.1") ? 11 : 0;
+        return true;
+    case TYPE:
+        for (size_t i = 1; i < COUNT(shapes); i++)
+            if (same_text(text, len, shapes[i].name)) {
+                r->out->type = (ljs_message_type)i;
+                return true;
+            }
+        return false;
+    case ID:
+        return text_of(field, member->size, text, len) && len > 0;
+    case HEX_NUMBER:
+        if (!number_of(&number, member->limit, text, len))
+            return false;
+        put_number(field, member->size, number);
+        return true;
+    case OCTETS:
+        if (!octets_of(field, member->limit, field_of(r->out, member->len_at), text, len))
+            return false;
+        if (*(size_t *)field_of(r->out, member->len_at) == 0)
+            r->there &= ~BIT(m);
+        return true;
+    case CF_LIST:
+        if (!octets_of(field, LJS_CFLIST_LEN, &n, text, len) || (n != 0 && n != LJS_CFLIST_LEN))
+            return false;
+        if (n == 0) /* simple-join-server's clients write "" for none */
+            r->there &= ~BIT(m);
+        return true;
+    case MAC:
+        return text_of(version, sizeof version, text, len) && ljs_mac_parse(&r->out->mac, version) == LJS_OK;
+    case NUMBER:
+    case ENVELOPE:
+    case RESULT:
+        break;
+    }
+    return false;
+}
+
+static bool read_inner(struct reading *r, const struct json_event *event)
+{
+    bool result = members[r->within].kind == RESULT;
+    ljs_envelope *envelope = result ? NULL : field_of(r->out, members[r->within].at);
+    char code[32];
+
+    if (!strcmp(event->name, result ? "ResultCode" : "AESKey")) {
+        r->inner = true;
+        if (event->type != JSON_TEXT)
+            return false;
+        if (!result) /* clear, or wrapped [RFC 3394] */
+            return octets_of(envelope->key, sizeof envelope->key, &envelope->key_len, event->text, event->text_len) &&
+                   (envelope->key_len == 16 || envelope->key_len == 24);
+        if (!text_of(code, sizeof code, event->text, event->text_len))
+            code[0] = 0;
+        r->out->result = ljs_result_err(code);
+    } else if (!strcmp(event->name, result ? "Description" : "KEKLabel")) {
+        if (event->type != JSON_TEXT)
+            return false;
+        if (!result)
+            return text_of(envelope->kek_label, sizeof envelope->kek_label, event->text, event->text_len);
+        description_of(r->out->description, sizeof r->out->description, event->text, event->text_len);
+    }
+    return true;
+}
+
+static bool read_member(struct reading *r, const struct json_event *event)
+{
+    unsigned m = 0;
+
+    while (m < COUNT(members) && (members[m].name[0] != event->name[0] || strcmp(members[m].name, event->name)))
+        m++;
+    if (m == COUNT(members))
+        return true; /* VSExtension, and what newer versions or vendors add */
+    r->there |= BIT(m);
+    switch (event->type) {
+    case JSON_OBJECT:
+        if (members[m].kind != ENVELOPE && members[m].kind != RESULT)
+            break;
+        r->within = m;
+        r->inner = false;
+        return true;
+    case JSON_INT:
+        if (members[m].kind != NUMBER || event->number < 0 || event->number > members[m].limit)
+            break;
+        put_number(field_of(r->out, members[m].at), members[m].size, (uint64_t)event->number);
+        return true;
+    case JSON_TEXT:
+        if (read_text(r, m, event->text, event->text_len))
+            return true;
+        break;
+    default:
+        break;
+    }
+    r->bad |= BIT(m);
+    return true;
+}
+
+static bool on_event(void *ctx, const struct json_event *event)
+{
+    struct reading *r = ctx;
+
+    if (event->depth == 1 && event->type != JSON_END)
+        return read_member(r, event);
+    if (r->within == COUNT(members))
+        return true;
+    if (event->depth == 1) {
+        if (!r->inner)
+            r->bad |= BIT(r->within);
+        r->within = COUNT(members);
+    } else if (event->depth == 2 && event->type != JSON_END && !read_inner(r, event))
+        r->bad |= BIT(r->within);
+    return true;
+}
+
+/* Now that the type is known: judge, and drop what the type does not carry. */
+static void finish(struct reading *r)
+{
+    ljs_message *out = r->out;
+    uint32_t mandatory, optional, there;
+
+    /* A Result that nobody can read is no Success, and comes with no keys. */
+    if (!is_answer(out->type))
+        out->result = LJS_OK;
+    else if (!(r->there & ~r->bad & BIT(M_RESULT)))
+        out->result = LJS_E_MESSAGE;
+    shape_of(&mandatory, &optional, out);
+    there = r->there & ~r->bad & (mandatory | optional);
+    for (unsigned m = 0; m < COUNT(members); m++) {
+        const struct member *member = &members[m];
+
+        if (there & BIT(m))
+            out->has |= member->has;
+        else if (m != M_RESULT) {
+            ljs__wipe(field_of(out, member->at), member->size);
+            if (member->kind == OCTETS)
+                *(size_t *)field_of(out, member->len_at) = 0;
+        }
+    }
+    if (!(there & BIT(M_RESULT)))
+        out->description[0] = 0;
+
+    if ((there & BIT(M_PROTOCOL_VERSION)) && out->protocol == 0)
+        out->err = LJS_E_PROTOCOL;
+    else if ((r->bad & (mandatory | optional)) || !complete(out, mandatory, there))
+        out->err = LJS_E_MESSAGE;
+}
+
+ljs_err ljs_message_parse(ljs_message *out, const uint8_t *in, size_t in_len)
+{
+    struct reading r = { .out = out, .within = COUNT(members) };
+    const char *why;
+    ljs_err err;
+
+    *out = (ljs_message){ .struct_size = sizeof *out };
+    err = ljs__json_read(in, in_len, MESSAGE_MAX, on_event, &r, &why);
+    if (!err)
+        finish(&r);
+    else {
+        ljs__wipe(out, sizeof *out);
+        out->struct_size = sizeof *out;
+    }
+    return err;
+}
+
+/* ---- writing ---------------------------------------------------------------- */
+
+/* Is the member there, and can it be written? */
+static bool there_is(const ljs_message *m, const struct member *member)
+{
+    const void *field = const_field_of(m, member->at);
+
+    switch (member->kind) {
+    case ID:
+        return *(const char *)field != 0;
+    case OCTETS:
+        return *(const size_t *)const_field_of(m, member->len_at) > 0;
+    case ENVELOPE:
+        return ((const ljs_envelope *)field)->key_len > 0;
+    case PROTOCOL:
+        return m->protocol == 10 || m->protocol == 11;
+    case TYPE:
+        return m->type != LJS_MSG_NONE;
+    case RESULT:
+        return true;
+    case NUMBER:
+    case HEX_NUMBER:
+    case CF_LIST:
+    case MAC:
+        break;
+    }
+    return m->has & member->has;
+}
+
+static bool in_range(const ljs_message *m, const struct member *member)
+{
+    const void *field = const_field_of(m, member->at);
+    const ljs_envelope *envelope = field;
+    ljs_mac mac;
+
+    switch (member->kind) {
+    case ID:
+        return ljs__text_ok(field, member->size);
+    case OCTETS:
+        return *(const size_t *)const_field_of(m, member->len_at) <= member->limit;
+    case ENVELOPE:
+        return (envelope->key_len == 16 || envelope->key_len == 24) &&
+               ljs__text_ok(envelope->kek_label, sizeof envelope->kek_label);
+    case RESULT:
+        return ljs__text_ok(m->description, sizeof m->description);
+    case NUMBER:
+        return get_number(field, member->size) <= member->limit;
+    case HEX_NUMBER:
+        return member->limit == 16 || get_number(field, member->size) >> (4 * member->limit) == 0;
+    case MAC:
+        return ljs_mac_parse(&mac, ljs_mac_text(m->mac)) == LJS_OK;
+    case PROTOCOL:
+    case TYPE:
+    case CF_LIST:
+        break;
+    }
+    return true;
+}
+
+static void write_member(struct wr *w, const ljs_message *m, const struct member *member)
+{
+    const void *field = const_field_of(m, member->at);
+    const ljs_envelope *envelope = field;
+
+    ljs__json_name(w, member->name);
+    switch (member->kind) {
+    case PROTOCOL:
+        ljs__json_text(w, m->protocol == 11 ? "1.1" : "1.0");
+        break;
+    case TYPE:
+        ljs__json_text(w, ljs_message_type_text(m->type));
+        break;
+    case ID:
+        ljs__json_text(w, field);
+        break;
+    case NUMBER:
+        ljs__json_number(w, (int64_t)get_number(field, member->size));
+        break;
+    case HEX_NUMBER:
+        ljs__json_hex_number(w, get_number(field, member->size), member->limit);
+        break;
+    case OCTETS:
+        ljs__json_hex(w, field, *(const size_t *)const_field_of(m, member->len_at));
+        break;
+    case CF_LIST:
+        ljs__json_hex(w, field, LJS_CFLIST_LEN);
+        break;
+    case MAC:
+        ljs__json_text(w, ljs_mac_text(m->mac));
+        break;
+    case ENVELOPE:
+        ljs__json_open(w, '{');
+        ljs__json_name(w, "KEKLabel"); /* "" for a key in clear; ChirpStack wants it there */
+        ljs__json_text(w, envelope->kek_label);
+        ljs__json_name(w, "AESKey");
+        ljs__json_hex(w, envelope->key, envelope->key_len);
+        ljs__json_close(w, '}');
+        break;
+    case RESULT:
+        ljs__json_open(w, '{');
+        ljs__json_name(w, "ResultCode");
+        ljs__json_text(w, ljs_result_code(m->result, m->protocol == 11 ? 11 : 10));
+        if (m->description[0]) {
+            ljs__json_name(w, "Description");
+            ljs__json_text(w, m->description);
+        }
+        ljs__json_close(w, '}');
+        break;
+    }
+}
+
+ljs_err ljs_message_build(ljs_buf *out, const ljs_message *message)
+{
+    struct wr w = { 0 };
+    uint32_t mandatory, optional, there = 0;
+    bool refusal;
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (message->struct_size != sizeof *message || !is_type(message->type))
+        return LJS_E_INVAL;
+    shape_of(&mandatory, &optional, message);
+    for (unsigned m = 0; m < COUNT(members); m++)
+        if ((mandatory | optional) & BIT(m) && there_is(message, &members[m]))
+            there |= BIT(m);
+
+    /* Whoever asks so badly that they did not even say who they are is told so, in an
+     * answer whose header says as little. */
+    refusal = message->result != LJS_OK && (message->type == LJS_MSG_NONE || is_answer(message->type));
+    if (refusal)
+        there |= HEADER | BIT(M_RESULT);
+    /* peers.md's network servers expect a Lifetime in each Success that grants keys. */
+    else if (is_answer(message->type))
+        there |= optional & BIT(M_LIFETIME);
+    if (!complete(message, mandatory, there))
+        return LJS_E_INVAL;
+
+    for (unsigned m = 0; m < COUNT(members); m++)
+        if (there & BIT(m) && !in_range(message, &members[m]))
+            return LJS_E_INVAL;
+    ljs__json_open(&w, '{');
+    for (unsigned m = 0; m < COUNT(members); m++)
+        if (there & BIT(m))
+            write_member(&w, message, &members[m]);
+    ljs__json_close(&w, '}');
+    return ljs__wr_take(out, &w);
+}
+
+/* ---- request and answer ----------------------------------------------------- */
+
+void ljs_message_reply(ljs_message *out, const ljs_message *req, ljs_err err)
+{
+    ljs_message_init(out);
+    if (is_type(req->type) && req->type % 2 == 1)
+        out->type = req->type + 1;
+    if (req->protocol == 11)
+        out->protocol = 11;
+    out->transaction_id = req->transaction_id;
+    memcpy(out->sender_id, req->receiver_id, sizeof out->sender_id);
+    memcpy(out->receiver_id, req->sender_id, sizeof out->receiver_id);
+    out->sender_ns_id = req->receiver_ns_id;
+    out->receiver_ns_id = req->sender_ns_id;
+    memcpy(out->sender_token, req->receiver_token, sizeof out->sender_token);
+    out->sender_token_len = req->receiver_token_len;
+    memcpy(out->receiver_token, req->sender_token, sizeof out->receiver_token);
+    out->receiver_token_len = req->sender_token_len;
+    out->has = LJS_M_TRANSACTION_ID | LJS_M_RESULT | (req->has & LJS_M_SENDER_NSID ? LJS_M_RECEIVER_NSID : 0) |
+               (req->has & LJS_M_RECEIVER_NSID ? LJS_M_SENDER_NSID : 0);
+    out->result = err;
+    if (req->type == LJS_MSG_APP_S_KEY_REQ) { /* [TS002 §23.3]  which key it is about */
+        out->dev_eui = req->dev_eui;
+        out->has |= req->has & LJS_M_DEV_EUI;
+        memcpy(out->session_key_id, req->session_key_id, sizeof out->session_key_id);
+        out->session_key_id_len = req->session_key_id_len;
+    }
+}
+
+/* IDs are compared as they stand, but those that are hexadecimal by what they say: a
+ * server may write them in its own way. */
+static bool same_id(const char *a, const char *b)
+{
+    uint8_t a_octets[8], b_octets[8];
+    size_t a_len, b_len;
+
+    if (strcmp(a, b) == 0)
+        return true;
+    return octets_of(a_octets, sizeof a_octets, &a_len, a, strlen(a)) &&
+           octets_of(b_octets, sizeof b_octets, &b_len, b, strlen(b)) && a_len == b_len && (a_len == 3 || a_len == 8) &&
+           memcmp(a_octets, b_octets, a_len) == 0;
+}
+
+static bool answers(const ljs_message *ans, const ljs_message *req)
+{
+    return ans->err == LJS_OK && ans->type == req->type + 1 && ans->transaction_id == req->transaction_id &&
+           same_id(ans->sender_id, req->receiver_id) && same_id(ans->receiver_id, req->sender_id) &&
+           (!(ans->has & LJS_M_RECEIVER_NSID) || ans->receiver_ns_id == req->sender_ns_id) &&
+           (!(ans->has & LJS_M_DEV_EUI) || ans->dev_eui == req->dev_eui) &&
+           (req->type != LJS_MSG_APP_S_KEY_REQ || ans->session_key_id_len == 0 ||
+            (ans->session_key_id_len == req->session_key_id_len &&
+             memcmp(ans->session_key_id, req->session_key_id, req->session_key_id_len) == 0));
+}
+
+ljs_err ljs_message_answer(ljs_message *out, const ljs_message *req, const uint8_t *in, size_t in_len)
+{
+    ljs_err err;
+
+    *out = (ljs_message){ .struct_size = sizeof *out };
+    if (req->struct_size != sizeof *req || !is_type(req->type) || req->type % 2 == 0)
+        return LJS_E_INVAL;
+    err = ljs_message_parse(out, in, in_len);
+    if (!err)
+        err = answers(out, req) ? out->result : LJS_E_MESSAGE;
+    if (err == LJS_E_MESSAGE) {
+        ljs__wipe(out, sizeof *out);
+        out->struct_size = sizeof *out;
+    }
+    return err;
+}
+
+/* ---- identifiers ------------------------------------------------------------ */
+
+ljs_err ljs_eui_parse(ljs_eui *out, const char *text)
+{
+    *out = 0;
+    return text && number_of(out, 16, text, strlen(text)) ? LJS_OK : LJS_E_INVAL;
+}
+
+static ljs_err number32_parse(uint32_t *out, size_t digits, const char *text)
+{
+    uint64_t number;
+
+    *out = 0;
+    if (!text || !number_of(&number, digits, text, strlen(text)))
+        return LJS_E_INVAL;
+    *out = (uint32_t)number;
+    return LJS_OK;
+}
+
+ljs_err ljs_dev_addr_parse(ljs_devaddr *out, const char *text)
+{
+    return number32_parse(out, 8, text);
+}
+
+ljs_err ljs_net_id_parse(ljs_netid *out, const char *text)
+{
+    return number32_parse(out, 6, text);
+}
