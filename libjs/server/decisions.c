@@ -1,0 +1,269 @@
+/* What `lorajs why` tells, and what is counted and logged. */
+#include "server/internal.h"
+
+#include "base/pack.h"
+#include "base/secret.h"
+
+#include <stdlib.h>
+
+ljs_err ljs__decisions_init(ljs_server *server)
+{
+    pthread_mutex_init(&server->waiting.lock, NULL);
+    server->waiting.event = calloc(WAITING_MAX, sizeof *server->waiting.event);
+    return server->waiting.event ? LJS_OK : LJS_E_NOMEM;
+}
+
+void ljs__decisions_free(ljs_server *server)
+{
+    free(server->waiting.event);
+    pthread_mutex_destroy(&server->waiting.lock);
+}
+
+uint64_t ljs_server_count(ljs_server *server, ljs_message_type type, ljs_err err)
+{
+    if ((unsigned)type > LJS_MSG_HOME_NS_ANS || err > 0 || -err >= COUNTERS)
+        return 0;
+    return atomic_load_explicit(&server->count[type][-err], memory_order_relaxed);
+}
+
+static bool same(const ljs_event *a, const ljs_event *b)
+{
+    return a->dev_eui == b->dev_eui && a->err == b->err && a->type == b->type && a->nonce == b->nonce &&
+           a->kind == b->kind && a->repeat == b->repeat && strcmp(a->peer, b->peer) == 0;
+}
+
+/* When there is no more room, the oldest goes: a flood cannot make it more than memory holds. */
+static void keep(struct waiting *w, const ljs_event *event)
+{
+    enum { LOOK_BACK = 32 };
+
+    for (size_t i = w->len; i > 0 && i + LOOK_BACK > w->len; i--)
+        if (same(&w->event[i - 1], event)) {
+            w->event[i - 1].count++;
+            w->event[i - 1].at = event->at;
+            return;
+        }
+    if (w->len == WAITING_MAX)
+        memmove(w->event, w->event + 1, --w->len * sizeof *w->event);
+    w->event[w->len] = *event;
+    w->event[w->len++].count = 1;
+}
+
+void ljs__decide(ljs_server *server, const ljs_event *event, bool known)
+{
+    ljs_event e = *event;
+
+    e.count = 1;
+    atomic_fetch_add_explicit(&server->count[e.type][-e.err % COUNTERS], 1, memory_order_relaxed);
+    if (known) {
+        pthread_mutex_lock(&server->waiting.lock);
+        keep(&server->waiting, &e);
+        pthread_mutex_unlock(&server->waiting.lock);
+    }
+    if (server->opts.log)
+        server->opts.log(server->opts.log_user, &e);
+}
+
+/* ---- at rest ---------------------------------------------------------------- */
+
+/* A device's value: [schema, DevEUI, event ...], newest first, and the tag. */
+enum { DECISION_SCHEMA = 1, EVENT_FIELDS = 9 };
+enum { E_REPEAT = 1, E_ON_WORD = 2 };
+
+struct decisions {
+    ljs_event event[DECISIONS_MAX];
+    size_t len;
+};
+
+static void read_event(struct unpack *u, ljs_event *e)
+{
+    unsigned flags;
+
+    if (ljs__unpack_array(u) != EVENT_FIELDS)
+        u->rd.bad = true;
+    e->at = ljs__unpack_int(u, INT64_MIN, INT64_MAX);
+    e->err = (ljs_err)ljs__unpack_int(u, -199, 0);
+    e->type = (ljs_message_type)ljs__unpack_uint(u, LJS_MSG_HOME_NS_ANS);
+    e->kind = (ljs_frame_kind)ljs__unpack_uint(u, 0xff);
+    e->net_id = (ljs_netid)ljs__unpack_uint(u, 0xffffff);
+    e->nonce = (uint32_t)ljs__unpack_uint(u, 0xffff);
+    e->count = (uint32_t)ljs__unpack_uint(u, UINT32_MAX);
+    flags = (unsigned)ljs__unpack_uint(u, E_REPEAT | E_ON_WORD);
+    e->repeat = !!(flags & E_REPEAT);
+    e->on_word = !!(flags & E_ON_WORD);
+    ljs__unpack_text(u, e->peer, sizeof e->peer);
+}
+
+static ljs_err read_decisions(struct decisions *out, const ljs_vault *vault, ljs_eui dev_eui, const ljs_buf *in)
+{
+    struct unpack u = { { in->data, in->len > 16 ? in->len - 16 : 0, false } };
+    ljs_err err = ljs__vault_check(vault, TAG_LOG, in->data, in->len);
+    unsigned n;
+
+    memset(out, 0, sizeof *out);
+    if (err)
+        return err;
+    n = ljs__unpack_array(&u);
+    if (ljs__unpack_uint(&u, 0xffff) > DECISION_SCHEMA)
+        return LJS_E_VERSION;
+    if (n < 2 || n - 2 > DECISIONS_MAX || ljs__unpack_uint(&u, UINT64_MAX) != dev_eui)
+        return LJS_E_SEAL;
+    for (out->len = 0; out->len < n - 2; out->len++) {
+        read_event(&u, &out->event[out->len]);
+        out->event[out->len].dev_eui = dev_eui;
+    }
+    if (!rd_done(&u.rd))
+        out->len = 0;
+    return rd_done(&u.rd) ? LJS_OK : LJS_E_SEAL;
+}
+
+static ljs_err write_decisions(ljs_buf *out, const ljs_vault *vault, ljs_eui dev_eui, const struct decisions *d)
+{
+    struct wr w = { 0 };
+    ljs_err err;
+
+    ljs__pack_array(&w, (unsigned)d->len + 2);
+    ljs__pack_uint(&w, DECISION_SCHEMA);
+    ljs__pack_uint(&w, dev_eui);
+    for (size_t i = 0; i < d->len; i++) {
+        const ljs_event *e = &d->event[i];
+
+        ljs__pack_array(&w, EVENT_FIELDS);
+        ljs__pack_int(&w, e->at);
+        ljs__pack_int(&w, e->err);
+        ljs__pack_uint(&w, e->type);
+        ljs__pack_uint(&w, e->kind);
+        ljs__pack_uint(&w, e->net_id);
+        ljs__pack_uint(&w, e->nonce);
+        ljs__pack_uint(&w, e->count);
+        ljs__pack_uint(&w, (e->repeat ? E_REPEAT : 0U) | (e->on_word ? E_ON_WORD : 0U));
+        ljs__pack_text(&w, e->peer);
+    }
+    if ((err = ljs__vault_tag(&w, vault, TAG_LOG))) {
+        ljs__wr_drop(&w);
+        return err;
+    }
+    return ljs__wr_take(out, &w);
+}
+
+static void prepend(struct decisions *d, const ljs_event *e)
+{
+    if (d->len && same(&d->event[0], e)) {
+        d->event[0].at = e->at;
+        d->event[0].count += e->count;
+        return;
+    }
+    if (d->len == DECISIONS_MAX)
+        d->len--;
+    memmove(d->event + 1, d->event, d->len * sizeof *d->event);
+    d->event[0] = *e;
+    d->len++;
+}
+
+struct flush { /* the events of one device, oldest first, between others' */
+    ljs_server *server;
+    const ljs_event *event;
+    size_t len;
+};
+
+static ljs_err add_decisions(ljs_buf *out, const struct flush *f, ljs_eui dev_eui, const ljs_buf *old)
+{
+    struct decisions d = { .len = 0 };
+
+    /* What does not read was tampered with; the news of today is worth more than it. */
+    if (old->data && read_decisions(&d, f->server->vault, dev_eui, old))
+        d.len = 0;
+    for (size_t i = 0; i < f->len; i++)
+        if (f->event[i].dev_eui == dev_eui)
+            prepend(&d, &f->event[i]);
+    return write_decisions(out, f->server->vault, dev_eui, &d);
+}
+
+static int by_device(const void *a, const void *b)
+{
+    const ljs_event *x = a, *y = b;
+
+    return x->dev_eui != y->dev_eui ? (x->dev_eui < y->dev_eui ? -1 : 1) : (x->at > y->at) - (x->at < y->at);
+}
+
+ljs_err ljs_server_flush(ljs_server *server)
+{
+    ljs_event *event = NULL;
+    ljs_change *change = NULL;
+    ljs_buf *value = NULL;
+    struct key *key = NULL;
+    size_t len, n = 0;
+    ljs_err err = ljs__server_alive(server);
+
+    if (err)
+        return err;
+    pthread_mutex_lock(&server->waiting.lock);
+    len = server->waiting.len;
+    if (len && (event = malloc(len * sizeof *event))) {
+        memcpy(event, server->waiting.event, len * sizeof *event);
+        server->waiting.len = 0;
+    }
+    pthread_mutex_unlock(&server->waiting.lock);
+    if (!len)
+        return LJS_OK;
+    change = calloc(len, sizeof *change);
+    value = calloc(len, sizeof *value);
+    key = calloc(len, sizeof *key);
+    if (!event || !change || !value || !key) {
+        err = LJS_E_NOMEM;
+        goto out;
+    }
+    qsort(event, len, sizeof *event, by_device);
+    for (size_t i = 0, end; i < len && !err; i = end) {
+        struct flush f = { server, event + i, 0 };
+        ljs_buf old = { NULL, 0 };
+
+        for (end = i; end < len && event[end].dev_eui == event[i].dev_eui; end++)
+            f.len++;
+        key[n] = ljs__key_eui(SPACE_DECISION, event[i].dev_eui);
+        change[n] = (ljs_change){ .key = key[n].at, .key_len = key[n].len, .group = (unsigned)n };
+        err = ljs_store_get(&old, &change[n].if_version, server->store, key[n].at, key[n].len);
+        if (err == LJS_E_NOTFOUND)
+            err = LJS_OK;
+        if (!err)
+            err = add_decisions(&value[n], &f, event[i].dev_eui, &old);
+        ljs_buf_free(&old);
+        change[n].in = value[n].data;
+        change[n].in_len = value[n].len;
+        n++;
+    }
+    /* A device that somebody else wrote meanwhile loses these lines: they are for a person, no
+     * decision hangs on them. */
+    if (!err)
+        err = ljs_store_commit(server->store, change, n);
+out:
+    for (size_t i = 0; i < n; i++)
+        ljs_buf_free(&value[i]);
+    free(event);
+    free(change);
+    free(value);
+    free(key);
+    return err;
+}
+
+ljs_err ljs_server_decision(ljs_event *out, ljs_server *server, ljs_eui dev_eui, unsigned i)
+{
+    struct key key = ljs__key_eui(SPACE_DECISION, dev_eui);
+    struct decisions d;
+    ljs_buf value = { NULL, 0 };
+    uint64_t version;
+    ljs_err err = ljs__server_alive(server);
+
+    memset(out, 0, sizeof *out);
+    if (!err)
+        err = ljs_store_get(&value, &version, server->store, key.at, key.len);
+    if (!err)
+        err = read_decisions(&d, server->vault, dev_eui, &value);
+    ljs_buf_free(&value);
+    if (err)
+        return err;
+    if (i >= d.len)
+        return LJS_E_NOTFOUND;
+    *out = d.event[i];
+    return LJS_OK;
+}

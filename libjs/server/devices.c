@@ -1,0 +1,114 @@
+#include "server/internal.h"
+
+struct make {
+    ljs_server *server;
+    const ljs_device *device;
+    const ljs_root_keys *keys;
+    unsigned flags;
+    int32_t dev_nonce;
+    const uint8_t *in;
+    size_t in_len;
+    ljs_device_act act;
+    ljs_eui join_eui;
+};
+
+static ljs_err make_device(ljs_buf *out, void *user, const ljs_buf *old)
+{
+    const struct make *m = user;
+
+    return ljs_device_make(out, m->server->vault, m->device, m->keys, m->flags, m->dev_nonce, m->in, m->in_len,
+                           old->data, old->len);
+}
+
+ljs_err ljs_server_make_device(ljs_server *server, const ljs_device *device, const ljs_root_keys *keys, unsigned flags,
+                               int32_t dev_nonce, const uint8_t *in, size_t in_len)
+{
+    struct make m = { .server = server,
+                      .device = device,
+                      .keys = keys,
+                      .flags = flags,
+                      .dev_nonce = dev_nonce,
+                      .in = in,
+                      .in_len = in_len };
+    struct key key = ljs__key_eui(SPACE_DEVICE, device->dev_eui);
+
+    return ljs__change(server, &key, make_device, &m);
+}
+
+static ljs_err add_join_eui(ljs_buf *out, void *user, const ljs_buf *old)
+{
+    const struct make *m = user;
+
+    *out = (ljs_buf){ NULL, 0 };
+    return old->data ? ljs_device_add_join_eui(out, m->server->vault, m->join_eui, old->data, old->len)
+                     : LJS_E_NOTFOUND;
+}
+
+ljs_err ljs_server_add_join_eui(ljs_server *server, ljs_eui dev_eui, ljs_eui join_eui)
+{
+    struct make m = { .server = server, .join_eui = join_eui };
+    struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
+
+    return ljs__change(server, &key, add_join_eui, &m);
+}
+
+static ljs_err step_device(ljs_buf *out, void *user, const ljs_buf *old)
+{
+    const struct make *m = user;
+
+    *out = (ljs_buf){ NULL, 0 };
+    return old->data ? ljs_device_step(out, m->server->vault, m->act, old->data, old->len) : LJS_E_NOTFOUND;
+}
+
+ljs_err ljs_server_step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act)
+{
+    struct make m = { .server = server, .act = act };
+    struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
+
+    return ljs__change(server, &key, step_device, &m);
+}
+
+ljs_err ljs_server_get_device(ljs_buf *out, ljs_server *server, ljs_eui dev_eui)
+{
+    struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
+    uint64_t version;
+    ljs_device device;
+    ljs_err err = ljs__server_alive(server);
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (!err)
+        err = ljs_store_get(out, &version, server->store, key.at, key.len);
+    if (!err)
+        err = ljs_device_check(server->vault, out->data, out->len);
+    if (!err)
+        err = ljs_device_read(&device, out->data, out->len);
+    if (!err && device.dev_eui != dev_eui) /* a record filed under another's key */
+        err = LJS_E_SEAL;
+    if (err)
+        ljs_buf_free(out);
+    return err;
+}
+
+struct rows {
+    ljs_device_row *row;
+    void *user;
+};
+
+static ljs_err one_row(void *user, const uint8_t *key, size_t key_len)
+{
+    const struct rows *rows = user;
+    ljs_eui eui = 0;
+
+    for (size_t i = 1; i < key_len && i < 9; i++)
+        eui = eui << 8 | key[i];
+    return rows->row(rows->user, eui);
+}
+
+ljs_err ljs_server_each_device(ljs_server *server, ljs_device_row *row, void *user)
+{
+    struct rows rows = { row, user };
+    const uint8_t prefix[] = { SPACE_DEVICE };
+    ljs_err err = ljs__server_alive(server);
+
+    return err ? err : ljs_store_each(server->store, prefix, sizeof prefix, one_row, &rows);
+}

@@ -1,0 +1,396 @@
+/* The loop around the steps: load, step, save if unchanged, answer.  Retry and durability
+ * are written here and nowhere else. */
+#include "server/internal.h"
+
+#include "base/secret.h"
+#include "base/text.h"
+#include "device/step.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* One message on its way. */
+struct job {
+    ljs_call *call;
+    ljs_message msg, ans;
+    struct grant grant;
+    ljs_event event;
+    bool open;    /* not answered yet */
+    bool known;   /* a device of ours */
+    bool changed; /* `record` waits to be saved */
+    bool quiet;   /* nothing to tell `why`: a new session stands in the record */
+    unsigned tries;
+    struct key key;
+    uint64_t version;
+    ljs_buf record;
+};
+
+enum { BATCH_MAX = 64 }; /* messages that share a commit; more are taken in turns */
+
+/* ---- one step of each message ----------------------------------------------- */
+
+typedef ljs_err step_fn(struct job *job, ljs_server *server, const ljs_peers *peers, struct ring *ring,
+                        struct record *record);
+
+static ljs_err load_kek(ljs_server *server, struct ring *ring, enum key_id id, const char *label)
+{
+    ljs_err err = label ? ljs__kek_load(server, ring, id, label) : LJS_OK;
+
+    return err == LJS_E_NOTFOUND ? LJS_E_KEK : err;
+}
+
+/* The AS KEK, as far as there is one.  A KEK that was meant and is not to be had keeps AppSKey
+ * from going in clear: the answer has its SessionKeyID then. */
+static ljs_err load_as_kek(const char **label, unsigned *clear, struct job *job, ljs_server *server,
+                           const ljs_peers *peers, struct ring *ring, const ljs_device *device)
+{
+    bool named;
+    ljs_err err;
+
+    ljs__as_label(label, &named, &job->grant, peers, device);
+    *clear = named ? 0 : job->grant.clear & LJS_CLEAR_AS;
+    err = load_kek(server, ring, KEY_AS_KEK, *label);
+    return err == LJS_E_KEK ? LJS_OK : err;
+}
+
+/* Does the message speak of the device and JoinEUI that its PHYPayload names? */
+static ljs_err check_names(const ljs_message *msg, const ljs_frame *frame, const struct record *record)
+{
+    ljs_eui join_eui;
+
+    if (frame->dev_eui != msg->dev_eui || ljs_eui_parse(&join_eui, msg->receiver_id))
+        return LJS_E_FRAME;
+    if (frame->kind == LJS_FRAME_JOIN || frame->kind == LJS_FRAME_REJOIN1)
+        return frame->join_eui == join_eui ? LJS_OK : LJS_E_FRAME;
+    for (unsigned i = 0; i < record->d.join_euis; i++)
+        if (record->context[i].join_eui == join_eui)
+            return LJS_OK;
+    return LJS_E_JOINEUI;
+}
+
+static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *peers, struct ring *ring,
+                         struct record *record)
+{
+    const ljs_message *msg = &job->msg;
+    const char *ns_label = NULL, *as_label = NULL;
+    unsigned clear_as = 0;
+    ljs_join_req req;
+    ljs_join_ans ans;
+    ljs_frame frame;
+    ljs_err err = ljs_frame_parse(&frame, msg->phy, msg->phy_len);
+
+    if (err)
+        return err;
+    job->event.kind = frame.kind;
+    job->event.nonce = frame.nonce;
+    if ((err = check_names(msg, &frame, record)) || (err = ljs__ns_label(&ns_label, &job->grant, &record->d)) ||
+        (err = load_kek(server, ring, KEY_NS_KEK, ns_label)) ||
+        (err = load_as_kek(&as_label, &clear_as, job, server, peers, ring, &record->d)) ||
+        (err = ljs_join_req_init(&req)))
+        return err;
+    memcpy(req.phy, msg->phy, msg->phy_len);
+    req.phy_len = msg->phy_len;
+    req.rejoin = msg->type == LJS_MSG_REJOIN_REQ;
+    req.rx_delay = msg->rx_delay;
+    req.dl_settings = msg->dl_settings;
+    req.clear = (uint8_t)(clear_as | (ns_label ? 0 : job->grant.clear & LJS_CLEAR_NS));
+    req.mac = msg->mac;
+    (void)!ljs_net_id_parse(&req.net_id, msg->sender_id); /* ljs__grant() has seen to it */
+    req.dev_addr = msg->dev_addr;
+    if (msg->has & LJS_M_CF_LIST) {
+        memcpy(req.cf_list, msg->cf_list, sizeof req.cf_list);
+        req.cf_list_len = sizeof req.cf_list;
+    }
+    req.has_ns_id = !!(msg->has & LJS_M_SENDER_NSID);
+    req.ns_id = msg->sender_ns_id;
+    memcpy(req.peer, job->event.peer, sizeof req.peer);
+    req.now = job->call->now;
+
+    if ((err = ljs__join(&ans, &job->record, server->vault, ring, &req, ns_label, as_label, record)))
+        goto out;
+    memcpy(job->ans.phy, ans.phy, ans.phy_len);
+    job->ans.phy_len = ans.phy_len;
+    if (ans.mac >= LJS_MAC_1_1)
+        job->ans.f_nwk_s_int = ans.f_nwk_s_int;
+    else
+        job->ans.nwk_s = ans.f_nwk_s_int;
+    job->ans.s_nwk_s_int = ans.s_nwk_s_int;
+    job->ans.nwk_s_enc = ans.nwk_s_enc;
+    job->ans.app_s = ans.app_s;
+    memcpy(job->ans.session_key_id, ans.session_key_id, sizeof ans.session_key_id);
+    job->ans.session_key_id_len = sizeof ans.session_key_id;
+    job->event.repeat = ans.repeat;
+    job->event.on_word = ans.on_word;
+    job->quiet = !ans.repeat && !ans.on_word;
+out:
+    ljs__wipe(&ans, sizeof ans);
+    return err;
+}
+
+static ljs_err is_ours(const ljs_message *msg, const struct record *record)
+{
+    ljs_eui join_eui;
+
+    if (!ljs_eui_parse(&join_eui, msg->receiver_id))
+        for (unsigned i = 0; i < record->d.join_euis; i++)
+            if (record->context[i].join_eui == join_eui)
+                return LJS_OK;
+    return LJS_E_RECEIVER;
+}
+
+static ljs_err step_app_s_key(struct job *job, ljs_server *server, const ljs_peers *peers, struct ring *ring,
+                              struct record *record)
+{
+    const ljs_message *msg = &job->msg;
+    const char *label = NULL;
+    unsigned clear = 0;
+    ljs_err err = is_ours(msg, record);
+
+    if (err || (err = load_as_kek(&label, &clear, job, server, peers, ring, &record->d)))
+        return err;
+    job->quiet = true;
+    memcpy(job->ans.session_key_id, msg->session_key_id, msg->session_key_id_len);
+    job->ans.session_key_id_len = msg->session_key_id_len;
+    job->ans.dev_eui = msg->dev_eui;
+    job->ans.has |= LJS_M_DEV_EUI;
+    return ljs__app_s_key(&job->ans.app_s, &job->record, server->vault, ring, msg->sender_id, clear, label,
+                          msg->session_key_id, msg->session_key_id_len, record);
+}
+
+static ljs_err step_home_ns(struct job *job, ljs_server *server, const ljs_peers *peers, struct ring *ring,
+                            struct record *record)
+{
+    const ljs_message *msg = &job->msg;
+    ljs_err err = is_ours(msg, record);
+
+    (void)server, (void)peers, (void)ring;
+    if (err)
+        return err;
+    if (record->d.state == LJS_STATE_REMOVED)
+        return LJS_E_DEVICE;
+    if (!record->d.has_home_net_id) /* known, but no home to tell: "Other" */
+        return LJS_E_NOTFOUND;
+    job->quiet = true;
+    job->ans.h_net_id = record->d.home_net_id;
+    job->ans.has |= LJS_M_H_NET_ID;
+    if (record->d.has_home_ns_id && msg->protocol >= 11) {
+        job->ans.h_ns_id = record->d.home_ns_id;
+        job->ans.has |= LJS_M_H_NS_ID;
+    }
+    return LJS_OK;
+}
+
+static const struct {
+    ljs_message_type type;
+    step_fn *step;
+} steps[] = {
+    { LJS_MSG_JOIN_REQ, step_join },
+    { LJS_MSG_REJOIN_REQ, step_join },
+    { LJS_MSG_APP_S_KEY_REQ, step_app_s_key },
+    { LJS_MSG_HOME_NS_REQ, step_home_ns },
+};
+
+static step_fn *step_for(ljs_message_type type)
+{
+    for (size_t i = 0; i < COUNT(steps); i++)
+        if (steps[i].type == type)
+            return steps[i].step;
+    return NULL;
+}
+
+/* ---- answers ---------------------------------------------------------------- */
+
+/* The answer as text; what is in it of a request is a header alone unless err is LJS_OK. */
+static void finish(struct job *job, ljs_server *server, ljs_err err)
+{
+    ljs_message head;
+
+    job->open = false;
+    job->event.err = err;
+    job->event.at = job->call->now;
+    if (err) {
+        ljs_message_reply(&head, &job->msg, err);
+        if (job->msg.type == LJS_MSG_APP_S_KEY_REQ && job->msg.session_key_id_len) { /* [BI 1.0 Table 9]  mandatory */
+            head.has |= LJS_M_DEV_EUI;
+            head.dev_eui = job->msg.dev_eui;
+            head.session_key_id_len = job->msg.session_key_id_len;
+            memcpy(head.session_key_id, job->msg.session_key_id, head.session_key_id_len);
+        }
+        ljs__wipe(&job->ans, sizeof job->ans);
+        job->ans = head;
+    }
+    job->call->err = ljs_message_build(&job->call->out, &job->ans);
+    ljs__wipe(&job->ans, sizeof job->ans);
+    ljs_buf_free(&job->record);
+    ljs__decide(server, &job->event, job->known && !(job->quiet && !err));
+}
+
+/* No message at all, or one of no kind that we know: there is no header to answer with. */
+static void finish_plain(struct job *job, ljs_server *server, ljs_err status)
+{
+    static const char text[] = "{\"Result\":{\"ResultCode\":\"%s\",\"Description\":\"%s\"}}";
+    char body[sizeof text + 160];
+    int n = snprintf(body, sizeof body, text, ljs_result_code(LJS_E_MESSAGE, job->msg.protocol),
+                     ljs_strerror(LJS_E_MESSAGE));
+
+    job->open = false;
+    job->event.err = LJS_E_MESSAGE;
+    job->event.at = job->call->now;
+    job->call->err = ljs_buf_copy(&job->call->out, (const uint8_t *)body, (size_t)n);
+    if (!job->call->err)
+        job->call->err = status;
+    ljs__decide(server, &job->event, false);
+}
+
+static void begin(struct job *job, ljs_server *server, const ljs_peers *peers, ljs_call *call)
+{
+    ljs_err err;
+
+    memset(job, 0, sizeof *job);
+    job->call = call;
+    job->open = true;
+    call->out = (ljs_buf){ NULL, 0 };
+    if (call->peer && ljs__text_ok(call->peer, sizeof job->event.peer))
+        snprintf(job->event.peer, sizeof job->event.peer, "%s", call->peer);
+    if (ljs_message_parse(&job->msg, call->in, call->in_len)) {
+        finish_plain(job, server, LJS_E_MESSAGE);
+        return;
+    }
+    job->event.type = job->msg.type;
+    job->event.dev_eui = job->msg.dev_eui;
+    (void)!ljs_net_id_parse(&job->event.net_id, job->msg.sender_id); /* an AS-ID is none */
+    if (!step_for(job->msg.type)) {
+        finish_plain(job, server, LJS_OK);
+        return;
+    }
+    /* Protocol version, then sender, then the rest: who may not ask learns nothing of it. */
+    err = job->msg.err == LJS_E_PROTOCOL ? LJS_E_PROTOCOL
+                                         : ljs__grant(&job->grant, server, peers, job->event.peer, &job->msg);
+    if (!err)
+        err = job->msg.err;
+    if (err) {
+        finish(job, server, err);
+        return;
+    }
+    job->key = ljs__key_eui(SPACE_DEVICE, job->msg.dev_eui);
+}
+
+/* Load and step: the job is then answered, or has a record to save. */
+static void step(struct job *job, ljs_server *server, const ljs_peers *peers)
+{
+    struct record record;
+    struct ring *ring = NULL;
+    ljs_buf old = { NULL, 0 };
+    ljs_err err = ljs_store_get(&old, &job->version, server->store, job->key.at, job->key.len);
+
+    if (err == LJS_E_NOTFOUND)
+        err = LJS_E_DEVICE;
+    if (!err)
+        err = ljs__record_load(&record, server->vault, old.data, old.len);
+    if (!err && record.d.dev_eui != job->msg.dev_eui) /* a record filed under another's key */
+        err = LJS_E_SEAL;
+    if (!err)
+        job->known = record.d.state != LJS_STATE_REMOVED;
+    if (!err)
+        err = ljs__ring_take(&ring);
+    ljs_message_reply(&job->ans, &job->msg, LJS_OK);
+    if (!err) {
+        job->ans.lifetime = server->opts.lifetime;
+        job->ans.has |= LJS_M_LIFETIME;
+        err = step_for(job->msg.type)(job, server, peers, ring, &record);
+    }
+    ljs__ring_give(ring);
+    ljs_buf_free(&old);
+    job->changed = !err && job->record.data;
+    if (!job->changed)
+        finish(job, server, err);
+}
+
+/* A round: step every open job whose device no earlier job of this round changes, and commit what
+ * they change at once. */
+static void round_of(struct job *jobs, size_t jobs_len, ljs_server *server, const ljs_peers *peers)
+{
+    ljs_change changes[BATCH_MAX];
+    struct job *changed[BATCH_MAX];
+    size_t n = 0;
+    ljs_err err = LJS_OK;
+
+    for (size_t i = 0; i < jobs_len; i++) {
+        bool waits = false;
+
+        for (size_t k = 0; jobs[i].open && k < n && !waits; k++)
+            waits = changed[k]->msg.dev_eui == jobs[i].msg.dev_eui;
+        if (!jobs[i].open || waits)
+            continue;
+        step(&jobs[i], server, peers);
+        if (!jobs[i].open)
+            continue;
+        changes[n] = (ljs_change){ .key = jobs[i].key.at,
+                                   .key_len = jobs[i].key.len,
+                                   .in = jobs[i].record.data,
+                                   .in_len = jobs[i].record.len,
+                                   .if_version = jobs[i].version,
+                                   .group = (unsigned)n };
+        changed[n++] = &jobs[i];
+    }
+    if (n)
+        err = ljs_store_commit(server->store, changes, n);
+    for (size_t i = 0; i < n; i++) {
+        ljs_err result = err ? LJS_E_STORE : changes[i].result;
+
+        if (!result) {
+            finish(changed[i], server, LJS_OK);
+        } else if (changed[i]->tries++ >= server->opts.retries) {
+            finish(changed[i], server, result == LJS_E_CONFLICT ? LJS_E_STORE : result);
+        } else { /* what was not saved was never said: again, from the load */
+            ljs__wipe(&changed[i]->ans, sizeof changed[i]->ans);
+            ljs_buf_free(&changed[i]->record);
+            changed[i]->changed = false;
+        }
+    }
+}
+
+static void handle(ljs_server *server, struct job *jobs, ljs_call *calls, size_t calls_len)
+{
+    ljs_peers *peers = ljs__peers_take(server);
+    bool open = true;
+
+    for (size_t i = 0; i < calls_len; i++)
+        begin(&jobs[i], server, peers, &calls[i]);
+    while (open) { /* each round answers one job of every device at least, or counts a try */
+        round_of(jobs, calls_len, server, peers);
+        open = false;
+        for (size_t i = 0; i < calls_len; i++)
+            open |= jobs[i].open;
+    }
+    for (size_t i = 0; i < calls_len; i++)
+        ljs__wipe(&jobs[i], sizeof jobs[i]);
+    ljs__peers_give(peers);
+}
+
+void ljs_server_handle_batch(ljs_server *server, ljs_call *calls, size_t calls_len)
+{
+    ljs_err err = ljs__server_alive(server);
+    size_t room = calls_len < BATCH_MAX ? calls_len : BATCH_MAX;
+    struct job *jobs = err ? NULL : calloc(room ? room : 1, sizeof *jobs);
+
+    if (!err && !jobs)
+        err = LJS_E_NOMEM;
+    for (size_t i = 0; err && i < calls_len; i++) {
+        calls[i].out = (ljs_buf){ NULL, 0 };
+        calls[i].err = err;
+    }
+    for (size_t at = 0; !err && at < calls_len; at += room)
+        handle(server, jobs, calls + at, calls_len - at < room ? calls_len - at : room);
+    free(jobs);
+}
+
+ljs_err ljs_server_handle(ljs_buf *out, ljs_server *server, const char *peer, int64_t now, const uint8_t *in,
+                          size_t in_len)
+{
+    ljs_call call = { .peer = peer, .now = now, .in = in, .in_len = in_len };
+
+    ljs_server_handle_batch(server, &call, 1);
+    *out = call.out;
+    return call.err;
+}

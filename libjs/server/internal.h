@@ -1,0 +1,95 @@
+/* internal.h -- what the files of the server layer share. */
+#ifndef LJS_SERVER_INTERNAL_H
+#define LJS_SERVER_INTERNAL_H
+
+#include <lorajs/backend.h>
+#include <lorajs/server.h>
+
+#include "base/cursor.h"
+#include "keys/vault.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* What a value of the store is, by the first octet of its key. */
+enum space {
+    SPACE_STORE = 'm',    /* one value: which master key this store belongs to */
+    SPACE_DEVICE = 'd',   /* DevEUI, most significant octet first, so that they rise */
+    SPACE_KEK = 'k',      /* label */
+    SPACE_DECISION = 'w', /* DevEUI: what `why` tells */
+};
+
+struct key {
+    uint8_t at[1 + LJS_LABEL_MAX];
+    size_t len;
+};
+
+struct key ljs__key_eui(enum space space, ljs_eui eui);
+struct key ljs__key_label(enum space space, const char *label);
+
+/* One change of one value, tried again from the load when somebody else was first.  `make` gives the
+ * new value of the old one, whose data is NULL when there is none; an empty new value changes nothing. */
+typedef ljs_err make_fn(ljs_buf *out, void *user, const ljs_buf *old);
+ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, void *user);
+
+/* Refusals and repeats that wait to be written. */
+struct waiting {
+    pthread_mutex_t lock;
+    ljs_event *event;
+    size_t len;
+};
+
+enum { WAITING_MAX = 1024, DECISIONS_MAX = 16, COUNTERS = 256 };
+
+struct ljs_server {
+    ljs_vault *vault;
+    ljs_store *store;
+    ljs_server_opts opts;
+    unsigned process;
+    pthread_mutex_t lock; /* of peers alone */
+    ljs_peers *peers;
+    struct waiting waiting;
+    _Atomic uint64_t count[LJS_MSG_HOME_NS_ANS + 1][COUNTERS]; /* by -err */
+};
+
+ljs_err ljs__server_alive(const ljs_server *server); /* LJS_E_STATE after fork() */
+
+/* ---- peers.c: who may ask what ---------------------------------------------- */
+
+ljs_peers *ljs__peers_take(ljs_server *server); /* counted; never NULL but when there are none */
+void ljs__peers_give(ljs_peers *peers);
+
+/* What a message's sender may have. */
+struct grant {
+    bool anonymous;          /* no peer, and the options allow it */
+    const struct peer *peer; /* else */
+    unsigned clear;
+};
+
+struct peer;
+
+/* Is it whom the transport vouches for, speaking for whom it may?  LJS_E_SENDER. */
+ljs_err ljs__grant(struct grant *out, const ljs_server *server, const ljs_peers *peers, const char *peer,
+                   const ljs_message *msg);
+/* The label of the KEK for network keys: NULL for none.  LJS_E_KEK when the device names one that
+ * this peer does not hold. */
+ljs_err ljs__ns_label(const char **out, const struct grant *grant, const ljs_device *device);
+/* Likewise for AppSKey.  `*named` when a KEK was meant, whether or not it is to be had: then nothing
+ * may go in clear. */
+void ljs__as_label(const char **out, bool *named, const struct grant *grant, const ljs_peers *peers,
+                   const ljs_device *device);
+
+/* ---- kek.c ------------------------------------------------------------------ */
+
+/* A KEK by its label into a slot.  LJS_E_NOTFOUND, LJS_E_SEAL, LJS_E_STORE. */
+ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, const char *label);
+
+/* ---- decisions.c ------------------------------------------------------------ */
+
+ljs_err ljs__decisions_init(ljs_server *server);
+void ljs__decisions_free(ljs_server *server);
+/* Count it, log it, and keep it for `why` where it is of a known device and no new session. */
+void ljs__decide(ljs_server *server, const ljs_event *event, bool known);
+
+#endif

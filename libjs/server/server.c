@@ -1,0 +1,143 @@
+#include "server/internal.h"
+
+#include "base/pack.h"
+#include "base/secret.h"
+
+#include <stdlib.h>
+
+struct key ljs__key_eui(enum space space, ljs_eui eui)
+{
+    struct key key = { .at = { (uint8_t)space }, .len = 9 };
+
+    for (unsigned i = 0; i < 8; i++)
+        key.at[1 + i] = (uint8_t)(eui >> (56 - 8 * i));
+    return key;
+}
+
+struct key ljs__key_label(enum space space, const char *label)
+{
+    struct key key = { .at = { (uint8_t)space }, .len = 1 + strnlen(label, LJS_LABEL_MAX) };
+
+    memcpy(key.at + 1, label, key.len - 1);
+    return key;
+}
+
+ljs_err ljs__server_alive(const ljs_server *server)
+{
+    return server->process == ljs__process() ? LJS_OK : LJS_E_STATE;
+}
+
+ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, void *user)
+{
+    ljs_err err = ljs__server_alive(server);
+
+    if (err)
+        return err;
+    for (unsigned n = 0; n <= server->opts.retries; n++) {
+        ljs_buf old = { NULL, 0 }, new = { NULL, 0 };
+        ljs_change change = { .key = key->at, .key_len = key->len };
+
+        err = ljs_store_get(&old, &change.if_version, server->store, key->at, key->len);
+        if (err == LJS_E_NOTFOUND) {
+            change.if_version = 0;
+            err = LJS_OK;
+        }
+        if (!err)
+            err = make(&new, user, &old);
+        if (!err && new.data) {
+            change.in = new.data;
+            change.in_len = new.len;
+            err = ljs_store_commit(server->store, &change, 1);
+            if (!err)
+                err = change.result;
+        }
+        ljs_buf_free(&old);
+        ljs_buf_free(&new);
+        if (err != LJS_E_CONFLICT)
+            break;
+    }
+    return err;
+}
+
+/* ---- whose store it is ------------------------------------------------------ */
+
+enum { STORE_SCHEMA = 1 };
+
+/* The store's own value: a schema number and a random name, under the vault's tag. */
+static ljs_err claim_store(ljs_buf *out, void *user, const ljs_buf *old)
+{
+    ljs_server *server = user;
+    struct unpack u = { { old->data, old->len > 16 ? old->len - 16 : 0, false } };
+    struct wr w = { 0 };
+    uint8_t name[16];
+    ljs_err err;
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (old->data) {
+        err = ljs__vault_check(server->vault, TAG_STORE, old->data, old->len);
+        if (ljs__unpack_array(&u) == 2 && ljs__unpack_uint(&u, 0xffff) > STORE_SCHEMA && !u.rd.bad)
+            return LJS_E_VERSION;
+        return err;
+    }
+    ljs__random(name, sizeof name);
+    ljs__pack_array(&w, 2);
+    ljs__pack_uint(&w, STORE_SCHEMA);
+    ljs__pack_bin(&w, name, sizeof name);
+    if ((err = ljs__vault_tag(&w, server->vault, TAG_STORE))) {
+        ljs__wr_drop(&w);
+        return err;
+    }
+    return ljs__wr_take(out, &w);
+}
+
+ljs_err ljs_server_new(ljs_server **out, ljs_vault *vault, ljs_store *store, const ljs_server_opts *opts)
+{
+    const struct key key = { .at = { SPACE_STORE }, .len = 1 };
+    ljs_server *server;
+    ljs_err err = ljs__init();
+
+    *out = NULL;
+    if (err || (err = ljs__vault_alive(vault)))
+        return err;
+    if (opts && (opts->struct_size != sizeof *opts || opts->clear & ~(LJS_CLEAR_NS | LJS_CLEAR_AS)))
+        return LJS_E_INVAL;
+    if (!(server = calloc(1, sizeof *server)))
+        return LJS_E_NOMEM;
+    server->vault = vault;
+    server->store = store;
+    if (opts)
+        server->opts = *opts;
+    if (!server->opts.retries)
+        server->opts.retries = 8;
+    server->process = ljs__process();
+    pthread_mutex_init(&server->lock, NULL);
+    if ((err = ljs__decisions_init(server)) || (err = ljs__change(server, &key, claim_store, server))) {
+        ljs_server_free(server);
+        return err;
+    }
+    *out = server;
+    return LJS_OK;
+}
+
+void ljs_server_free(ljs_server *server)
+{
+    if (!server)
+        return;
+    ljs__peers_give(server->peers);
+    ljs__decisions_free(server);
+    pthread_mutex_destroy(&server->lock);
+    free(server);
+}
+
+ljs_err ljs_server_ready(ljs_server *server)
+{
+    const uint8_t key[] = { SPACE_STORE };
+    ljs_buf value = { NULL, 0 };
+    uint64_t version;
+    ljs_err err = ljs__server_alive(server);
+
+    if (!err)
+        err = ljs_store_get(&value, &version, server->store, key, sizeof key);
+    ljs_buf_free(&value);
+    return err;
+}
