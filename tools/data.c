@@ -40,8 +40,7 @@ static int digit(unsigned char c)
     return (int)((number < 10) * number + (letter < 6) * (letter + 10)) - (number >= 10 && letter >= 6);
 }
 
-/* Octets, or -1. */
-static ssize_t from_hex(uint8_t *out, size_t room, const char *text, size_t len)
+ssize_t from_hex(uint8_t *out, size_t room, const char *text, size_t len)
 {
     int bad = 0;
 

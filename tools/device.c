@@ -452,18 +452,10 @@ static int take_label(char out[LJS_LABEL_MAX], const char *text, const char *wha
 
 static int read_public_key(uint8_t out[32], const char *text)
 {
-    for (size_t i = 0; i < 32; i++) {
-        unsigned octet;
-        int n = 0;
-
-        if (strlen(text) != 64 || strspn(text, "0123456789abcdefABCDEF") != 64 ||
-            sscanf(text + 2 * i, "%2x%n", &octet, &n) != 1 || n != 2) {
-            complain("--x25519-public-key is 64 hexadecimal digits");
-            return USAGE;
-        }
-        out[i] = (uint8_t)octet;
-    }
-    return DONE;
+    if (from_hex(out, 32, text, strlen(text)) == 32)
+        return DONE;
+    complain("--x25519-public-key is 64 hexadecimal digits");
+    return USAGE;
 }
 
 /* The words into the struct; complains itself. */

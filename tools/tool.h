@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 /* Exit codes; documented in lorajs(1). */
 enum {
@@ -120,6 +121,8 @@ struct named_key {
 int read_named_keys(struct named_key *keys, size_t keys_len, const char *path);
 void free_named_keys(struct named_key *keys, size_t keys_len);
 
+/* Hexadecimal in either case, in constant time; the number of octets, or -1. */
+ssize_t from_hex(uint8_t *out, size_t room, const char *text, size_t len);
 /* 16 digits; complains with `what` in front. */
 int read_eui(ljs_eui *out, const char *text, const char *what);
 
