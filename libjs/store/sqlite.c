@@ -37,6 +37,7 @@
 #define LAYOUT          1
 #define TEXT(number)    TEXT_OF(number)
 #define TEXT_OF(number) #number
+#define HEADER          "PRAGMA application_id=" TEXT(APPLICATION) "; PRAGMA user_version=" TEXT(LAYOUT) ";"
 
 enum {
     BUSY_MS = 5000,
@@ -46,12 +47,10 @@ enum {
 /* The rows are of a table with a rowid and not WITHOUT ROWID: records outgrow the
  * thousand octets that an index page keeps of a row, and each() then walks the index
  * over the keys alone.  The tick is the last version given out, to any key. */
-static const char layout[] = "PRAGMA application_id=" TEXT(APPLICATION) "; PRAGMA user_version=" TEXT(
-    LAYOUT) ";"
-            "CREATE TABLE kv(id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE,"
-            " version INTEGER NOT NULL, value BLOB NOT NULL);"
-            "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), tick INTEGER NOT NULL);"
-            "INSERT INTO meta VALUES(1, 0);";
+static const char layout[] = HEADER "CREATE TABLE kv(id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE,"
+                                    " version INTEGER NOT NULL, value BLOB NOT NULL);"
+                                    "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), tick INTEGER NOT NULL);"
+                                    "INSERT INTO meta VALUES(1, 0);";
 
 static const char settings[] = "PRAGMA synchronous=FULL;"
                                "PRAGMA fullfsync=ON;"       /* where fsync alone is not enough (macOS) */
