@@ -248,7 +248,8 @@ static ljs_err collect(struct told *told, unsigned *n, struct device *of, ljs_se
     for (unsigned i = 0; *n < TOLD_MAX; i++, (*n)++) {
         if ((err = ljs_server_decision(&told[*n].event, server, dev_eui, i)))
             break;
-        told[*n] = (struct told){ told[*n].event.at, *n, false, told[*n].event, { 0 } };
+        told[*n].at = told[*n].event.at;
+        told[*n].order = *n;
     }
     if (err && err != LJS_E_NOTFOUND)
         return err;
@@ -259,7 +260,9 @@ static ljs_err collect(struct told *told, unsigned *n, struct device *of, ljs_se
             break;
         if (i == 0)
             of->under.join_eui = told[*n].joined.join_eui;
-        told[*n] = (struct told){ told[*n].joined.at, *n, true, { 0 }, told[*n].joined };
+        told[*n].at = told[*n].joined.at;
+        told[*n].order = *n;
+        told[*n].session = true;
     }
     if (err && err != LJS_E_NOTFOUND)
         return err;
