@@ -80,7 +80,6 @@ struct token {
     enum { NOTHING, UINT, INT, BIN, TEXT, ARRAY, MAP } type;
     uint64_t u; /* UINT; elements of ARRAY, pairs of MAP; octets of BIN, TEXT */
     int64_t i;  /* INT, below zero */
-    const void *at;
 };
 
 enum { AT_CONTAINER = -100, REFUSED = -101 };
@@ -113,10 +112,9 @@ static inline int on_signed(struct token *t, int64_t i)
     return 0;
 }
 
-static inline int on_octets(struct token *t, int type, const void *at, unsigned len)
+static inline int on_octets(struct token *t, int type, unsigned len)
 {
     t->type = type;
-    t->at = at;
     t->u = len;
     return 0;
 }
@@ -180,15 +178,17 @@ static inline int on_int64(struct token *t, int64_t v, int *o)
 static inline int on_bin(struct token *t, const char *base, const char *at, unsigned len, int *o)
 {
     (void)base;
+    (void)at;
     *o = 0;
-    return on_octets(t, BIN, at, len);
+    return on_octets(t, BIN, len);
 }
 
 static inline int on_str(struct token *t, const char *base, const char *at, unsigned len, int *o)
 {
     (void)base;
+    (void)at;
     *o = 0;
-    return on_octets(t, TEXT, at, len);
+    return on_octets(t, TEXT, len);
 }
 
 static inline int on_array(struct token *t, size_t n, int *o)
@@ -296,9 +296,10 @@ int64_t ljs__unpack_int(struct unpack *u, int64_t min, int64_t max)
     return u->rd.bad ? 0 : v;
 }
 
-const uint8_t *ljs__unpack_bin(struct unpack *u, size_t *len, size_t max)
+/* The octets of BIN or TEXT: the last ones of the value. */
+static const uint8_t *octets(struct unpack *u, int type, size_t *len, size_t max)
 {
-    struct token t = next(u, BIN, BIN);
+    struct token t = next(u, type, type);
 
     *len = 0;
     if (t.type == NOTHING)
@@ -308,7 +309,12 @@ const uint8_t *ljs__unpack_bin(struct unpack *u, size_t *len, size_t max)
         return NULL;
     }
     *len = (size_t)t.u;
-    return u->rd.at - t.u; /* they are the last octets of the value */
+    return u->rd.at - t.u;
+}
+
+const uint8_t *ljs__unpack_bin(struct unpack *u, size_t *len, size_t max)
+{
+    return octets(u, BIN, len, max);
 }
 
 void ljs__unpack_fixed(struct unpack *u, void *out, size_t len)
@@ -324,16 +330,19 @@ void ljs__unpack_fixed(struct unpack *u, void *out, size_t len)
 
 void ljs__unpack_text(struct unpack *u, char *out, size_t room)
 {
-    struct token t = next(u, TEXT, TEXT);
+    size_t len;
+    const uint8_t *at;
 
-    if (room)
-        out[0] = 0;
-    if (t.type == NOTHING)
-        return;
-    if (t.u >= room || memchr(t.at, 0, t.u)) {
+    if (room == 0) {
         u->rd.bad = true;
         return;
     }
-    memcpy(out, t.at, t.u);
-    out[t.u] = 0;
+    out[0] = 0;
+    at = octets(u, TEXT, &len, room - 1);
+    if (!at || memchr(at, 0, len)) {
+        u->rd.bad = true;
+        return;
+    }
+    memcpy(out, at, len);
+    out[len] = 0;
 }
