@@ -440,9 +440,12 @@ static const char *read_named_key(struct named_key *keys, size_t keys_len, const
 int read_named_keys(struct named_key *keys, size_t keys_len, const char *path)
 {
     ljs_buf text;
-    int code = read_all(&text, path, 16384);
     unsigned number = 0;
+    int code;
 
+    if (!strcmp(path, "-") && isatty(STDIN_FILENO))
+        fputs("lines NAME HEX, and then Ctrl-D:\n", stderr);
+    code = read_all(&text, path, 16384);
     for (size_t i = 0; i < keys_len; i++)
         keys[i].key = NULL;
     for (size_t at = 0; !code && at < text.len;) {

@@ -231,28 +231,33 @@ static const char *const rejoin_text[3] = { "type 0: keep contact, and change ne
                                             "type 1: restore lost contact; may be sent at any time",
                                             "type 2: new keys in the same network" };
 
+/* " 868.1": megahertz without the zeros behind. */
+static void add_frequency(char *out, size_t room, uint32_t hz)
+{
+    int n = snprintf(out, room, hz ? " %u.%04u" : " unused", hz / 1000000, hz % 1000000 / 100);
+
+    while (hz && n > 2 && out[n - 1] == '0' && out[n - 2] != '.')
+        out[--n] = '\0';
+}
+
 static void explain_cf_list(struct row *row, const uint8_t *at)
 {
+    char *out = row->meaning;
+    size_t room = sizeof row->meaning, n;
     ljs_cf_list list;
-    size_t n = 0;
 
     snprintf(row->value, sizeof row->value, "CFListType %u", at[15]);
     if (ljs_cf_list_parse(&list, at, LJS_CFLIST_LEN)) {
-        snprintf(row->meaning, sizeof row->meaning, "no CFList of RP002: reserved type or values");
+        snprintf(out, room, "no CFList of RP002: reserved type or values");
         return;
     }
-    n = (size_t)snprintf(row->meaning, sizeof row->meaning, list.type ? "channel masks" : "channels");
+    n = (size_t)snprintf(out, room, list.type ? "channel masks" : "channels in MHz:");
     for (unsigned i = 0; list.type && i < 6; i++)
-        n += (size_t)snprintf(row->meaning + n, sizeof row->meaning - n, "%s %u-%u: %04x", i ? "," : "", 16 * i,
-                              16 * i + 15, list.mask[i]);
-    for (unsigned i = 0; !list.type && i < 5; i++)
-        if (list.frequency[i])
-            n += (size_t)snprintf(row->meaning + n, sizeof row->meaning - n, " %u.%04u", list.frequency[i] / 1000000,
-                                  list.frequency[i] % 1000000 / 100);
-        else
-            n += (size_t)snprintf(row->meaning + n, sizeof row->meaning - n, " (unused)");
-    if (!list.type)
-        snprintf(row->meaning + n, sizeof row->meaning - n, " MHz");
+        n += (size_t)snprintf(out + n, room - n, "%s %u-%u: %04x", i ? "," : "", 16 * i, 16 * i + 15, list.mask[i]);
+    for (unsigned i = 0; !list.type && i < 5; i++) {
+        add_frequency(out + n, room - n, list.frequency[i]);
+        n += strlen(out + n);
+    }
 }
 
 static void explain(struct row *row, const struct field *f, const uint8_t *at, unsigned len)

@@ -80,9 +80,9 @@ extern const struct command key_commands[];    /* kek.c */
 command_fn cmd_completion;                     /* completion.c */
 extern const struct command commands[];        /* main.c: all of them */
 
-/* Each command's own; serve and simulate may go without, and then have no completion of flags. */
+/* Each command's own. */
 extern const struct usage inspect_usage, why_usage, completion_usage;
-extern const struct usage serve_usage __attribute__((weak)), simulate_usage __attribute__((weak));
+extern const struct usage serve_usage, simulate_usage; /* config.c, simulate.c */
 
 /* "lorajs: ..." on standard error, with a newline. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
