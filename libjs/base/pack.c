@@ -228,6 +228,7 @@ static struct token next(struct unpack *u, int type, int or_type)
     int got;
 
     token_init(&ctx);
+    u->rd.bad |= u->rd.left == 0; /* where there may be a NULL, which the template would add to */
     if (u->rd.bad)
         return ctx.user;
     got = token_execute(&ctx, (const char *)u->rd.at, u->rd.left, &off);

@@ -209,6 +209,16 @@ static void counts_that_cannot_be_true(void **state)
     assert_true(u.rd.bad);
 }
 
+static void nothing_at_all(void **state)
+{
+    struct unpack u = reader(NULL, 0);
+
+    (void)state;
+    assert_true(rd_done(&u.rd));
+    assert_int_equal(ljs__unpack_map(&u), 0);
+    assert_true(u.rd.bad);
+}
+
 static void limits(void **state)
 {
     static const uint8_t bin[] = { 0xc4, 2, 5, 6 };
@@ -285,6 +295,7 @@ int main(void)
         cmocka_unit_test(first_octets),
         cmocka_unit_test(cut_short),
         cmocka_unit_test(counts_that_cannot_be_true),
+        cmocka_unit_test(nothing_at_all),
         cmocka_unit_test(limits),
         cmocka_unit_test(big_octets),
     };
