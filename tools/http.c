@@ -1,0 +1,681 @@
+/* http.c -- libmicrohttpd's only user.
+ *
+ * We accept ourselves and hand connections over, so that a full server leaves its guests
+ * in the kernel's queue and a stopping one can still take them; and we keep the time
+ * ourselves, since a limit on silence alone lets a client drip for ever. */
+#include "http.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    DISCARD_MOST = 8 << 20, /* of a body that is refused: who sends it should hear why */
+    PATH_MOST = 64,
+    FIRST_ROOM = 1024
+};
+
+enum phase {
+    FRESH,   /* connected, has asked nothing yet */
+    READING, /* a request arrives */
+    WORKING, /* it is whole and not answered */
+    WRITING, /* the answer leaves */
+    RESTING  /* between requests */
+};
+
+struct conn {
+    struct conn *prev, *next;
+    int fd;
+    enum phase phase;
+    int64_t deadline; /* http_clock() */
+    bool closed;      /* by us, for slowness */
+    struct tls_state *tls;
+    bool asked; /* the TLS end who it is, as of generation: */
+    unsigned generation;
+    bool vouched;
+    char peer[LJS_LABEL_MAX];
+};
+
+struct request {
+    struct http_call call;
+    struct http *http;
+    struct MHD_Connection *connection;
+    struct conn *conn;
+    uint8_t *body;
+    size_t len, room, discarded;
+    unsigned refusal; /* a status, decided before the request is whole */
+    bool asked, answered;
+    unsigned status;
+    const char *type;
+    ljs_buf answer;
+    char path[PATH_MOST];
+};
+
+struct http {
+    struct http_opts opts;
+    struct MHD_Daemon *daemon;
+    pthread_t acceptor;
+    bool accepting; /* the thread is there */
+    int stop_fd;
+    atomic_bool stopping;
+    pthread_mutex_t lock; /* of all below */
+    struct conn *conns;
+    uint64_t accepted, live, active, timed_out;
+    uint64_t answers[HTTP_STATUSES];
+};
+
+static const struct {
+    unsigned status;
+    const char *text; /* in a body of our own */
+} statuses[HTTP_STATUSES] = {
+    { 200, "" },
+    { 400, "not a Backend Interfaces message" },
+    { 404, "there is nothing here" },
+    { 405, "another method is wanted" },
+    { 413, "the message is too long" },
+    { 500, "internal error" },
+    { 503, "come again later" },
+    { 0, "" }, /* any other */
+};
+
+int64_t http_clock(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static unsigned status_row(unsigned status)
+{
+    unsigned i = 0;
+
+    while (i < HTTP_STATUSES - 1 && statuses[i].status != status)
+        i++;
+    return i;
+}
+
+/* ---- addresses -------------------------------------------------------------- */
+
+static bool is_loopback(const struct sockaddr_storage *at)
+{
+    const struct sockaddr_in *v4 = (const void *)at;
+    const struct sockaddr_in6 *v6 = (const void *)at;
+
+    if (at->ss_family == AF_INET)
+        return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+    return at->ss_family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
+                                         (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && v6->sin6_addr.s6_addr[12] == 127));
+}
+
+int address_read(struct address *out, const char *text, const char *option)
+{
+    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *found;
+    const char *colon = strrchr(text, ':'), *host = text;
+    char name[256] = "";
+    size_t n = colon ? (size_t)(colon - text) : 0;
+    char *end = NULL;
+    int err;
+
+    *out = (struct address){ .len = 0 };
+    if (n >= 2 && text[0] == '[' && text[n - 1] == ']') {
+        host = text + 1;
+        n -= 2;
+    } else if (memchr(text, ':', n)) {
+        colon = NULL; /* an IPv6 address without its brackets */
+    }
+    if (!colon || n >= sizeof name || !colon[1] || strtol(colon + 1, &end, 10) < 0 || *end ||
+        strtol(colon + 1, NULL, 10) > 65535) {
+        complain("serve: %s takes HOST:PORT, as in 127.0.0.1:8080 or [::1]:8080, not \"%.80s\"", option, text);
+        return USAGE;
+    }
+    memcpy(name, host, n);
+    if ((err = getaddrinfo(n && strcmp(name, "*") ? name : NULL, colon + 1, &hints, &found))) {
+        complain("serve: %s %s: %s", option, text, gai_strerror(err));
+        return USAGE;
+    }
+    memcpy(&out->at, found->ai_addr, found->ai_addrlen);
+    out->len = found->ai_addrlen;
+    out->loopback = is_loopback(&out->at);
+    freeaddrinfo(found);
+    return DONE;
+}
+
+int address_listen(int *fd, const struct address *address, const char *text)
+{
+    int one = 1;
+
+    *fd = socket(address->at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (*fd >= 0)
+        setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (*fd < 0 || bind(*fd, (const void *)&address->at, address->len) || listen(*fd, SOMAXCONN)) {
+        complain("serve: cannot listen on %s: %s", text, strerror(errno));
+        if (*fd >= 0)
+            close(*fd);
+        *fd = -1;
+        return FAILED;
+    }
+    return DONE;
+}
+
+void address_url(char out[128], int fd, const char *scheme)
+{
+    struct sockaddr_storage at;
+    socklen_t len = sizeof at;
+    char host[80] = "", port[8] = "";
+
+    if (!getsockname(fd, (void *)&at, &len))
+        getnameinfo((void *)&at, len, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    snprintf(out, 128, strchr(host, ':') ? "%s://[%s]:%s" : "%s://%s:%s", scheme, host, port);
+}
+
+/* ---- time ------------------------------------------------------------------- */
+
+/* The only place where a connection changes its phase. */
+static void enter(struct http *h, struct conn *c, enum phase phase)
+{
+    const struct http_opts *o = &h->opts;
+    const int64_t second = 1000000000;
+    bool was = c->phase != FRESH && c->phase != RESTING, is = phase != FRESH && phase != RESTING;
+
+    pthread_mutex_lock(&h->lock);
+    h->active += (uint64_t)is - (uint64_t)was;
+    c->phase = phase;
+    c->deadline = phase == WORKING   ? INT64_MAX
+                  : phase == RESTING ? http_clock() + o->keep_alive * second
+                                     : http_clock() + o->timeout * second;
+    pthread_mutex_unlock(&h->lock);
+}
+
+void http_reap(struct http *h)
+{
+    int64_t now = http_clock();
+
+    if (!h)
+        return;
+    pthread_mutex_lock(&h->lock);
+    for (struct conn *c = h->conns; c; c = c->next) {
+        if (c->closed || c->deadline > now)
+            continue;
+        c->closed = true;
+        h->timed_out += c->phase != RESTING;
+        shutdown(c->fd, SHUT_RDWR); /* the rest follows by itself */
+    }
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* ---- connections ------------------------------------------------------------ */
+
+static struct conn *conn_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
+}
+
+static void *session_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+
+    return info ? info->tls_session : NULL;
+}
+
+static void begin_connection(struct http *h, struct MHD_Connection *connection, void **context)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    void *session = h->opts.tls ? session_of(connection) : NULL;
+    struct conn *c = calloc(1, sizeof *c);
+
+    *context = c;
+    if (!c) {
+        if (info)
+            shutdown(info->connect_fd, SHUT_RDWR);
+        return;
+    }
+    c->fd = info ? info->connect_fd : -1;
+    if (session)
+        c->tls = tls_begin(h->opts.tls, session);
+    pthread_mutex_lock(&h->lock);
+    c->next = h->conns;
+    if (c->next)
+        c->next->prev = c;
+    h->conns = c;
+    pthread_mutex_unlock(&h->lock);
+    enter(h, c, FRESH);
+}
+
+static void end_connection(struct http *h, struct conn *c)
+{
+    if (c) {
+        enter(h, c, RESTING);
+        pthread_mutex_lock(&h->lock);
+        if (c->prev)
+            c->prev->next = c->next;
+        else
+            h->conns = c->next;
+        if (c->next)
+            c->next->prev = c->prev;
+        pthread_mutex_unlock(&h->lock);
+        if (c->tls)
+            tls_end(h->opts.tls, c->tls);
+        free(c);
+    }
+    pthread_mutex_lock(&h->lock);
+    h->live--;
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void on_connection(void *user, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        begin_connection(user, connection, context);
+    } else {
+        end_connection(user, *context);
+        *context = NULL;
+    }
+}
+
+/* The request line is there: the clock of the request begins. */
+static void *on_request_line(void *user, const char *uri, struct MHD_Connection *connection)
+{
+    struct conn *c = conn_of(connection);
+
+    (void)uri;
+    if (c)
+        enter(user, c, READING);
+    return NULL;
+}
+
+static void ask_peer(struct request *r)
+{
+    struct conn *c = r->conn;
+    unsigned generation;
+
+    if (!c->tls)
+        return;
+    generation = tls_generation(r->http->opts.tls);
+    if (!c->asked || c->generation != generation)
+        c->vouched = tls_peer(c->peer, r->http->opts.tls, session_of(r->connection));
+    c->asked = true;
+    c->generation = generation;
+    r->call.vouched = c->vouched;
+    memcpy(r->call.peer, c->peer, sizeof c->peer);
+}
+
+/* ---- requests --------------------------------------------------------------- */
+
+static void wipe_body(struct request *r)
+{
+    if (r->body)
+        explicit_bzero(r->body, r->room);
+    free(r->body);
+    r->body = NULL;
+    r->len = r->room = 0;
+}
+
+/* Is `word` in a list like "GET, HEAD"? */
+static bool is_one_of(const char *list, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (const char *at = list; *at; at += strspn(at, ", ")) {
+        size_t len = strcspn(at, ",");
+
+        if (len == n && !memcmp(at, word, n))
+            return true;
+        at += len;
+    }
+    return false;
+}
+
+/* NULL when there is no memory. */
+static struct request *begin_request(struct http *h, struct MHD_Connection *connection, const char *url,
+                                     const char *method)
+{
+    struct request *r = calloc(1, sizeof *r);
+    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+    if (!r || !(r->conn = conn_of(connection))) {
+        free(r);
+        return NULL;
+    }
+    r->http = h;
+    r->connection = connection;
+    snprintf(r->path, sizeof r->path, "%s", url);
+    r->call.path = r->path;
+    if (!is_one_of(h->opts.methods, method))
+        r->refusal = 405;
+    else if (length && strtoull(length, NULL, 10) > h->opts.body_limit)
+        r->refusal = 413;
+    return r;
+}
+
+static bool keep(struct request *r, const char *data, size_t len)
+{
+    size_t most = r->http->opts.body_limit, had = r->len, room = r->room ? r->room : FIRST_ROOM;
+    uint8_t *body;
+
+    if (!r->refusal && len > most - r->len)
+        r->refusal = 413;
+    if (r->refusal) {
+        wipe_body(r);
+        r->discarded += len;
+        return r->discarded <= DISCARD_MOST;
+    }
+    while (room < had + len)
+        room *= 2;
+    if (room != r->room) {
+        if (!(body = malloc(room)))
+            return false;
+        if (had)
+            memcpy(body, r->body, had);
+        wipe_body(r);
+        r->body = body;
+        r->len = had;
+        r->room = room;
+    }
+    memcpy(r->body + r->len, data, len);
+    r->len += len;
+    return true;
+}
+
+static void free_answer(void *user)
+{
+    ljs_buf *answer = user;
+
+    ljs_buf_free(answer);
+    free(answer);
+}
+
+/* The answer goes with the response, which wipes it when it has left. */
+static struct MHD_Response *make_response(ljs_buf *body)
+{
+    ljs_buf *own = malloc(sizeof *own);
+    struct MHD_Response *response = NULL;
+
+    if (own) {
+        *own = *body;
+        *body = (ljs_buf){ NULL, 0 };
+        response = MHD_create_response_from_buffer_with_free_callback_cls(own->len, own->data, free_answer, own);
+        if (!response)
+            free_answer(own);
+    }
+    ljs_buf_free(body);
+    return response;
+}
+
+static enum MHD_Result send_answer(struct request *r)
+{
+    struct http *h = r->http;
+    unsigned status = r->status;
+    struct MHD_Response *response = make_response(&r->answer);
+    enum MHD_Result result = MHD_NO;
+
+    if (!response)
+        return MHD_NO;
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, r->type);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    if (status == 405)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, h->opts.methods);
+    if (status == 503)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    if (status == 413 || h->stopping)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    pthread_mutex_lock(&h->lock);
+    h->answers[status_row(status)]++;
+    pthread_mutex_unlock(&h->lock);
+    enter(h, r->conn, WRITING);
+    result = MHD_queue_response(r->connection, status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result refuse(struct request *r)
+{
+    char text[160];
+    int n = snprintf(text, sizeof text, "{\"Result\":{\"ResultCode\":\"MalformedRequest\",\"Description\":\"%s\"}}\n",
+                     statuses[status_row(r->refusal)].text);
+
+    if (ljs_buf_copy(&r->answer, (const uint8_t *)text, (size_t)n))
+        return MHD_NO;
+    r->status = r->refusal;
+    r->type = "application/json";
+    r->answered = true;
+    return send_answer(r);
+}
+
+static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *data, size_t *data_len, void **context)
+{
+    struct http *h = user;
+    struct request *r = *context;
+
+    (void)version;
+    if (!r) { /* the header */
+        const char *expect = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_EXPECT);
+
+        if (!(*context = r = begin_request(h, connection, url, method)))
+            return MHD_NO;
+        /* Who waits for a word before the body gets that of refusal. */
+        return r->refusal && expect ? refuse(r) : MHD_YES;
+    }
+    if (*data_len) {
+        bool good = keep(r, data, *data_len);
+
+        *data_len = 0;
+        return good ? MHD_YES : MHD_NO;
+    }
+    if (r->answered)
+        return send_answer(r);
+    if (r->refusal)
+        return refuse(r);
+    if (r->asked)
+        return MHD_YES; /* awake too early; not known to happen */
+    r->asked = true;
+    ask_peer(r);
+    enter(h, r->conn, WORKING);
+    r->call.in = r->body;
+    r->call.in_len = r->len;
+    r->call.whole_at = http_clock();
+    MHD_suspend_connection(connection);
+    h->opts.call(h->opts.user, &r->call); /* r may be answered before this returns */
+    return MHD_YES;
+}
+
+void http_answer(struct http_call *call, unsigned status, const char *type, ljs_buf *body)
+{
+    struct request *r = (struct request *)call; /* its first member */
+
+    wipe_body(r);
+    r->status = status;
+    r->type = type;
+    r->answer = *body;
+    *body = (ljs_buf){ NULL, 0 };
+    r->answered = true;
+    MHD_resume_connection(r->connection);
+}
+
+static void on_completed(void *user, struct MHD_Connection *connection, void **context,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct request *r = *context;
+    struct conn *c = conn_of(connection);
+
+    (void)code;
+    if (c)
+        enter(user, c, RESTING);
+    if (r) {
+        wipe_body(r);
+        ljs_buf_free(&r->answer);
+        free(r);
+    }
+    *context = NULL;
+}
+
+/* ---- accepting -------------------------------------------------------------- */
+
+static bool full(struct http *h)
+{
+    bool is;
+
+    pthread_mutex_lock(&h->lock);
+    is = h->live >= h->opts.connections;
+    pthread_mutex_unlock(&h->lock);
+    return is;
+}
+
+/* One connection; false when none waits. */
+static bool accept_one(struct http *h)
+{
+    struct sockaddr_storage from;
+    socklen_t len = sizeof from;
+    int fd = accept4(h->opts.fd, (void *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd < 0)
+        return errno == EINTR || errno == ECONNABORTED;
+    pthread_mutex_lock(&h->lock);
+    h->accepted++;
+    h->live++;
+    pthread_mutex_unlock(&h->lock);
+    if (MHD_add_connection(h->daemon, fd, (void *)&from, len) != MHD_YES) { /* closes it itself */
+        pthread_mutex_lock(&h->lock);
+        h->live--;
+        pthread_mutex_unlock(&h->lock);
+    }
+    return true;
+}
+
+static void *accept_all(void *user)
+{
+    struct http *h = user;
+    struct pollfd fds[] = { { .fd = h->stop_fd, .events = POLLIN }, { .fd = h->opts.fd, .events = POLLIN } };
+
+    while (!h->stopping) {
+        bool wait = full(h);
+
+        /* Too many connections, or too many files (which accept4() has said by
+         * failing): the others stay in the kernel's queue. */
+        if (poll(fds, wait ? 1 : 2, wait ? 10 : -1) <= 0 || wait || !(fds[1].revents & POLLIN))
+            continue;
+        if (!accept_one(h) && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
+            say(h->opts.log, SAY_WARNING, "cannot accept a connection: %s", strerror(errno));
+            poll(fds, 1, 100);
+        }
+    }
+    while (!full(h) && accept_one(h))
+        ;
+    close(h->opts.fd);
+    return NULL;
+}
+
+void http_quiesce(struct http *h)
+{
+    uint64_t one = 1;
+
+    h->stopping = true;
+    if (!h->accepting)
+        return;
+    if (write(h->stop_fd, &one, sizeof one) == sizeof one)
+        pthread_join(h->acceptor, NULL);
+    h->accepting = false;
+}
+
+/* ---- the whole -------------------------------------------------------------- */
+
+/* What libmicrohttpd has to say is about single connections. */
+__attribute__((format(printf, 2, 0))) static void on_message(void *user, const char *format, va_list args)
+{
+    char text[256];
+    size_t n;
+
+    vsnprintf(text, sizeof text, format, args);
+    for (n = strlen(text); n && text[n - 1] == '\n'; n--)
+        text[n - 1] = '\0';
+    say(user, SAY_DEBUG, "http: %s", text);
+}
+
+static struct MHD_Daemon *start(struct http *h)
+{
+    unsigned mode = MHD_USE_EPOLL_INTERNALLY | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
+                    (h->opts.tls ? MHD_USE_TLS : 0U);
+    struct MHD_OptionItem tls[] = {
+        { MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(intptr_t)tls_no_certificate },
+        { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(intptr_t)TLS_PRIORITIES },
+        { MHD_OPTION_END, 0, NULL },
+    };
+    struct MHD_OptionItem pool[] = {
+        { MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)h->opts.io_threads, NULL },
+        { MHD_OPTION_END, 0, NULL },
+    };
+    struct MHD_OptionItem nothing[] = { { MHD_OPTION_END, 0, NULL } };
+
+    /* Threads of a pool divide the limit among them, unevenly filled; the true one is
+     * kept where we accept. */
+    return MHD_start_daemon(mode, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_message, h->opts.log,
+                            MHD_OPTION_CONNECTION_LIMIT, (h->opts.connections + 1) * h->opts.io_threads,
+                            MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_URI_LOG_CALLBACK, on_request_line,
+                            h, MHD_OPTION_ARRAY, h->opts.tls ? tls : nothing, MHD_OPTION_ARRAY,
+                            h->opts.io_threads > 1 ? pool : nothing, MHD_OPTION_END);
+}
+
+int http_new(struct http **out, const struct http_opts *opts)
+{
+    struct http *h = calloc(1, sizeof *h);
+
+    *out = NULL;
+    if (!h) {
+        close(opts->fd);
+        complain("serve: out of memory");
+        return FAILED;
+    }
+    h->opts = *opts;
+    pthread_mutex_init(&h->lock, NULL);
+    h->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (h->stop_fd >= 0 && (h->daemon = start(h)))
+        h->accepting = !pthread_create(&h->acceptor, NULL, accept_all, h);
+    if (!h->accepting) {
+        close(h->opts.fd);
+        http_free(h);
+        complain("serve: cannot start HTTP: %s", strerror(errno));
+        return FAILED;
+    }
+    *out = h;
+    return DONE;
+}
+
+void http_stats(struct http_stats *out, struct http *h)
+{
+    pthread_mutex_lock(&h->lock);
+    *out = (struct http_stats){
+        .accepted = h->accepted, .connections = h->live, .active = h->active, .timed_out = h->timed_out
+    };
+    for (unsigned i = 0; i < HTTP_STATUSES; i++) {
+        out->answers[i].status = statuses[i].status;
+        out->answers[i].count = h->answers[i];
+    }
+    pthread_mutex_unlock(&h->lock);
+}
+
+void http_free(struct http *h)
+{
+    if (!h)
+        return;
+    http_quiesce(h);
+    if (h->daemon)
+        MHD_stop_daemon(h->daemon);
+    if (h->stop_fd >= 0)
+        close(h->stop_fd);
+    pthread_mutex_destroy(&h->lock);
+    free(h);
+}

@@ -1,0 +1,83 @@
+/* http.h -- HTTP/1.1 for the daemon, libmicrohttpd's only user: whole requests come out,
+ * from any thread an answer goes back in.
+ *
+ * A request that is too long, too slow or of another method never comes out.  Between
+ * coming out and being answered its connection sleeps, so that as many requests may wait
+ * as there are connections, and who answers can take many at once. */
+#ifndef LORAJS_TOOLS_HTTP_H
+#define LORAJS_TOOLS_HTTP_H
+
+#include "log.h"
+#include "tls.h"
+
+#include <sys/socket.h>
+
+struct http;
+
+/* One request, whole.  Yours until http_answer(). */
+struct http_call {
+    struct http_call *next; /* for who puts it in a queue */
+    const char *path;       /* metrics listener only: where the request went */
+    const uint8_t *in;
+    size_t in_len;
+    bool vouched; /* `peer` is who the certificate says */
+    char peer[LJS_LABEL_MAX];
+    int64_t whole_at; /* http_clock() */
+};
+
+typedef void http_fn(void *user, struct http_call *call);
+
+struct http_opts {
+    int fd;          /* listening; taken */
+    struct tls *tls; /* NULL for plain HTTP */
+    struct log *log;
+    const char *methods; /* for Allow: "POST", or "GET, HEAD" */
+    size_t body_limit;
+    int64_t timeout, keep_alive; /* seconds */
+    unsigned connections, io_threads;
+    http_fn *call; /* from a thread of HTTP's; must not wait */
+    void *user;
+};
+
+enum { HTTP_STATUSES = 8 };
+
+struct http_stats {
+    uint64_t accepted;    /* connections ever */
+    uint64_t connections; /* now */
+    uint64_t active;      /* requests begun and not yet answered */
+    uint64_t timed_out;   /* connections closed for slowness */
+    struct {
+        unsigned status;
+        uint64_t count;
+    } answers[HTTP_STATUSES];
+};
+
+/* "127.0.0.1:8080", "[::1]:0", "localhost:8080", ":8080" for everywhere. */
+struct address {
+    struct sockaddr_storage at;
+    socklen_t len;
+    bool loopback;
+};
+
+/* Complain themselves.  DONE, or an exit code. */
+int address_read(struct address *out, const char *text, const char *option);
+int address_listen(int *fd, const struct address *address, const char *text);
+/* "http://127.0.0.1:40123" of a listening socket. */
+void address_url(char out[128], int fd, const char *scheme);
+
+int http_new(struct http **out, const struct http_opts *opts);
+/* Answers; `body` is taken, and wiped when it has left. */
+void http_answer(struct http_call *call, unsigned status, const char *type, ljs_buf *body);
+/* Close who was too slow.  Call it a few times a second.  NULL is taken. */
+void http_reap(struct http *http);
+/* No new connections; those that wait to be accepted still are.  Who asks on an open
+ * connection is answered, and told that it is the last time. */
+void http_quiesce(struct http *http);
+void http_stats(struct http_stats *out, struct http *http);
+/* No call may be unanswered.  NULL is taken. */
+void http_free(struct http *http);
+
+/* Nanoseconds that only grow. */
+int64_t http_clock(void);
+
+#endif

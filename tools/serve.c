@@ -1,0 +1,631 @@
+/* serve.c -- the daemon: requests come out of HTTP into a bounded queue, workers take what
+ * waits in batches, the library answers a batch with one commit. */
+#include "metrics.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+    WORKERS_MOST = 64,
+    TICK_MS = 250,
+    SETTLE_MS = 60 /* how long nobody has asked anything before a stop is taken for done */
+};
+
+struct serve {
+    struct config config;
+    int argc;
+    char **argv;
+
+    struct log *log;
+    struct data data;
+    struct tls *tls;
+    struct http *http, *metrics_http;
+    struct meters meters;
+    atomic_bool stopping;
+    bool any_sender; /* began as a laboratory: no peer was configured */
+
+    pthread_mutex_t lock; /* of all below */
+    pthread_cond_t more;
+    struct http_call *first, **last;
+    size_t waiting;
+    bool closed;
+    bool has_peers;
+    char plain_peer[LJS_LABEL_MAX];
+
+    pthread_t workers[WORKERS_MOST];
+    unsigned workers_len;
+};
+
+/* ---- answers ---------------------------------------------------------------- */
+
+static const char json[] = "application/json";
+
+static void answer_text(struct http_call *call, unsigned status, const char *type, const char *text)
+{
+    ljs_buf body;
+
+    if (ljs_buf_copy(&body, (const uint8_t *)text, strlen(text)))
+        status = 500; /* and nothing to say it with */
+    http_answer(call, status, type, &body);
+}
+
+static void answer_err(struct http_call *call, unsigned status, ljs_err err)
+{
+    char text[256];
+
+    snprintf(text, sizeof text, "{\"Result\":{\"ResultCode\":\"%s\",\"Description\":\"%s\"}}\n",
+             ljs_result_code(err, 10), ljs_strerror(err));
+    answer_text(call, status, json, text);
+}
+
+static void answer_call(struct serve *s, struct http_call *call, ljs_call *done)
+{
+    meter_seconds(&s->meters.latency, http_clock() - call->whole_at);
+    if (!done->out.len)
+        answer_err(call, 500, done->err ? done->err : LJS_E_NOMEM);
+    else
+        http_answer(call, done->err == LJS_OK ? 200 : done->err == LJS_E_MESSAGE ? 400 : 500, json, &done->out);
+    ljs_buf_free(&done->out);
+}
+
+/* ---- the queue -------------------------------------------------------------- */
+
+static void on_call(void *user, struct http_call *call)
+{
+    struct serve *s = user;
+    bool taken;
+
+    pthread_mutex_lock(&s->lock);
+    taken = !s->closed && s->waiting < (size_t)s->config.queue;
+    if (taken) {
+        if (!call->vouched && *s->plain_peer) {
+            memcpy(call->peer, s->plain_peer, sizeof call->peer);
+            call->vouched = true;
+        } else if (!call->vouched && s->any_sender && s->has_peers) {
+            /* The library was told that anybody may ask; since then peers have been
+             * configured: whoever shows none is now a peer that speaks for nobody. */
+            memcpy(call->peer, PEER_NOBODY, sizeof PEER_NOBODY);
+            call->vouched = true;
+        }
+        call->next = NULL;
+        *s->last = call;
+        s->last = &call->next;
+        s->meters.waiting = ++s->waiting;
+        pthread_cond_signal(&s->more);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!taken)
+        answer_err(call, 503, LJS_E_BUSY);
+}
+
+/* At most `most` calls; 0 when there will be none any more. */
+static size_t take(struct serve *s, struct http_call **out, size_t most)
+{
+    size_t n = 0;
+
+    pthread_mutex_lock(&s->lock);
+    while (!s->first && !s->closed)
+        pthread_cond_wait(&s->more, &s->lock);
+    while (s->first && n < most) {
+        out[n++] = s->first;
+        s->first = s->first->next;
+    }
+    if (!s->first)
+        s->last = &s->first;
+    else
+        pthread_cond_signal(&s->more); /* there is work for another */
+    s->waiting -= n;
+    s->meters.waiting = s->waiting;
+    s->meters.working += n;
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+static void *work(void *user)
+{
+    struct serve *s = user;
+    size_t most = (size_t)s->config.batch, n;
+    struct http_call **calls = calloc(most, sizeof(struct http_call *));
+    ljs_call *batch = calloc(most, sizeof *batch);
+    struct http_call *alone;
+    ljs_call single;
+
+    if (!calls || !batch) { /* then without batches */
+        free(calls);
+        free(batch);
+        calls = &alone;
+        batch = &single;
+        most = 1;
+    }
+    while ((n = take(s, calls, most))) {
+        int64_t now = now_seconds();
+
+        for (size_t i = 0; i < n; i++)
+            batch[i] = (ljs_call){ .peer = calls[i]->vouched ? calls[i]->peer : NULL,
+                                   .now = now,
+                                   .in = calls[i]->in_len ? calls[i]->in : (const uint8_t *)"",
+                                   .in_len = calls[i]->in_len };
+        ljs_server_handle_batch(s->data.server, batch, n);
+        meter_number(&s->meters.batch, n);
+        s->meters.working -= n;
+        for (size_t i = 0; i < n; i++)
+            answer_call(s, calls[i], &batch[i]);
+    }
+    if (batch != &single) {
+        free(calls);
+        free(batch);
+    }
+    return NULL;
+}
+
+static void close_queue(struct serve *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->closed = true;
+    pthread_cond_broadcast(&s->more);
+    pthread_mutex_unlock(&s->lock);
+    while (s->workers_len)
+        pthread_join(s->workers[--s->workers_len], NULL);
+}
+
+/* ---- the listener for operators --------------------------------------------- */
+
+static void on_metrics_call(void *user, struct http_call *call)
+{
+    static const char plain[] = "text/plain; charset=utf-8";
+    struct serve *s = user;
+    struct http_stats stats;
+    ljs_buf text;
+    ljs_err err;
+
+    if (!strcmp(call->path, "/healthz")) {
+        answer_text(call, 200, plain, "ok\n");
+    } else if (!strcmp(call->path, "/readyz")) {
+        err = s->stopping ? LJS_E_STATE : ljs_server_ready(s->data.server);
+        answer_text(call, err ? 503 : 200, plain, err == LJS_E_STATE ? "stopping\n" : err ? "store\n" : "ready\n");
+    } else if (!strcmp(call->path, "/metrics")) {
+        http_stats(&stats, s->http);
+        if (metrics_text(&text, &s->meters, s->data.server, &stats, log_left_out(s->log)))
+            answer_text(call, 500, plain, "out of memory\n");
+        else
+            http_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", &text);
+    } else {
+        answer_text(call, 404, plain, "/healthz /readyz /metrics\n");
+    }
+}
+
+/* ---- systemd ---------------------------------------------------------------- */
+
+/* sd_notify(3), without its library: a datagram to a socket of the file system or of the
+ * abstract namespace. */
+static void notify(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    size_t n = path ? strlen(path) : 0;
+    int fd;
+
+    if (n < 2 || n >= sizeof to.sun_path || (*path != '/' && *path != '@'))
+        return;
+    memcpy(to.sun_path, path, n);
+    if (*path == '@')
+        to.sun_path[0] = '\0';
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (void *)&to,
+               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0)
+        complain("serve: cannot tell systemd: %s", strerror(errno));
+    close(fd);
+}
+
+static void notify_reloading(void)
+{
+    char text[64];
+
+    snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(http_clock() / 1000));
+    notify(text);
+}
+
+/* ---- the process ------------------------------------------------------------ */
+
+static void raise_limit(int which, rlim_t wanted)
+{
+    struct rlimit limit;
+
+    if (getrlimit((__rlimit_resource_t)which, &limit) || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    setrlimit((__rlimit_resource_t)which, &limit);
+}
+
+/* Keys are in this process: nothing of it goes to a core file or a debugger, and what it
+ * creates is nobody else's. */
+static void harden(struct serve *s)
+{
+    const struct rlimit none = { 0, 0 };
+    struct rlimit files;
+    rlim_t wanted = (rlim_t)s->config.connections + 128;
+
+    umask(077);
+    signal(SIGPIPE, SIG_IGN);
+    if (!s->config.dumpable) {
+        if (setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+            say(s->log, SAY_WARNING, "cannot forbid core dumps: %s", strerror(errno));
+    }
+    raise_limit(RLIMIT_MEMLOCK, 64 << 20);
+    raise_limit(RLIMIT_NOFILE, wanted);
+    if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < wanted) {
+        s->config.connections = files.rlim_cur > 256 ? (int64_t)files.rlim_cur - 128 : (int64_t)files.rlim_cur / 2;
+        say(s->log, SAY_WARNING, "the limit of open files allows %lld connections only",
+            (long long)s->config.connections);
+    }
+}
+
+/* ---- peers ------------------------------------------------------------------ */
+
+struct kek_search {
+    const char *label;
+    bool found;
+};
+
+static ljs_err is_kek(void *user, const char *label, size_t kek_len)
+{
+    struct kek_search *search = user;
+
+    (void)kek_len;
+    search->found |= !strcmp(label, search->label);
+    return LJS_OK;
+}
+
+static void check_keks(struct serve *s, const struct config *config)
+{
+    for (size_t i = 0; i < config->keks_len; i++) {
+        struct kek_search search = { .label = config->keks[i].name };
+
+        if (!ljs_server_each_kek(s->data.server, is_kek, &search) && !search.found)
+            say(s->log, SAY_WARNING, "peer \"%s\": there is no KEK \"%s\" yet (lorajs kek add)", config->keks[i].peer,
+                search.label);
+    }
+}
+
+static ljs_err use_peers(struct serve *s, const struct config *config)
+{
+    ljs_err err = ljs_server_set_peers(s->data.server, config->peers_len ? config->peers : NULL);
+
+    if (err)
+        return err;
+    pthread_mutex_lock(&s->lock);
+    s->has_peers = config->peers_len > 0;
+    snprintf(s->plain_peer, sizeof s->plain_peer, "%s", config->plain_peer && !s->tls ? config->plain_peer : "");
+    pthread_mutex_unlock(&s->lock);
+    check_keks(s, config);
+    return LJS_OK;
+}
+
+/* Does SIGHUP change this option? */
+static bool is_reloadable(const char *name)
+{
+    static const char *const names[] = { "config",  "peer",      "plain-peer", "tls-certificate",
+                                         "tls-key", "client-ca", "log-level",  "log-format" };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(names[i], name))
+            return true;
+    return false;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+static void tell_what_needs_restart(struct serve *s, const struct config *next)
+{
+    for (const struct flag *f = serve_usage.flags; f->name; f++) {
+        const void *was = (const char *)&s->config + f->at, *is = (const char *)next + f->at;
+        bool same = f->kind == FLAG_SWITCH   ? *(const bool *)was == *(const bool *)is
+                    : f->kind == FLAG_NUMBER ? *(const int64_t *)was == *(const int64_t *)is
+                    : f->kind == FLAG_TEXT   ? same_text(*(const char *const *)was, *(const char *const *)is)
+                                             : true;
+
+        if (!same && !is_reloadable(f->name))
+            say(s->log, SAY_WARNING, "reload: %s takes effect with the next start", f->name);
+    }
+    if (!s->config.tls_certificate != !next->tls_certificate)
+        say(s->log, SAY_WARNING, "reload: TLS begins or ends with the next start");
+}
+
+static void reload(struct serve *s)
+{
+    struct config next;
+    bool good = config_load(&next, s->argc, s->argv) == GO_ON;
+    bool loaded = good;
+    ljs_err err = LJS_OK;
+
+    notify_reloading();
+    if (good && s->tls && next.tls_certificate)
+        good = tls_reload(s->tls, &next) == DONE;
+    if (good && (err = use_peers(s, &next)))
+        good = false;
+    if (good) {
+        tell_what_needs_restart(s, &next);
+        log_setup(s->log, next.log_level, next.log_format);
+        /* What was not taken over stays as it was, so that the next reload tells it again;
+         * its texts are those of the first configuration, which therefore stays. */
+        say(s->log, SAY_INFO, "reloaded: %zu peers", next.peers_len);
+        if (!next.peers_len && !s->any_sender)
+            say(s->log, SAY_WARNING, "no peer is configured: every request will be refused");
+        s->meters.reloads++;
+    } else {
+        say(s->log, SAY_ERROR, "the new configuration is not used%s%s", err ? ": " : "", err ? ljs_strerror(err) : "");
+        s->meters.reload_failures++;
+    }
+    if (loaded)
+        config_free(&next);
+    notify("READY=1");
+}
+
+/* ---- begin and end ---------------------------------------------------------- */
+
+static int listen_on(struct http **out, struct serve *s, int fd, bool metrics)
+{
+    const struct config *c = &s->config;
+    struct http_opts opts = {
+        .fd = fd,
+        .tls = metrics ? NULL : s->tls,
+        .log = s->log,
+        .methods = metrics ? "GET, HEAD" : "POST",
+        .body_limit = metrics ? 0 : (size_t)c->body_limit,
+        .timeout = c->timeout,
+        .keep_alive = c->keep_alive,
+        .connections = metrics ? 32 : (unsigned)c->connections,
+        .io_threads = metrics ? 1 : (unsigned)c->io_threads,
+        .call = metrics ? on_metrics_call : on_call,
+        .user = s,
+    };
+
+    return http_new(out, &opts);
+}
+
+static int check_addresses(const struct config *c, struct address *main_at, struct address *metrics_at)
+{
+    int code = address_read(main_at, c->listen, "--listen");
+
+    if (!code && c->metrics)
+        code = address_read(metrics_at, c->metrics, "--metrics");
+    if (!code && !main_at->loopback && !c->tls_certificate && !c->insecure) {
+        complain("serve: %s is not a loopback address, and without TLS everybody on the way could read and change "
+                 "what is said there: give --tls-certificate, or --insecure if the network is as good as TLS",
+                 c->listen);
+        code = USAGE;
+    }
+    if (!code && c->metrics && !metrics_at->loopback && !c->metrics_insecure) {
+        complain("serve: %s is not a loopback address, and metrics have no TLS: give --metrics-insecure if everybody "
+                 "there may see them",
+                 c->metrics);
+        code = USAGE;
+    }
+    return code;
+}
+
+static void tell_who_may_ask(struct serve *s, bool loopback)
+{
+    const struct config *c = &s->config;
+
+    if (s->any_sender)
+        say(s->log, SAY_WARNING, "no peer is configured: serving any sender, since this is a loopback address%s",
+            c->allow_clear_keys ? "; session keys go out in clear where there is no KEK" : "");
+    else if (!c->peers_len)
+        say(s->log, SAY_WARNING, "no peer is configured: every request will be refused");
+    else if (!s->tls && !c->plain_peer)
+        say(s->log, SAY_WARNING,
+            "peers are configured, but nobody can be told apart without TLS: every request will be refused "
+            "(see tls-certificate and plain-peer)");
+    if (!loopback && !s->tls)
+        say(s->log, SAY_WARNING, "listening without TLS on %s, as --insecure says", c->listen);
+    if (c->allow_clear_keys && !s->any_sender)
+        say(s->log, SAY_WARNING, "allow-clear-keys is for servers without peers: say clear-ns or clear-as in the peer");
+}
+
+static void take_time(int64_t *next, int64_t seconds)
+{
+    *next = now_ms() + seconds * 1000;
+}
+
+static void flush(struct serve *s)
+{
+    ljs_err err = ljs_server_flush(s->data.server);
+
+    if (!err)
+        return;
+    s->meters.flush_failures++;
+    say(s->log, SAY_ERROR, "cannot write decisions: %s", ljs_strerror(err));
+}
+
+/* Until SIGTERM or SIGINT. */
+static void run(struct serve *s, const sigset_t *signals)
+{
+    const struct timespec tick = { 0, TICK_MS * 1000000L };
+    int64_t next_flush, next_tick = 0;
+    int got;
+
+    take_time(&next_flush, s->config.flush);
+    while ((got = sigtimedwait(signals, NULL, &tick)) != SIGTERM && got != SIGINT) {
+        if (got == SIGHUP)
+            reload(s);
+        http_reap(s->http);
+        http_reap(s->metrics_http);
+        if (now_ms() >= next_tick) {
+            log_tick(s->log, false);
+            take_time(&next_tick, 1);
+        }
+        if (now_ms() >= next_flush) {
+            flush(s);
+            take_time(&next_flush, s->config.flush);
+        }
+    }
+    say(s->log, SAY_INFO, "stopping on %s", got == SIGTERM ? "SIGTERM" : "SIGINT");
+}
+
+/* Who has begun to ask is answered; a second signal ends the wait. */
+static void drain(struct serve *s, const sigset_t *signals)
+{
+    const struct timespec tick = { 0, 10 * 1000000L };
+    int64_t now = now_ms(), end = now + 2 * 1000 * s->config.timeout, quiet = now;
+    struct http_stats stats;
+    int got = -1;
+
+    http_quiesce(s->http);
+    while (now < end && now - quiet < SETTLE_MS && got != SIGTERM && got != SIGINT) {
+        got = sigtimedwait(signals, NULL, &tick);
+        http_reap(s->http);
+        http_stats(&stats, s->http);
+        now = now_ms();
+        if (stats.active)
+            quiet = now;
+    }
+    if (now - quiet < SETTLE_MS)
+        say(s->log, SAY_WARNING, "stopping with %llu requests that have not arrived whole",
+            (unsigned long long)stats.active);
+}
+
+static int start_workers(struct serve *s)
+{
+    while (s->workers_len < (unsigned)s->config.workers) {
+        if (pthread_create(&s->workers[s->workers_len], NULL, work, s)) {
+            complain("serve: cannot start a thread: %s", strerror(errno));
+            return FAILED;
+        }
+        s->workers_len++;
+    }
+    return DONE;
+}
+
+static int open_all(struct serve *s, int *fd, int *metrics_fd)
+{
+    const struct config *c = &s->config;
+    struct address at, metrics_at;
+    ljs_server_opts opts = {
+        .struct_size = sizeof opts, .lifetime = (uint32_t)c->lifetime, .log = log_event, .log_user = s->log
+    };
+    int code = check_addresses(c, &at, &metrics_at);
+    ljs_err err;
+
+    if (!code && c->tls_certificate)
+        code = tls_new(&s->tls, c);
+    if (!code)
+        code = address_listen(fd, &at, c->listen);
+    if (!code && c->metrics)
+        code = address_listen(metrics_fd, &metrics_at, c->metrics);
+    if (code)
+        return code;
+    s->any_sender = at.loopback && !c->peers_len;
+    opts.anonymous = s->any_sender;
+    opts.clear = s->any_sender && c->allow_clear_keys ? LJS_CLEAR_NS | LJS_CLEAR_AS : 0;
+    if ((code = data_open(&s->data, data_dir(c->data), DATA_CREATE, &opts)))
+        return code;
+    if ((err = use_peers(s, c)))
+        return complain_err(err, "peers");
+    tell_who_may_ask(s, at.loopback);
+    return DONE;
+}
+
+static int start_all(struct serve *s, int *fd, int *metrics_fd)
+{
+    char url[128], metrics_url[128];
+    int code = start_workers(s), taken;
+
+    address_url(url, *fd, s->tls ? "https" : "http");
+    if (!code) {
+        taken = *fd;
+        *fd = -1;
+        code = listen_on(&s->http, s, taken, false);
+    }
+    if (!code && *metrics_fd >= 0) {
+        address_url(metrics_url, *metrics_fd, "http");
+        taken = *metrics_fd;
+        *metrics_fd = -1;
+        code = listen_on(&s->metrics_http, s, taken, true);
+    }
+    if (code)
+        return code;
+    printf("listening on %s\n", url);
+    if (s->metrics_http)
+        printf("metrics on %s\n", metrics_url);
+    fflush(stdout);
+    notify("READY=1");
+    return DONE;
+}
+
+static void close_all(struct serve *s)
+{
+    close_queue(s);
+    http_free(s->http);
+    http_free(s->metrics_http);
+    if (s->data.server)
+        flush(s);
+    log_tick(s->log, true);
+    data_close(&s->data);
+    tls_free(s->tls);
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    struct serve *s = calloc(1, sizeof *s);
+    int fd = -1, metrics_fd = -1, code;
+    sigset_t signals;
+
+    if (!s || !(s->log = log_new())) {
+        complain("serve: out of memory");
+        free(s);
+        return FAILED;
+    }
+    s->argc = argc;
+    s->argv = argv;
+    s->last = &s->first;
+    if ((code = config_load(&s->config, argc, argv)) != GO_ON) {
+        log_free(s->log);
+        free(s);
+        return code;
+    }
+    log_setup(s->log, s->config.log_level, s->config.log_format);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->more, NULL);
+    s->meters.started = now_seconds();
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* of every thread to come */
+    harden(s);
+    code = open_all(s, &fd, &metrics_fd);
+    if (!code)
+        code = start_all(s, &fd, &metrics_fd);
+    if (!code) {
+        run(s, &signals);
+        s->stopping = true;
+        notify("STOPPING=1");
+        drain(s, &signals);
+    }
+    close_all(s);
+    if (fd >= 0)
+        close(fd);
+    if (metrics_fd >= 0)
+        close(metrics_fd);
+    pthread_cond_destroy(&s->more);
+    pthread_mutex_destroy(&s->lock);
+    log_free(s->log);
+    config_free(&s->config);
+    free(s);
+    return code;
+}
