@@ -8,12 +8,19 @@
 
 /* ---- writing ---------------------------------------------------------------- */
 
-static int to_wr(void *user, const char *in, size_t in_len)
+/* Inline where there is room, so that it melts into the packer: most values are an octet
+ * or two. */
+static inline int to_wr(void *user, const char *in, size_t in_len)
 {
     struct wr *w = user;
 
-    ljs__wr(w, in, in_len);
-    return w->bad ? -1 : 0;
+    if (in_len == 0 || w->bad || in_len > w->room - w->len) {
+        ljs__wr(w, in, in_len);
+        return w->bad ? -1 : 0;
+    }
+    memcpy(w->data + w->len, in, in_len);
+    w->len += in_len;
+    return 0;
 }
 
 static msgpack_packer packer(struct wr *w)
@@ -77,9 +84,8 @@ void ljs__pack_text(struct wr *w, const char *text)
  * one, by whoever knows what they are.  So nothing is allocated, and no nesting can
  * make anything recurse. */
 struct token {
-    enum { NOTHING, UINT, INT, BIN, TEXT, ARRAY, MAP } type;
-    uint64_t u; /* UINT; elements of ARRAY, pairs of MAP; octets of BIN, TEXT */
-    int64_t i;  /* INT, below zero */
+    uint64_t u; /* UINT; INT, which is below zero, as the same bits; of the others, how many */
+    enum { NOTHING = 0, UINT = 1, INT = 2, BIN = 4, TEXT = 8, ARRAY = 16, MAP = 32 } type;
 };
 
 enum { AT_CONTAINER = -100, REFUSED = -101 };
@@ -108,7 +114,7 @@ static inline int on_signed(struct token *t, int64_t i)
     if (i >= 0)
         return on_unsigned(t, (uint64_t)i);
     t->type = INT;
-    t->i = i;
+    t->u = (uint64_t)i;
     return 0;
 }
 
@@ -220,8 +226,8 @@ static inline int refuse(int *o)
 
 #include <msgpack/unpack_template.h>
 
-/* The next value, whose type is to be one of two; else bad, and a token of NOTHING. */
-static struct token next(struct unpack *u, int type, int or_type)
+/* The next value, whose type is to be one of `types`; else bad, and a token of NOTHING. */
+static struct token next(struct unpack *u, unsigned types)
 {
     struct token_context ctx;
     size_t off = 0;
@@ -234,11 +240,11 @@ static struct token next(struct unpack *u, int type, int or_type)
     got = token_execute(&ctx, (const char *)u->rd.at, u->rd.left, &off);
     if (got == AT_CONTAINER)
         off++; /* stopped on the last octet of its header */
-    if ((got != 1 && got != AT_CONTAINER) || ((int)ctx.user.type != type && (int)ctx.user.type != or_type)) {
+    if ((got == 1 || got == AT_CONTAINER) && (ctx.user.type & types)) {
+        (void)rd_bytes(&u->rd, off);
+    } else {
         u->rd.bad = true;
         ctx.user.type = NOTHING;
-    } else {
-        (void)rd_bytes(&u->rd, off);
     }
     return ctx.user;
 }
@@ -247,7 +253,7 @@ static struct token next(struct unpack *u, int type, int or_type)
  * that nobody loops four thousand million times over nothing. */
 static unsigned count(struct unpack *u, int type, unsigned octets_each)
 {
-    struct token t = next(u, type, type);
+    struct token t = next(u, type);
 
     if (t.type == NOTHING)
         return 0;
@@ -270,7 +276,7 @@ unsigned ljs__unpack_array(struct unpack *u)
 
 uint64_t ljs__unpack_uint(struct unpack *u, uint64_t max)
 {
-    struct token t = next(u, UINT, UINT);
+    struct token t = next(u, UINT);
 
     if (t.type == NOTHING)
         return 0;
@@ -283,11 +289,11 @@ uint64_t ljs__unpack_uint(struct unpack *u, uint64_t max)
 
 int64_t ljs__unpack_int(struct unpack *u, int64_t min, int64_t max)
 {
-    struct token t = next(u, UINT, INT);
+    struct token t = next(u, UINT | INT);
     int64_t v = 0;
 
     if (t.type == INT)
-        v = t.i;
+        v = (int64_t)t.u;
     else if (t.type == UINT && t.u <= INT64_MAX)
         v = (int64_t)t.u;
     else
@@ -300,7 +306,7 @@ int64_t ljs__unpack_int(struct unpack *u, int64_t min, int64_t max)
 /* The octets of BIN or TEXT: the last ones of the value. */
 static const uint8_t *octets(struct unpack *u, int type, size_t *len, size_t max)
 {
-    struct token t = next(u, type, type);
+    struct token t = next(u, type);
 
     *len = 0;
     if (t.type == NOTHING)
