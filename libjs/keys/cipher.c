@@ -1,7 +1,5 @@
 #include "keys/ring_inside.h"
 
-#include <endian.h>
-
 ljs_err ljs__encrypt(struct ring *ring, enum key_id id, uint8_t *out, const uint8_t *in, size_t in_len)
 {
     struct aes *aes;
@@ -23,10 +21,10 @@ ljs_err ljs__decrypt(struct ring *ring, enum key_id id, uint8_t *out, const uint
 /* [RFC 4493 §2.3]  (L << 1) XOR (const_Rb if MSB(L)), without a branch on it */
 static block doubled(block l)
 {
-    uint64_t hi = be64toh(l[0]), lo = be64toh(l[1]);
+    uint64_t hi = be64(l[0]), lo = be64(l[1]);
     uint64_t rb = (0 - (hi >> 63)) & 0x87;
 
-    return (block){ htobe64(hi << 1 | lo >> 63), htobe64(lo << 1 ^ rb) };
+    return (block){ be64(hi << 1 | lo >> 63), be64(lo << 1 ^ rb) };
 }
 
 ljs_err ljs__cmac(struct ring *ring, enum key_id id, uint8_t out[16], const uint8_t *in, size_t in_len)

@@ -85,17 +85,16 @@ static ljs_err derive(struct ring *ring, enum key_id root, const struct derivati
                       size_t n, const ljs_derivation *what)
 {
     block *blocks = ring->work.derive;
-    ljs_err err;
+    ljs_err err = slot_check(ring, root);
 
-    if (ring->slot[root].len && ring->slot[root].len != KEY_LEN)
-        return LJS_E_INVAL;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !err; i++) {
         if (((rows[i]->layout & JOIN_NONCE) && what->join_nonce >> 24) ||
             ((rows[i]->layout & NET_ID) && what->net_id >> 24))
-            return LJS_E_INVAL;
+            err = LJS_E_INVAL;
         build(&blocks[i], rows[i], what);
     }
-    err = ljs__encrypt(ring, root, (uint8_t *)blocks, (const uint8_t *)blocks, n * BLOCK_LEN);
+    if (!err)
+        err = ljs__encrypt(ring, root, (uint8_t *)blocks, (const uint8_t *)blocks, n * BLOCK_LEN);
     for (size_t i = 0; i < n && !err; i++)
         slot_set(ring, to[i], &blocks[i], KEY_LEN);
     return err;
@@ -163,18 +162,15 @@ ljs_err ljs_derive(ljs_key **out, const ljs_derivation *what, const ljs_key *roo
     return err;
 }
 
-static bool both_16(const ljs_key *a, const ljs_key *b)
-{
-    return ljs_key_len(a) == KEY_LEN && ljs_key_len(b) == KEY_LEN;
-}
-
 ljs_err ljs_mc_key_encrypt(uint8_t out[16], const ljs_key *mc_ke_key, const ljs_key *mc_key)
 {
     struct ring *ring;
     ljs_err err = ljs__ring_lend(&ring, mc_ke_key, mc_key);
 
-    if (!err && !both_16(mc_ke_key, mc_key))
-        err = LJS_E_INVAL;
+    if (!err)
+        err = slot_check(ring, KEY_WORK);
+    if (!err)
+        err = slot_check(ring, KEY_WORK2);
     if (!err) /* [TS005]  McKey_encrypted = aes128_decrypt(McKEKey, McKey) */
         err = ljs__decrypt(ring, KEY_WORK, out, ring->slot[KEY_WORK2].octets, KEY_LEN);
     if (err)
@@ -185,14 +181,15 @@ ljs_err ljs_mc_key_encrypt(uint8_t out[16], const ljs_key *mc_ke_key, const ljs_
 
 ljs_err ljs_mc_key_decrypt(ljs_key **out, const ljs_key *mc_ke_key, const uint8_t *in, size_t in_len)
 {
-    struct ring *ring;
-    ljs_err err;
+    struct ring *ring = NULL;
+    ljs_err err = in_len == KEY_LEN ? LJS_OK : LJS_E_INVAL;
 
     *out = NULL;
-    err = ljs__ring_lend(&ring, mc_ke_key, NULL);
-    if (!err && (!both_16(mc_ke_key, mc_ke_key) || in_len != KEY_LEN))
-        err = LJS_E_INVAL;
     if (!err)
+        err = ljs__ring_lend(&ring, mc_ke_key, NULL);
+    if (!err)
+        err = slot_check(ring, KEY_WORK);
+    if (!err) /* [TS005]  the device: McKey = aes128_encrypt(McKEKey, McKey_encrypted) */
         err = ljs__encrypt(ring, KEY_WORK, (uint8_t *)ring->work.derive, in, in_len);
     if (!err) {
         slot_set(ring, KEY_WORK2, ring->work.derive, KEY_LEN);

@@ -1,7 +1,5 @@
 #include "keys/ring_inside.h"
 
-#include <endian.h>
-
 enum { SEMI_LEN = 8, STEPS = 6, WRAPPED_LEN = KEY_LEN + SEMI_LEN };
 
 _Static_assert(WRAPPED_LEN == sizeof((ljs_envelope *)0)->key, "an envelope holds a wrapped key");
@@ -22,7 +20,7 @@ static ljs_err wrap(struct ring *ring, enum key_id kek, size_t lanes, size_t n)
         a[lane] = A6;
     for (size_t j = 0; j < STEPS; j++)
         for (size_t i = 0; i < n && !err; i++) {
-            uint64_t t = htobe64(n * j + i + 1);
+            uint64_t t = be64(n * j + i + 1);
 
             for (size_t lane = 0; lane < lanes; lane++)
                 b[lane] = (block){ a[lane], ring->work.wrap.r[lane][i] };
@@ -46,7 +44,7 @@ static ljs_err unwrap(struct ring *ring, enum key_id kek, size_t n)
 
     for (size_t j = STEPS; j-- > 0;)
         for (size_t i = n; i-- > 0 && !err;) {
-            *b = (block){ *a ^ htobe64(n * j + i + 1), r[i] };
+            *b = (block){ *a ^ be64(n * j + i + 1), r[i] };
             err = ljs__aes_decrypt(aes, (uint8_t *)b, (const uint8_t *)b, BLOCK_LEN);
             *a = (*b)[0];
             r[i] = (*b)[1];
@@ -68,9 +66,10 @@ static ljs_err envelopes(ljs_envelope *const *out, struct ring *ring, const enum
 {
     ljs_err err = LJS_OK;
 
-    for (size_t i = 0; i < n; i++)
-        if (ring->slot[ids[i]].len != KEY_LEN)
-            return ring->slot[ids[i]].len ? LJS_E_INVAL : LJS_E_NOKEY;
+    for (size_t i = 0; i < n && !err; i++)
+        err = slot_check(ring, ids[i]);
+    if (err)
+        return err;
     if (kek == KEY_NONE) {
         for (size_t i = 0; i < n; i++) {
             memcpy(out[i]->key, ring->slot[ids[i]].octets, KEY_LEN);

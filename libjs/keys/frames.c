@@ -12,11 +12,10 @@ enum {
 static ljs_err mic_of(struct ring *ring, enum key_id id, uint8_t out[MIC_LEN], const uint8_t *in, size_t in_len)
 {
     uint8_t cmac[16];
-    ljs_err err;
+    ljs_err err = slot_check(ring, id);
 
-    if (ring->slot[id].len && ring->slot[id].len != KEY_LEN)
-        return LJS_E_INVAL;
-    err = ljs__cmac(ring, id, cmac, in, in_len);
+    if (!err)
+        err = ljs__cmac(ring, id, cmac, in, in_len);
     if (!err)
         memcpy(out, cmac, MIC_LEN);
     ljs__wipe(cmac, sizeof cmac);
@@ -118,8 +117,8 @@ ljs_err ljs__accept_seal(struct ring *ring, uint8_t phy[LJS_ACCEPT_MAX], size_t 
     ljs_err err = put_accept(&image, accept, of);
 
     *phy_len = 0;
-    if (!err && ring->slot[enc_key].len && ring->slot[enc_key].len != KEY_LEN)
-        err = LJS_E_INVAL;
+    if (!err)
+        err = slot_check(ring, enc_key);
     if (!err)
         err = accept_mic(fields + image.len, ring, mic_key, &image, of);
     if (!err) /* [L2 1.1 §6.2.3]  aes128_decrypt(NwkKey or JSEncKey, JoinNonce | ... | MIC); MHDR stays in clear */
@@ -177,8 +176,8 @@ ljs_err ljs_accept_open(ljs_accept *out, const ljs_accept_of *of, const ljs_key 
     memset(out, 0, sizeof *out);
     if (!err)
         err = ljs__ring_lend(&ring, mic_key, enc_key);
-    if (!err && ring->slot[KEY_WORK2].len != KEY_LEN)
-        err = LJS_E_INVAL;
+    if (!err)
+        err = slot_check(ring, KEY_WORK2);
     if (!err) {
         fields[0] = in[0];
         image.len = in_len - MIC_LEN;

@@ -1,3 +1,5 @@
+#include "keys/ring.h"
+
 #include "keys/ring_inside.h"
 
 #include <pthread.h>

@@ -32,6 +32,16 @@ static inline block block_get(const uint8_t *in)
     return b;
 }
 
+/* The specifications' numbers are big-endian inside a block. */
+static inline uint64_t be64(uint64_t v)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return __builtin_bswap64(v);
+#else
+    return v;
+#endif
+}
+
 struct slot {
     _Alignas(BLOCK_LEN) uint8_t octets[KEY_LEN_MAX];
     size_t len; /* 0 when empty */
@@ -85,6 +95,14 @@ static inline void slot_set(struct ring *ring, enum key_id id, const void *octet
     assert(is_key_len(len));
     memcpy(slot->octets, octets, len);
     slot->len = len;
+}
+
+/* All of LoRaWAN's keys are for AES-128; a KEK alone may be longer. */
+static inline ljs_err slot_check(const struct ring *ring, enum key_id id)
+{
+    size_t len = ring->slot[id].len;
+
+    return len == KEY_LEN ? LJS_OK : len ? LJS_E_INVAL : LJS_E_NOKEY;
 }
 
 /* The handle that has this slot's schedule.  LJS_E_NOKEY when the slot is empty. */
