@@ -90,7 +90,9 @@ LJS_API const char *ljs_remedy(ljs_err err);
 LJS_API const char *ljs_result_code(ljs_err err, int protocol);
 /** The other way, for who reads answers: both spellings and both versions of each
  *  code are known.  ::LJS_OK for "Success"; codes that a Join Server does not send
- *  are ::LJS_E_MESSAGE. */
+ *  are ::LJS_E_MESSAGE.  A code that stands for several errors is read as one of the
+ *  refusals it stands for: JoinReqFailed as ::LJS_E_REPLAY, ActivationDisallowed as
+ *  ::LJS_E_BLOCKED, Other as ::LJS_E_SESSION. */
 LJS_API ljs_err ljs_result_err(const char *result_code);
 
 /** Identifiers are integers here, little-endian only on the wire (air/) and
