@@ -867,13 +867,21 @@ int main(void)
 {
 #define CHECK(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        CHECK(test_power_loss),  CHECK(test_nothing_is_seen_before_the_sync),
-        CHECK(test_failed_sync), CHECK(test_kill_9),
-        CHECK(test_processes),   CHECK(test_calls_share_a_sync),
-        CHECK(test_full_disk),   CHECK(test_read_only),
-        CHECK(test_not_ours),    CHECK(test_paths),
-        CHECK(test_modes),       CHECK(test_removed_values_are_gone),
-        CHECK(test_damage),      CHECK(test_lost_file),
+        CHECK(test_power_loss),
+        CHECK(test_nothing_is_seen_before_the_sync),
+        CHECK(test_what_recovery_finds_survives),
+        CHECK(test_failed_sync),
+        CHECK(test_kill_9),
+        CHECK(test_processes),
+        CHECK(test_calls_share_a_sync),
+        CHECK(test_full_disk),
+        CHECK(test_read_only),
+        CHECK(test_not_ours),
+        CHECK(test_paths),
+        CHECK(test_modes),
+        CHECK(test_removed_values_are_gone),
+        CHECK(test_damage),
+        CHECK(test_lost_file),
     };
 
     return contract_run(&(struct contract){ "sqlite", open_in, true }) +
