@@ -92,6 +92,9 @@ static const char *scan(const uint8_t *in, size_t in_len, size_t *longest)
         n = 1;
         switch (kind_of(in[i])) {
         case PLAIN:
+            while (i + n < in_len && kind_of(in[i + n]) == PLAIN)
+                n++;
+            break;
         case SPACE: /* inside a text, yajl refuses it */
             break;
         case QUOTE:

@@ -269,9 +269,9 @@ static bool same_text(const char *text, size_t text_len, const char *known)
 
 struct reading {
     ljs_message *out;
-    uint32_t there, bad;
-    unsigned within; /* the envelope or result that is open; COUNT(members) for none */
-    bool inner;      /* its AESKey or ResultCode was there */
+    uint32_t seen, there, bad; /* there: and not "" */
+    unsigned within;           /* the envelope or result that is open; COUNT(members) for none */
+    bool inner;                /* its AESKey or ResultCode was there */
 };
 
 static bool read_text(struct reading *r, unsigned m, const char *text, size_t len)
@@ -356,6 +356,7 @@ static bool read_member(struct reading *r, const struct json_event *event)
         m++;
     if (m == COUNT(members))
         return true; /* VSExtension, and what newer versions or vendors add */
+    r->seen |= BIT(m);
     r->there |= BIT(m);
     switch (event->type) {
     case JSON_OBJECT:
@@ -415,7 +416,7 @@ static void finish(struct reading *r)
 
         if (there & BIT(m))
             out->has |= member->has;
-        else if (m != M_RESULT) {
+        else if ((r->seen & BIT(m)) && m != M_RESULT) {
             ljs__wipe(field_of(out, member->at), member->size);
             if (member->kind == OCTETS)
                 *(size_t *)field_of(out, member->len_at) = 0;
