@@ -636,12 +636,12 @@ static ljs_err show_device(const ljs_buf *record)
         printf("next JoinNonce   %" PRIu32 "\n", d.next_join_nonce);
     for (unsigned i = 0; !(err = ljs_device_join_eui(&j, i, record->data, record->len)); i++) {
         printf("JoinEUI          %016" PRIx64 "  ", j.join_eui);
-        if (j.dev_nonce < 0)
-            printf("no DevNonce used yet");
-        else if (d.mac < LJS_MAC_1_0_4)
-            printf("last DevNonce %" PRId32 ", %" PRIu32 " used", j.dev_nonce, j.dev_nonces_used);
-        else
-            printf("last DevNonce %" PRId32, j.dev_nonce);
+        if (d.mac < LJS_MAC_1_0_4)
+            printf("%" PRIu32 " DevNonces used", j.dev_nonces_used);
+        else if (j.dev_nonce < 0)
+            printf("no DevNonce used");
+        if (j.dev_nonce >= 0)
+            printf("%slast DevNonce %" PRId32, d.mac < LJS_MAC_1_0_4 ? ", " : "", j.dev_nonce);
         if (j.rj_count1 >= 0)
             printf(", last RJcount1 %" PRId32, j.rj_count1);
         putchar('\n');
