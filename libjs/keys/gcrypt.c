@@ -40,28 +40,13 @@ ljs_err ljs__aes_init(size_t handles)
 ljs_err ljs__aes_open(struct aes *out, size_t key_len)
 {
     static const int algos[] = { GCRY_CIPHER_AES128, GCRY_CIPHER_AES192, GCRY_CIPHER_AES256 };
-    static const uint8_t zero[16];
-    uint8_t block[16];
     gcry_error_t error;
-    ljs_err err;
 
     *out = (struct aes){ .key_len = key_len };
     error = gcry_cipher_open(&out->handle, algos[key_len / 8 - 2], GCRY_CIPHER_MODE_ECB, GCRY_CIPHER_SECURE);
-    if (error) {
+    if (error)
         out->handle = NULL;
-        return err_of(error);
-    }
-    /* Call everything once while there is no key: a lazily bound symbol is resolved at
-     * its first call, and the resolver spills vector registers to the stack. */
-    out->keyed = true;
-    err = ljs__aes_forget(out);
-    if (!err)
-        err = ljs__aes_encrypt(out, block, zero, sizeof zero);
-    if (!err)
-        err = ljs__aes_decrypt(out, block, zero, sizeof zero);
-    if (err)
-        ljs__aes_close(out);
-    return err;
+    return err_of(error);
 }
 
 void ljs__aes_close(struct aes *aes)

@@ -154,11 +154,27 @@ static size_t hits_in_window(size_t len)
     return hits;
 }
 
+/* Is any page of these in memory or in swap?  A sanitizer maps much that it never touches. */
+static bool touched(int pagemap, uintptr_t from, size_t len)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint64_t entries[sizeof window / 4096 + 1];
+    size_t n = (from % page + len + page - 1) / page;
+    ssize_t got = pread(pagemap, entries, n * sizeof *entries, (off_t)(from / page * sizeof *entries));
+
+    if (got != (ssize_t)(n * sizeof *entries))
+        return true; /* no such file here: read them all */
+    for (size_t i = 0; i < n; i++)
+        if (entries[i] >> 62)
+            return true;
+    return false;
+}
+
 /* How often any of the keys stands in any mapping of this process. */
 static size_t scan(void)
 {
     FILE *maps = fopen("/proc/self/maps", "r");
-    int mem = open("/proc/self/mem", O_RDONLY);
+    int mem = open("/proc/self/mem", O_RDONLY), pagemap = open("/proc/self/pagemap", O_RDONLY);
     size_t hits = 0;
     char line[512];
 
@@ -172,7 +188,7 @@ static size_t scan(void)
             continue;
         while (from < to) {
             size_t want = to - from < sizeof window ? to - from : sizeof window;
-            ssize_t got;
+            bool last;
 
             if (from >= self && from < self + sizeof window) {
                 from = self + sizeof window;
@@ -180,18 +196,19 @@ static size_t scan(void)
             }
             if (from < self && want > self - from)
                 want = self - from;
-            got = pread(mem, window, want, (off_t)from);
-            if (got < 16)
-                break;
-            hits += hits_in_window((size_t)got);
-            if ((size_t)got < want)
-                break;
-            /* a key may lie across the edge of two windows */
-            from += (size_t)got == to - from || from + (size_t)got == self ? (size_t)got : (size_t)got - 15;
+            last = from + want == to || from + want == self;
+            if (touched(pagemap, from, want)) {
+                ssize_t got = pread(mem, window, want, (off_t)from);
+
+                if (got > 0)
+                    hits += hits_in_window((size_t)got);
+            }
+            from += last ? want : want - 15; /* a key may lie across the edge of two windows */
         }
     }
     fclose(maps);
     close(mem);
+    close(pagemap);
     memset(window, 0, sizeof window);
     return hits;
 }
