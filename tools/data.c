@@ -352,8 +352,8 @@ static int read_hidden(ljs_buf *out, size_t most)
     if (line && !tcgetattr(STDIN_FILENO, &was)) {
         quiet = was;
         quiet.c_lflag &= ~(tcflag_t)ECHO;
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet); /* drops what was typed before, so the prompt comes after */
         fputs("key in hexadecimal (not shown): ", stderr);
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
         n = read(STDIN_FILENO, line, most);
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &was);
         fputc('\n', stderr);

@@ -272,14 +272,15 @@ static int import_all(struct import_run *run, const char *path)
     const char *name = strcmp(path, "-") ? path : "standard input";
     const uint8_t *line;
     size_t len;
-    bool tty = isatty(STDERR_FILENO) && !isatty(in.fd);
     int64_t shown = now_ms();
     int code = DONE, got = 0;
+    bool tty;
 
     if (in.fd < 0) {
         complain("%s: %s", name, strerror(errno));
         return FAILED;
     }
+    tty = isatty(STDERR_FILENO) && !isatty(in.fd);
     if (!(in.buf = malloc(IMPORT_LINE_MAX))) {
         complain("out of memory");
         code = FAILED;

@@ -11,7 +11,9 @@ enum { FLAGS_MAX = 64, FIRST = 256, HELP = 'h' };
 /* Somebody may have put a key where none belongs; then it must not reach a log. */
 static const char *shown(const char *word)
 {
-    return strlen(word) >= 24 && strspn(word, "0123456789abcdefABCDEF:") == strlen(word) ? "(hexadecimal)" : word;
+    const char *at = word + strspn(word, "-");
+
+    return strlen(at) >= 24 && strspn(at, "0123456789abcdefABCDEF:") == strlen(at) ? "(hexadecimal)" : word;
 }
 
 static unsigned distance(const char *a, const char *b)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
+import pty
 import re
 import stat
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -128,9 +129,38 @@ def test_import_from_a_file_with_lines_of_all_kinds(lorajs, tmp_path):
     assert lorajs("device", "import", tmp_path, code=FAILED).stderr != ""
 
 
-def test_progress_is_for_terminals_only(lorajs):
-    done = lorajs("device", "import", "-", input="\n".join(device_line(i) for i in range(1, 50)))
+def test_progress_is_for_terminals_only(lorajs, program, data):
+    lines = "\n".join(device_line(i) for i in range(1, 50)).encode()
+    done = lorajs("device", "import", "-", input=lines)
     assert done.stderr == "" and "\r" not in done.stdout
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([program, "device", "import", "-", "--data", str(data)], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        process.stdin.write(lines + b"\n")
+        process.stdin.flush()
+        time.sleep(0.5)  # progress is shown five times a second at most
+        process.stdin.write(device_line(99).encode())
+        assert process.communicate()[0] == b"50 imported, 0 refused\n" and process.returncode == DONE
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert re.search(r"\r\d+ lines, 0 refused, \d+ KiB", shown) and shown.endswith("\r\x1b[K")
+
+
+def test_a_key_typed_at_a_terminal_is_not_echoed(program, data):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([program, "kek", "add", "ns", "--data", str(data)], stdin=theirs, stdout=theirs,
+                               stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    shown = b""
+    while b"not shown" not in shown:
+        shown += os.read(ours, 1024)
+    os.write(ours, MARKER.encode() + b"\n")
+    assert process.wait(60) == DONE
+    while b"added" not in shown:
+        shown += os.read(ours, 1024)
+    os.close(ours)
+    assert MARKER.encode() not in shown
 
 
 # ---- add ----------------------------------------------------------------------------
