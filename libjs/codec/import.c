@@ -9,6 +9,7 @@
 
 enum {
     LINE_MAX_LEN = 512 * 1024, /* room for all 65,536 used_dev_nonces */
+    NONCES_MAX = 0x10000,
     KEY_LEN = 16,
     STACK_BELOW = 16 * 1024, /* deeper than reading ever goes: digits of keys went through it */
 };
@@ -75,7 +76,7 @@ static const char *const want[] = {
     [SWITCH] = "must be true or false",
     [PUBLIC_KEY] = "must be 64 hexadecimal digits",
     [EUIS] = "must be one to four different texts of 16 hexadecimal digits, in brackets",
-    [NONCES] = "must be numbers from 0 to 65535, in brackets",
+    [NONCES] = "must be at most 65536 numbers from 0 to 65535, in brackets",
 };
 
 struct reading {
@@ -211,7 +212,7 @@ static bool read_element(struct reading *r, const struct json_event *event)
     ljs_import *out = r->out;
 
     if (members[r->within].kind == NONCES) {
-        if (event->type != JSON_INT || event->number < 0 || event->number > 0xffff)
+        if (event->type != JSON_INT || event->number < 0 || event->number > 0xffff || r->nonces.len == 2 * NONCES_MAX)
             return false;
         ljs__wr_le(&r->nonces, (uint64_t)event->number, 2);
         return true;
