@@ -59,39 +59,44 @@ static bool applies(const struct derivation *row, ljs_scheme scheme)
     return row->scheme == ANY || row->scheme == (unsigned)scheme;
 }
 
-static void build(block *out, const struct derivation *row, const ljs_derivation *what)
+/* A block but for its tag. */
+static block build(unsigned layout, const ljs_derivation *what)
 {
     uint8_t octets[BLOCK_LEN] = { 0 };
-    struct octets o = { octets, 0, sizeof octets };
+    struct octets o = { octets, 1, sizeof octets };
 
-    put_le(&o, row->tag, 1);
-    if (row->layout & JOIN_NONCE)
+    if (layout & JOIN_NONCE)
         put_le(&o, what->join_nonce, 3);
-    if (row->layout & NET_ID)
+    if (layout & NET_ID)
         put_le(&o, what->net_id, 3);
-    if (row->layout & JOIN_EUI)
+    if (layout & JOIN_EUI)
         put_le(&o, what->join_eui, 8);
-    if (row->layout & NONCE)
+    if (layout & NONCE)
         put_le(&o, what->nonce, 2);
-    if (row->layout & DEV_EUI)
+    if (layout & DEV_EUI)
         put_le(&o, what->dev_eui, 8);
-    if (row->layout & MC_ADDR)
+    if (layout & MC_ADDR)
         put_le(&o, what->mc_addr, 4);
-    memcpy(out, octets, sizeof octets);
+    return block_get(octets);
 }
 
-/* Rows that share a root: their blocks are independent, so they go in one call. */
+static bool in_range(unsigned layout, const ljs_derivation *what)
+{
+    return !((layout & JOIN_NONCE) && what->join_nonce >> 24) && !((layout & NET_ID) && what->net_id >> 24);
+}
+
+/* Rows that share root and layout: their blocks are independent, so they go in one call. */
 static ljs_err derive(struct ring *ring, enum key_id root, const struct derivation *const *rows, const enum key_id *to,
                       size_t n, const ljs_derivation *what)
 {
-    block *blocks = ring->work.derive;
+    block *blocks = ring->work.derive, rest = build(rows[0]->layout, what);
     ljs_err err = slot_check(ring, root);
 
-    for (size_t i = 0; i < n && !err; i++) {
-        if (((rows[i]->layout & JOIN_NONCE) && what->join_nonce >> 24) ||
-            ((rows[i]->layout & NET_ID) && what->net_id >> 24))
-            err = LJS_E_INVAL;
-        build(&blocks[i], rows[i], what);
+    if (!err && !in_range(rows[0]->layout, what))
+        err = LJS_E_INVAL;
+    for (size_t i = 0; i < n; i++) {
+        assert(rows[i]->layout == rows[0]->layout);
+        blocks[i] = rest | (block){ be64((uint64_t)rows[i]->tag << 56), 0 };
     }
     if (!err)
         err = ljs__encrypt(ring, root, (uint8_t *)blocks, (const uint8_t *)blocks, n * BLOCK_LEN);
@@ -111,8 +116,8 @@ ljs_err ljs__derive(struct ring *ring, enum key_id to, enum key_id root, const l
     return LJS_E_INVAL;
 }
 
-/* Every row of this root that has any of these fields. */
-static ljs_err derive_all(struct ring *ring, enum key_id root, unsigned fields, const ljs_derivation *what)
+/* Every row of this root and layout. */
+static ljs_err derive_all(struct ring *ring, enum key_id root, unsigned layout, const ljs_derivation *what)
 {
     const struct derivation *rows[GATHER_MAX];
     enum key_id to[GATHER_MAX];
@@ -121,7 +126,7 @@ static ljs_err derive_all(struct ring *ring, enum key_id root, unsigned fields, 
     for (size_t i = 0; i < COUNT(derivations); i++) {
         const struct derivation *row = &derivations[i];
 
-        if (row->root == (unsigned)root && (row->layout & fields) && applies(row, what->scheme)) {
+        if (row->root == (unsigned)root && row->layout == layout && applies(row, what->scheme)) {
             assert(n < GATHER_MAX);
             rows[n] = row;
             to[n++] = (enum key_id)row->to;
@@ -134,10 +139,15 @@ ljs_err ljs__derive_session(struct ring *ring, const ljs_derivation *what)
 {
     ljs_err err;
 
-    if (what->scheme != LJS_SCHEME_1_0 && what->scheme != LJS_SCHEME_1_1)
+    switch (what->scheme) {
+    case LJS_SCHEME_1_0:
+        return derive_all(ring, KEY_NWK, OVER_NET, what);
+    case LJS_SCHEME_1_1:
+        err = derive_all(ring, KEY_NWK, OVER_JOIN, what);
+        return err ? err : derive_all(ring, KEY_APP, OVER_JOIN, what);
+    default:
         return LJS_E_INVAL;
-    err = derive_all(ring, KEY_NWK, NONCE, what);
-    return err ? err : derive_all(ring, KEY_APP, NONCE, what);
+    }
 }
 
 ljs_err ljs__derive_js(struct ring *ring, ljs_eui dev_eui)

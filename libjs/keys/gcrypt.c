@@ -30,9 +30,10 @@ ljs_err ljs__aes_init(size_t handles)
     gcry_control(GCRYCTL_DISABLE_PRIV_DROP);
     if (!gcry_check_version(GCRYPT_VERSION))
         return LJS_E_CRYPTO;
-    if (gcry_control(GCRYCTL_AUTO_EXPAND_SECMEM, (unsigned)POOL_STEP, 0) ||
-        gcry_control(GCRYCTL_INIT_SECMEM, (unsigned)(handles * HANDLE_LEN), 0))
+    if (gcry_control(GCRYCTL_AUTO_EXPAND_SECMEM, (unsigned)POOL_STEP, 0))
         return LJS_E_CRYPTO;
+    if (gcry_control(GCRYCTL_INIT_SECMEM, (unsigned)(handles * HANDLE_LEN), 0))
+        return LJS_E_NOMEM; /* there is a pool, but it could not be locked: RLIMIT_MEMLOCK */
     gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
     return LJS_OK;
 }
@@ -55,10 +56,25 @@ void ljs__aes_close(struct aes *aes)
     *aes = (struct aes){ .handle = NULL };
 }
 
+/* The schedule for decrypting is made when it is first used, and its last round key is the
+ * key itself.  Setting another key neither replaces it nor spares it the copy that
+ * libgcrypt keeps of the context for a reset.  So reset first: that puts the context back
+ * to when its key was set, before there was such a schedule. */
+static gcry_error_t set_key(struct aes *aes, const uint8_t *key)
+{
+    gcry_error_t error = aes->decrypted ? gcry_cipher_reset(aes->handle) : 0;
+
+    if (!error)
+        error = gcry_cipher_setkey(aes->handle, key, aes->key_len);
+    if (!error)
+        aes->decrypted = false;
+    return error;
+}
+
 ljs_err ljs__aes_key(struct aes *aes, const uint8_t *key)
 {
     aes->keyed = true;
-    return err_of(gcry_cipher_setkey(aes->handle, key, aes->key_len));
+    return err_of(set_key(aes, key));
 }
 
 ljs_err ljs__aes_encrypt(struct aes *aes, uint8_t *out, const uint8_t *in, size_t in_len)
@@ -75,22 +91,12 @@ ljs_err ljs__aes_decrypt(struct aes *aes, uint8_t *out, const uint8_t *in, size_
 ljs_err ljs__aes_forget(struct aes *aes)
 {
     static const uint8_t zero[32];
-    gcry_error_t error = 0;
+    gcry_error_t error;
 
     if (!aes->keyed)
         return LJS_OK;
-    error = gcry_cipher_setkey(aes->handle, zero, aes->key_len);
-    if (!error && aes->decrypted) {
-        /* Setting a key leaves the old schedule for decryption, whose last round key is
-         * the key itself: decrypting replaces it.  And setting a key copies the whole
-         * context for a later reset: hence once more. */
-        uint8_t block[16];
-
-        error = gcry_cipher_decrypt(aes->handle, block, sizeof block, zero, sizeof block);
-        if (!error)
-            error = gcry_cipher_setkey(aes->handle, zero, aes->key_len);
-    }
+    error = set_key(aes, zero);
     if (!error)
-        aes->keyed = aes->decrypted = false;
+        aes->keyed = false;
     return err_of(error);
 }

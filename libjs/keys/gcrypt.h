@@ -15,12 +15,12 @@ struct aes {
     struct gcry_cipher_handle *handle;
     size_t key_len;
     bool keyed;     /* has held a key since ljs__aes_forget() */
-    bool decrypted; /* and the schedule for decrypting it, which libgcrypt makes when it is first used */
+    bool decrypted; /* and has made the schedule for decrypting with it */
 };
 
 /* Initialise libgcrypt for this number of handles, once per process.  A host that has
  * initialised it already keeps what it chose: when its secure pool is too small,
- * ljs__aes_open() says so. */
+ * ljs__aes_open() says so.  LJS_E_NOMEM: no locked memory for it. */
 ljs_err ljs__aes_init(size_t handles);
 
 /* key_len is 16, 24 or 32.  LJS_E_NOMEM: no secure memory. */

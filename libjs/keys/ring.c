@@ -156,9 +156,12 @@ void ljs__ring_move(struct ring *ring, enum key_id to, enum key_id from)
 
 ljs_err ljs__ring_load(struct ring *ring, enum key_id id, const ljs_key *key)
 {
+    struct slot *slot = slot_to_write(ring, id);
+
     if (key->process != ljs__process())
         return LJS_E_STATE;
-    slot_set(ring, id, key->octets, key->len);
+    memcpy(slot->octets, key->octets, sizeof slot->octets);
+    slot->len = key->len;
     return LJS_OK;
 }
 

@@ -41,9 +41,13 @@ bool ljs__ring_has(const struct ring *ring, enum key_id id);
 void ljs__ring_drop(struct ring *ring, enum key_id id);
 void ljs__ring_move(struct ring *ring, enum key_id to, enum key_id from); /* `from` is empty after */
 
-/* Between handle and slot. */
+/* Between handle and slot.  LJS_E_STATE: a handle of before fork(). */
 ljs_err ljs__ring_load(struct ring *ring, enum key_id id, const ljs_key *key);
 ljs_err ljs__ring_key(ljs_key **out, const struct ring *ring, enum key_id id);
+
+/* Everything that computes under a slot: LJS_E_NOKEY when it is empty, LJS_E_INVAL when LoRaWAN
+ * wants 16 octets and it has more.  The schedule of the last slot used stays in the handle, so
+ * what is under one key comes cheapest in a row. */
 
 /* AES-ECB of whole blocks, in place allowed.  in_len is a multiple of 16. */
 ljs_err ljs__encrypt(struct ring *ring, enum key_id id, uint8_t *out, const uint8_t *in, size_t in_len);

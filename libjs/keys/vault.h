@@ -12,11 +12,13 @@
 /* What a sealed key is; stable numbers, they are on disk. */
 enum key_role { ROLE_NWK = 1, ROLE_APP = 2, ROLE_GEN_APP = 3, ROLE_REKEY = 4, ROLE_KEK = 5 };
 
-/* Seal the slots that are filled of ids[], each by its role. */
+/* Seal the slots that are filled of ids[], each by its role.  ad has 512 octets at most:
+ * LJS_E_INVAL. */
 ljs_err ljs__vault_seal(struct wr *out, const ljs_vault *vault, struct ring *ring, const enum key_id *ids,
                         const enum key_role *roles, size_t n, const uint8_t *ad, size_t ad_len);
 /* Into the slots by role; ids[] and roles[] as above.  A role that is not asked for is skipped,
- * slots of absent roles are left empty.  LJS_E_SEAL, LJS_E_VERSION. */
+ * slots of absent roles are left empty, and all of ids[] when it fails.  LJS_E_SEAL: another
+ * master key, another owner, or tampered with; LJS_E_VERSION: a format that is not known. */
 ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum key_id *ids, const enum key_role *roles,
                         size_t n, const uint8_t *ad, size_t ad_len, const uint8_t *in, size_t in_len);
 

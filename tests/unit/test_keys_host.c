@@ -7,6 +7,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -88,6 +90,26 @@ static int nothing_initialised(void)
     return gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P) ? 0 : 3;
 }
 
+/* Nobody of importance, with room for one or two locked pages. */
+static int no_locked_memory(void)
+{
+    static const char much[65536];
+    const struct rlimit few = { 16384, 16384 };
+    struct ring *ring;
+
+    if (setrlimit(RLIMIT_MEMLOCK, &few) || (getuid() == 0 && setuid(65534)))
+        return 1;
+    if (mlock(much, sizeof much) == 0)
+        return 0; /* a sanitizer makes nothing of mlock() */
+    return ljs__ring_take(&ring) == LJS_E_NOMEM && !ring ? 0 : 2;
+}
+
+static void too_little_locked_memory(void **state)
+{
+    (void)state;
+    in_a_process(no_locked_memory);
+}
+
 static void host_has_a_small_pool(void **state)
 {
     (void)state;
@@ -112,6 +134,7 @@ int main(void)
         cmocka_unit_test(host_has_a_small_pool),
         cmocka_unit_test(host_has_no_secure_memory),
         cmocka_unit_test(host_left_it_to_us),
+        cmocka_unit_test(too_little_locked_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
