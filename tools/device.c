@@ -71,7 +71,7 @@ struct lines {
     uint64_t octets;    /* read so far */
 };
 
-/* 1: *line, *len, NUL-free or not; 0: the end; -1: read error; -2: the line is too long. */
+/* 1: *line and *len, without its newline; 0: the end; -1: read error; -2: the line is too long. */
 static int next_line(struct lines *in, const uint8_t **line, size_t *len)
 {
     for (;;) {

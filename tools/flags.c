@@ -176,7 +176,7 @@ int read_flags(const struct usage *usage, void *into, int *argc, char ***argv)
     if (words < usage->least)
         complain("%s needs %s (see `lorajs %s --help`)", usage->path, usage->args, usage->path);
     else if (words > usage->most)
-        complain("%s takes %s%s: %u words too many (see `lorajs %s --help`)", usage->path,
+        complain("%s takes %s%s: %u too many (see `lorajs %s --help`)", usage->path,
                  usage->most ? "no more than " : "flags only", usage->most ? usage->args : "", words - usage->most,
                  usage->path);
     return words < usage->least || words > usage->most ? USAGE : GO_ON;

@@ -79,7 +79,7 @@ def test_a_key_on_the_command_line_is_refused_and_not_repeated(run, words, data)
 
 @pytest.mark.parametrize("words, says", [
     (["device", "import"], "needs FILE"), (["device", "show"], "needs DEVEUI"),
-    (["device", "list", "extra"], "1 words too many"), (["device", "list", "--data"], "needs a value"),
+    (["device", "list", "extra"], "1 too many"), (["device", "list", "--data"], "needs a value"),
     (["device", "list", "--json=yes"], "takes no value"), (["device", "show", "12"], "16 hexadecimal digits"),
     (["why", "zz"], "16 hexadecimal digits"), (["key", "generate", "--length", "17"], "16|24|32"),
     (["inspect", "--request", "rejoin3", "00"], "join|rejoin0|rejoin1|rejoin2"),
