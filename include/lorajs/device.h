@@ -110,13 +110,14 @@ typedef struct ljs_root_keys {
 } ljs_root_keys;
 
 enum {
-    LJS_MAKE_REPLACE_KEYS = 1, /**< other root keys than the record has begin a new epoch; DevNonces start afresh */
+    LJS_MAKE_REPLACE_KEYS = 1, /**< other root keys than the record has begin a new epoch; DevNonces and RJcount1
+                                *   start afresh when the one that signs join-requests is another */
     LJS_MAKE_ALLOW_WEAK = 2,   /**< take keys that ljs_key_check() calls weak */
 };
 
 /** Make the record of a new device, or bring an existing one or a tombstone up to date:
  *  JoinNonce is never lowered, used DevNonces and counters are only ever added to while
- *  the root keys are the same, sessions stay.
+ *  the root key that signs join-requests is the same, sessions stay.
  *  @param device  state, epoch, keys, join_euis, sessions are not looked at;
  *                 next_join_nonce 0 means 1
  *  @param dev_nonce  last DevNonce used elsewhere, -1 for none (1.0.4 and later)

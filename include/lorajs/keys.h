@@ -16,6 +16,7 @@
 #define LORAJS_KEYS_H
 
 #include <lorajs/frame.h>
+#include <lorajs/mac.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -150,6 +151,35 @@ LJS_MUST ljs_err ljs_accept_seal(ljs_buf *out, const ljs_accept *accept, const l
 /** What a device does with it.  @return ::LJS_E_MIC, ::LJS_E_SIZE, ::LJS_E_FRAME */
 LJS_MUST ljs_err ljs_accept_open(ljs_accept *out, const ljs_accept_of *of, const ljs_key *mic_key,
                                  const ljs_key *enc_key, const uint8_t *in, size_t in_len);
+
+/* ---- data frames under keys ------------------------------------------------- */
+
+/** What the MIC of a data frame covers beside the frame. */
+typedef struct ljs_data_of {
+    ljs_scheme scheme;
+    uint32_t fcnt;      /**< the whole 32-bit counter: FCntUp, NFCntDown or AFCntDown */
+    uint16_t conf_fcnt; /**< 1.1: FCnt modulo 2^16 of the confirmed frame that an ACK bit answers; looked at
+                         *   only where the ACK bit is set */
+    uint8_t tx_dr;      /**< 1.1 uplink: data rate index of the transmission */
+    uint8_t tx_ch;      /**< 1.1 uplink: channel index of the transmission */
+} ljs_data_of;
+
+/** The MIC of a whole data frame, whose last four octets are not looked at.  [L2 1.1 §4.4]
+ *  @param f_nwk_s_int  NwkSKey in ::LJS_SCHEME_1_0; in 1.1 uplinks alone need it
+ *  @param s_nwk_s_int  looked at in ::LJS_SCHEME_1_1 alone */
+LJS_MUST ljs_err ljs_data_mic(uint8_t out[4], const ljs_data_of *of, const ljs_key *f_nwk_s_int,
+                              const ljs_key *s_nwk_s_int, const uint8_t *in, size_t in_len);
+
+/** Which key stream. */
+typedef enum ljs_stream {
+    LJS_STREAM_FRM_PAYLOAD = 0, /**< AppSKey; on port 0 NwkSEncKey, or NwkSKey in 1.0  [L2 1.1 §4.3.3] */
+    LJS_STREAM_FOPTS = 1,       /**< 1.1, NwkSEncKey: uplinks, and downlinks counted by NFCntDown */
+    LJS_STREAM_FOPTS_A = 2,     /**< 1.1, NwkSEncKey: downlinks counted by AFCntDown (FPort > 0)  [errata of 1.1] */
+} ljs_stream;
+
+/** Encrypt or decrypt: the same.  At most 242 octets. */
+LJS_MUST ljs_err ljs_data_crypt(ljs_buf *out, ljs_stream stream, ljs_direction direction, ljs_devaddr dev_addr,
+                                uint32_t fcnt, const ljs_key *key, const uint8_t *in, size_t in_len);
 
 #ifdef __cplusplus
 }

@@ -9,6 +9,7 @@
 #include <lorajs/import.h>
 #include <lorajs/join.h>
 #include <lorajs/keys.h>
+#include <lorajs/mac.h>
 #include <lorajs/message.h>
 #include <lorajs/server.h>
 #include <lorajs/store.h>
