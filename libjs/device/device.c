@@ -153,47 +153,81 @@ static void forget_nonces(struct record *r)
     }
 }
 
+static void mark(uint8_t *map, unsigned nonce)
+{
+    map[nonce / 8] |= (uint8_t)(1 << nonce % 8);
+}
+
 /* Nonces used elsewhere are added to those we know. */
-static void add_nonces(struct context *c, struct wr *keep, int32_t dev_nonce, const uint8_t *in, size_t in_len)
+static void add_nonces(struct context *c, struct wr *keep, ljs_mac mac, int32_t dev_nonce, const uint8_t *in,
+                       size_t in_len)
 {
     uint8_t map[NONCE_MAP_LEN];
+    bool one = dev_nonce >= 0 && mac < LJS_MAC_1_0_4;
 
     if (dev_nonce > c->dev_nonce)
         c->dev_nonce = dev_nonce;
-    if (!in_len)
+    if (!in_len && !one)
         return;
     ljs__nonces_map(map, &c->used);
-    for (size_t i = 0; i < in_len; i += 2) {
-        unsigned nonce = (unsigned)(in[i] | in[i + 1] << 8);
-
-        map[nonce / 8] |= (uint8_t)(1 << nonce % 8);
-    }
+    for (size_t i = 0; i < in_len; i += 2)
+        mark(map, (unsigned)(in[i] | in[i + 1] << 8));
+    if (one)
+        mark(map, (unsigned)dev_nonce);
     ljs__nonces_write(keep, map);
     c->used = (struct nonces){ keep->data, keep->len, -1 };
 }
 
-/* Has the record, or the tombstone, these root keys?  They are in the ring when we return. */
-static ljs_err same_keys(bool *out, const struct record *r, ljs_vault *vault, struct ring *ring,
+/* A device that counted and is said to draw at random now: whatever the counter had passed may
+ * have been used. */
+static void counter_to_set(struct context *c, struct wr *keep)
+{
+    uint8_t map[NONCE_MAP_LEN];
+
+    if (c->dev_nonce < 0)
+        return;
+    ljs__nonces_map(map, &c->used);
+    for (unsigned nonce = 0; nonce <= (unsigned)c->dev_nonce; nonce++)
+        mark(map, nonce);
+    ljs__nonces_write(keep, map);
+    c->used = (struct nonces){ keep->data, keep->len, -1 };
+}
+
+struct prints {
+    uint8_t all[16], root[16];
+};
+
+static ljs_err print_keys(struct prints *out, ljs_vault *vault, struct ring *ring)
+{
+    ljs_err err = ljs__record_print(out->all, vault, ring);
+
+    return err ? err : ljs__record_root_print(out->root, vault, ring);
+}
+
+/* Has the record these root keys, and at least the one that signs join-requests?  A tombstone
+ * knows only that one, and needs no more: it has no key to replace.  The keys are in the ring
+ * when we return. */
+static ljs_err same_keys(bool *all, bool *root, const struct record *r, ljs_vault *vault, struct ring *ring,
                          const ljs_root_keys *keys)
 {
-    uint8_t was[16], is[16];
+    struct prints was, is;
     ljs_err err = LJS_OK;
 
-    *out = false;
-    if (r->has_print) {
-        memcpy(was, r->print, sizeof was);
-    } else {
+    *all = *root = false;
+    if (!r->has_print) {
         err = ljs__record_keys(ring, vault, r, r->d.epoch);
         if (!err)
-            err = ljs__record_print(was, vault, ring);
+            err = print_keys(&was, vault, ring);
     }
     if (!err)
         err = load_keys(ring, keys);
     if (!err)
-        err = ljs__record_print(is, vault, ring);
-    if (!err)
-        *out = ljs__equal(was, is, sizeof was);
-    return err;
+        err = print_keys(&is, vault, ring);
+    if (err)
+        return err;
+    *root = ljs__equal(r->has_print ? r->print : was.root, is.root, sizeof is.root);
+    *all = r->has_print ? *root : ljs__equal(was.all, is.all, sizeof is.all);
+    return LJS_OK;
 }
 
 ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device *device, const ljs_root_keys *keys,
@@ -202,9 +236,9 @@ ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device 
 {
     struct record r = { 0 };
     struct ring *ring = NULL;
-    struct wr sealed = { 0 }, nonces = { 0 };
+    struct wr sealed = { 0 }, nonces = { 0 }, counted[LJS_JOIN_EUIS_MAX] = { { 0 } };
     struct context *c;
-    bool same = false;
+    bool same = false, same_root = false, bad = false;
     ljs_err err;
 
     *out_record = (ljs_buf){ NULL, 0 };
@@ -219,7 +253,7 @@ ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device 
             err = LJS_E_INVAL;
             goto out;
         }
-        if ((err = same_keys(&same, &r, vault, ring, keys)))
+        if ((err = same_keys(&same, &same_root, &r, vault, ring, keys)))
             goto out;
         if (!same && r.d.state != LJS_STATE_REMOVED && !(flags & LJS_MAKE_REPLACE_KEYS)) {
             err = LJS_E_EXISTS;
@@ -229,10 +263,15 @@ ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device 
             err = LJS_E_SPENT;
             goto out;
         }
-        if (!same) { /* what was said under other keys says nothing under these */
+        if (!same) {
             r.d.epoch++;
-            forget_nonces(&r);
+            ljs__record_trim(&r); /* keys that no session needs make room for these */
         }
+        if (!same_root) /* what was said under another key says nothing under this one */
+            forget_nonces(&r);
+        for (unsigned i = 0; i < r.d.join_euis; i++)
+            if (r.d.mac >= LJS_MAC_1_0_4 && device->mac < LJS_MAC_1_0_4)
+                counter_to_set(&r.context[i], &counted[i]);
     } else if ((err = load_keys(ring, keys))) {
         goto out;
     }
@@ -244,14 +283,16 @@ ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device 
         err = LJS_E_INVAL;
         goto out;
     }
-    add_nonces(c, &nonces, dev_nonce, in, in_len);
+    add_nonces(c, &nonces, device->mac, dev_nonce, in, in_len);
     if (c != &r.context[0]) { /* the one named last is the one shown first */
         struct context first = *c;
 
         *c = r.context[0];
         r.context[0] = first;
     }
-    err = nonces.bad ? LJS_E_NOMEM : ljs__record_seal(&r, &sealed, vault, ring, r.d.epoch);
+    for (size_t i = 0; i < COUNT(counted); i++)
+        bad |= counted[i].bad;
+    err = bad || nonces.bad ? LJS_E_NOMEM : ljs__record_seal(&r, &sealed, vault, ring, r.d.epoch);
     if (!err) {
         ljs__record_trim(&r);
         err = ljs__record_save(out_record, &r, vault);
@@ -260,6 +301,8 @@ out:
     ljs__ring_give(ring);
     ljs__wr_drop(&sealed);
     ljs__wr_drop(&nonces);
+    for (size_t i = 0; i < COUNT(counted); i++)
+        ljs__wr_drop(&counted[i]);
     return err;
 }
 
@@ -303,6 +346,7 @@ static ljs_err reset_nonces(struct record *r, ljs_vault *vault)
 {
     (void)vault;
     forget_nonces(r);
+    r->has_last = false; /* a device that begins anew must not be given the keys of its last session */
     return LJS_OK;
 }
 
@@ -324,7 +368,7 @@ static ljs_err bury(struct record *r, ljs_vault *vault)
         return err;
     err = ljs__record_keys(ring, vault, r, r->d.epoch);
     if (!err)
-        err = ljs__record_print(r->print, vault, ring);
+        err = ljs__record_root_print(r->print, vault, ring);
     ljs__ring_give(ring);
     if (err)
         return err;

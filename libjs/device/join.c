@@ -195,11 +195,12 @@ static ljs_err check_mic_rejoin02(struct join *j)
 
 static bool fresh_dev_nonce(const struct join *j)
 {
-    /* [L2 1.0.4 §6.2.5]  a counter: requests that do not increment it are ignored.
-     * [L2 1.0.3 §6.2.4]  random before: any value that was used is. */
-    if (j->r->d.mac >= LJS_MAC_1_0_4)
-        return j->frame.nonce > j->context->dev_nonce;
-    return !ljs__nonces_has(&j->context->used, j->frame.nonce);
+    /* [L2 1.0.3 §6.2.4]  random before 1.0.4: any value that was used is ignored, also by a
+     * device that has become one of 1.0.4. */
+    if (ljs__nonces_has(&j->context->used, j->frame.nonce))
+        return false;
+    /* [L2 1.0.4 §6.2.5]  a counter: requests that do not increment it are ignored. */
+    return j->r->d.mac < LJS_MAC_1_0_4 || j->frame.nonce > j->context->dev_nonce;
 }
 
 static bool fresh_rj_count1(const struct join *j)

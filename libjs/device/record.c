@@ -515,6 +515,14 @@ ljs_err ljs__record_print(uint8_t out[16], const ljs_vault *vault, struct ring *
     return ljs__vault_fingerprint(out, vault, ring, root_ids, root_roles, COUNT(root_ids));
 }
 
+ljs_err ljs__record_root_print(uint8_t out[16], const ljs_vault *vault, struct ring *ring)
+{
+    const enum key_id root[] = { ljs__ring_has(ring, KEY_NWK) ? KEY_NWK : KEY_APP };
+    static const enum key_role role[] = { ROLE_NWK };
+
+    return ljs__vault_fingerprint(out, vault, ring, root, role, COUNT(root));
+}
+
 /* ---- what stays ------------------------------------------------------------- */
 
 static bool needed(const struct record *r, uint16_t epoch)

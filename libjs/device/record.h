@@ -56,7 +56,7 @@ struct record { /* borrows the octets it was read from */
     unsigned sets;
     bool has_last, has_print, blocked;
     uint8_t last[16];  /* what the newest session answered: see ljs__join_digest() */
-    uint8_t print[16]; /* of a removed device's root keys */
+    uint8_t print[16]; /* ljs__record_root_print() of a removed device */
 };
 
 /* Parse; the tag is not looked at.  LJS_E_SEAL, LJS_E_VERSION. */
@@ -75,6 +75,8 @@ ljs_err ljs__record_keys(struct ring *ring, const ljs_vault *vault, const struct
 ljs_err ljs__record_seal(struct record *r, struct wr *keep, const ljs_vault *vault, struct ring *ring, uint16_t epoch);
 /* A keyed fingerprint of the root keys in the ring. */
 ljs_err ljs__record_print(uint8_t out[16], const ljs_vault *vault, struct ring *ring);
+/* Of the one alone that signs join-requests: as long as that is the same, used nonces count. */
+ljs_err ljs__record_root_print(uint8_t out[16], const ljs_vault *vault, struct ring *ring);
 
 /* The newest eight sessions and the last one proven stay; key sets of no session and not
  * of the current epoch go. */

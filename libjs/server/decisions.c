@@ -29,7 +29,8 @@ uint64_t ljs_server_count(ljs_server *server, ljs_message_type type, ljs_err err
 static bool same(const ljs_event *a, const ljs_event *b)
 {
     return a->dev_eui == b->dev_eui && a->err == b->err && a->type == b->type && a->nonce == b->nonce &&
-           a->kind == b->kind && a->repeat == b->repeat && strcmp(a->peer, b->peer) == 0;
+           a->kind == b->kind && a->net_id == b->net_id && a->repeat == b->repeat && a->on_word == b->on_word &&
+           strcmp(a->peer, b->peer) == 0;
 }
 
 /* When there is no more room, the oldest goes: a flood cannot make it more than memory holds. */
@@ -37,12 +38,15 @@ static void keep(struct waiting *w, const ljs_event *event)
 {
     enum { LOOK_BACK = 32 };
 
-    for (size_t i = w->len; i > 0 && i + LOOK_BACK > w->len; i--)
-        if (same(&w->event[i - 1], event)) {
-            w->event[i - 1].count++;
-            w->event[i - 1].at = event->at;
-            return;
-        }
+    for (size_t i = w->len; i > 0 && i + LOOK_BACK > w->len; i--) {
+        if (w->event[i - 1].dev_eui != event->dev_eui)
+            continue;
+        if (!same(&w->event[i - 1], event)) /* no longer in a row */
+            break;
+        w->event[i - 1].count++;
+        w->event[i - 1].at = event->at;
+        return;
+    }
     if (w->len == WAITING_MAX)
         memmove(w->event, w->event + 1, --w->len * sizeof *w->event);
     w->event[w->len] = *event;
@@ -160,9 +164,9 @@ static void prepend(struct decisions *d, const ljs_event *e)
     d->len++;
 }
 
-struct flush { /* the events of one device, oldest first, between others' */
+struct flush { /* the events of one device, oldest first */
     ljs_server *server;
-    const ljs_event *event;
+    const ljs_event *const *event;
     size_t len;
 };
 
@@ -174,21 +178,22 @@ static ljs_err add_decisions(ljs_buf *out, const struct flush *f, ljs_eui dev_eu
     if (old->data && read_decisions(&d, f->server->vault, dev_eui, old))
         d.len = 0;
     for (size_t i = 0; i < f->len; i++)
-        if (f->event[i].dev_eui == dev_eui)
-            prepend(&d, &f->event[i]);
+        prepend(&d, f->event[i]);
     return write_decisions(out, f->server->vault, dev_eui, &d);
 }
 
+/* By device, and as they came: neither the clock nor qsort() can be trusted with that. */
 static int by_device(const void *a, const void *b)
 {
-    const ljs_event *x = a, *y = b;
+    const ljs_event *const *x = a, *const *y = b;
 
-    return x->dev_eui != y->dev_eui ? (x->dev_eui < y->dev_eui ? -1 : 1) : (x->at > y->at) - (x->at < y->at);
+    return (*x)->dev_eui != (*y)->dev_eui ? ((*x)->dev_eui < (*y)->dev_eui ? -1 : 1) : (*x > *y) - (*x < *y);
 }
 
 ljs_err ljs_server_flush(ljs_server *server)
 {
     ljs_event *event = NULL;
+    const ljs_event **order = NULL;
     ljs_change *change = NULL;
     ljs_buf *value = NULL;
     struct key *key = NULL;
@@ -206,27 +211,31 @@ ljs_err ljs_server_flush(ljs_server *server)
     pthread_mutex_unlock(&server->waiting.lock);
     if (!len)
         return LJS_OK;
+    order = calloc(len, sizeof *order);
     change = calloc(len, sizeof *change);
     value = calloc(len, sizeof *value);
     key = calloc(len, sizeof *key);
-    if (!event || !change || !value || !key) {
+    if (!event || !order || !change || !value || !key) {
         err = LJS_E_NOMEM;
         goto out;
     }
-    qsort(event, len, sizeof *event, by_device);
+    for (size_t i = 0; i < len; i++)
+        order[i] = &event[i];
+    qsort(order, len, sizeof *order, by_device);
     for (size_t i = 0, end; i < len && !err; i = end) {
-        struct flush f = { server, event + i, 0 };
+        struct flush f = { server, order + i, 0 };
+        ljs_eui dev_eui = order[i]->dev_eui;
         ljs_buf old = { NULL, 0 };
 
-        for (end = i; end < len && event[end].dev_eui == event[i].dev_eui; end++)
+        for (end = i; end < len && order[end]->dev_eui == dev_eui; end++)
             f.len++;
-        key[n] = ljs__key_eui(SPACE_DECISION, event[i].dev_eui);
+        key[n] = ljs__key_eui(SPACE_DECISION, dev_eui);
         change[n] = (ljs_change){ .key = key[n].at, .key_len = key[n].len, .group = (unsigned)n };
         err = ljs_store_get(&old, &change[n].if_version, server->store, key[n].at, key[n].len);
         if (err == LJS_E_NOTFOUND)
             err = LJS_OK;
         if (!err)
-            err = add_decisions(&value[n], &f, event[i].dev_eui, &old);
+            err = add_decisions(&value[n], &f, dev_eui, &old);
         ljs_buf_free(&old);
         change[n].in = value[n].data;
         change[n].in_len = value[n].len;
@@ -240,6 +249,7 @@ out:
     for (size_t i = 0; i < n; i++)
         ljs_buf_free(&value[i]);
     free(event);
+    free(order);
     free(change);
     free(value);
     free(key);

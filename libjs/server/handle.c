@@ -39,6 +39,19 @@ static ljs_err load_kek(ljs_server *server, struct ring *ring, enum key_id id, c
     return err == LJS_E_NOTFOUND ? LJS_E_KEK : err;
 }
 
+/* The NS KEK.  What is meant and not to be had leaves the step without one, and without leave to
+ * send clear: it refuses that in its order of checks. */
+static ljs_err load_ns_kek(const char **label, unsigned *clear, struct job *job, ljs_server *server, struct ring *ring,
+                           const ljs_device *device)
+{
+    ljs_err err = ljs__ns_label(label, &job->grant, device);
+
+    *clear = err || *label ? 0 : job->grant.clear & LJS_CLEAR_NS;
+    if (!err)
+        err = load_kek(server, ring, KEY_NS_KEK, *label);
+    return err == LJS_E_KEK ? LJS_OK : err;
+}
+
 /* The AS KEK, as far as there is one.  A KEK that was meant and is not to be had keeps AppSKey
  * from going in clear: the answer has its SessionKeyID then. */
 static ljs_err load_as_kek(const char **label, unsigned *clear, struct job *job, ljs_server *server,
@@ -58,7 +71,8 @@ static ljs_err check_names(const ljs_message *msg, const ljs_frame *frame, const
 {
     ljs_eui join_eui;
 
-    if (frame->dev_eui != msg->dev_eui || ljs_eui_parse(&join_eui, msg->receiver_id))
+    if (frame->dev_eui != msg->dev_eui || ljs_eui_parse(&join_eui, msg->receiver_id) ||
+        (frame->kind == LJS_FRAME_JOIN) != (msg->type == LJS_MSG_JOIN_REQ))
         return LJS_E_FRAME;
     if (frame->kind == LJS_FRAME_JOIN || frame->kind == LJS_FRAME_REJOIN1)
         return frame->join_eui == join_eui ? LJS_OK : LJS_E_FRAME;
@@ -73,7 +87,7 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
 {
     const ljs_message *msg = &job->msg;
     const char *ns_label = NULL, *as_label = NULL;
-    unsigned clear_as = 0;
+    unsigned clear_ns = 0, clear_as = 0;
     ljs_join_req req;
     ljs_join_ans ans;
     ljs_frame frame;
@@ -83,8 +97,8 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
         return err;
     job->event.kind = frame.kind;
     job->event.nonce = frame.nonce;
-    if ((err = check_names(msg, &frame, record)) || (err = ljs__ns_label(&ns_label, &job->grant, &record->d)) ||
-        (err = load_kek(server, ring, KEY_NS_KEK, ns_label)) ||
+    if ((err = check_names(msg, &frame, record)) ||
+        (err = load_ns_kek(&ns_label, &clear_ns, job, server, ring, &record->d)) ||
         (err = load_as_kek(&as_label, &clear_as, job, server, peers, ring, &record->d)) ||
         (err = ljs_join_req_init(&req)))
         return err;
@@ -93,7 +107,7 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
     req.rejoin = msg->type == LJS_MSG_REJOIN_REQ;
     req.rx_delay = msg->rx_delay;
     req.dl_settings = msg->dl_settings;
-    req.clear = (uint8_t)(clear_as | (ns_label ? 0 : job->grant.clear & LJS_CLEAR_NS));
+    req.clear = (uint8_t)(clear_ns | clear_as);
     req.mac = msg->mac;
     (void)!ljs_net_id_parse(&req.net_id, msg->sender_id); /* ljs__grant() has seen to it */
     req.dev_addr = msg->dev_addr;
@@ -101,8 +115,7 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
         memcpy(req.cf_list, msg->cf_list, sizeof req.cf_list);
         req.cf_list_len = sizeof req.cf_list;
     }
-    req.has_ns_id = !!(msg->has & LJS_M_SENDER_NSID);
-    req.ns_id = msg->sender_ns_id;
+    req.has_ns_id = ljs__ns_id(&req.ns_id, &job->grant, msg, &record->d);
     memcpy(req.peer, job->event.peer, sizeof req.peer);
     req.now = job->call->now;
 
@@ -166,8 +179,6 @@ static ljs_err step_home_ns(struct job *job, ljs_server *server, const ljs_peers
     (void)server, (void)peers, (void)ring;
     if (err)
         return err;
-    if (record->d.state == LJS_STATE_REMOVED)
-        return LJS_E_DEVICE;
     if (!record->d.has_home_net_id) /* known, but no home to tell: "Other" */
         return LJS_E_NOTFOUND;
     job->quiet = true;
@@ -230,7 +241,7 @@ static void finish_plain(struct job *job, ljs_server *server, ljs_err status)
 {
     static const char text[] = "{\"Result\":{\"ResultCode\":\"%s\",\"Description\":\"%s\"}}";
     char body[sizeof text + 160];
-    int n = snprintf(body, sizeof body, text, ljs_result_code(LJS_E_MESSAGE, job->msg.protocol),
+    int n = snprintf(body, sizeof body, text, ljs_result_code(LJS_E_MESSAGE, job->msg.protocol == 11 ? 11 : 10),
                      ljs_strerror(LJS_E_MESSAGE));
 
     job->open = false;
@@ -289,8 +300,10 @@ static void step(struct job *job, ljs_server *server, const ljs_peers *peers)
         err = ljs__record_load(&record, server->vault, old.data, old.len);
     if (!err && record.d.dev_eui != job->msg.dev_eui) /* a record filed under another's key */
         err = LJS_E_SEAL;
-    if (!err)
-        job->known = record.d.state != LJS_STATE_REMOVED;
+    if (!err && record.d.state == LJS_STATE_REMOVED) /* nobody need know that there was one */
+        err = LJS_E_DEVICE;
+    job->known = !err;
+    job->event.repeat = job->event.on_word = 0; /* of an earlier try */
     if (!err)
         err = ljs__ring_take(&ring);
     ljs_message_reply(&job->ans, &job->msg, LJS_OK);

@@ -169,6 +169,8 @@ static ljs_err one_row(void *user, const uint8_t *key, size_t key_len)
     if (!err)
         err = read_kek(&k, rows->server->vault, value.data, value.len);
     ljs_buf_free(&value);
+    if (!err && (key_len - 1 != strlen(k.label) || memcmp(key + 1, k.label, key_len - 1))) /* filed under another's */
+        err = LJS_E_SEAL;
     return err ? err : rows->row(rows->user, k.label, k.len);
 }
 

@@ -236,6 +236,24 @@ ljs_err ljs__grant(struct grant *out, const ljs_server *server, const ljs_peers 
     return from_as || !ljs_net_id_parse(&net_id, msg->sender_id) ? LJS_OK : LJS_E_SENDER;
 }
 
+bool ljs__ns_id(ljs_eui *out, const struct grant *grant, const ljs_message *msg, const ljs_device *device)
+{
+    const struct peer *p = grant->peer;
+
+    *out = 0;
+    if (msg->has & LJS_M_SENDER_NSID) {
+        *out = msg->sender_ns_id;
+        return true;
+    }
+    if (!p || !p->ns_ids)
+        return false;
+    *out = p->ns_id[0];
+    for (size_t i = 0; i < p->ns_ids; i++)
+        if (device->has_home_ns_id && p->ns_id[i] == device->home_ns_id)
+            *out = p->ns_id[i];
+    return true;
+}
+
 static bool holds(const struct peer *p, const char *label)
 {
     return has_text(p->kek, p->keks, label);
@@ -267,7 +285,7 @@ void ljs__as_label(const char **out, bool *named, const struct grant *grant, con
 
     for (size_t i = 0; !grant->anonymous && device->as_id[0] && i < peers->len; i++)
         if (has_text(peers->peer[i].as_id, peers->peer[i].as_ids, device->as_id))
-            as = &peers->peer[i];
+            as = as && as == grant->peer ? as : &peers->peer[i]; /* who asks is meant, if several may */
     if (as)
         *out = label_of(as, device->as_kek_label);
     else /* an application server that never asks us itself: the operator's word */
