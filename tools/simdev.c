@@ -514,18 +514,14 @@ static const char *check_app_key(const ljs_message *ans, const struct simdev *de
 
 static enum sim_fate refused(const char **why, enum sim_act act, ljs_err err)
 {
-    /* Which refusal it must be, whatever the protocol version says it with. */
-    static const char *const good[ACTS][3] = {
-        [ACT_FORGE] = { "MICFailed" },
-        [ACT_REPLAY] = { "JoinReqFailed", "FrameReplayed", "MICFailed" },
-    };
-
-    *why = ljs_result_code(err, 11);
-    if (err > LJS_E_MESSAGE || err == LJS_E_BUSY)
+    /* A 1.0 peer is told JoinReqFailed for a used nonce, and for much else. */
+    *why = err == LJS_E_REPLAY ? "JoinReqFailed/FrameReplayed" : ljs_result_code(err, 11);
+    /* Other is a fault of the server, but for AppSKeyReq, where it is the session that is not there. */
+    if (err > LJS_E_MESSAGE || err == LJS_E_BUSY || (err == LJS_E_SESSION && act != ACT_APP_KEY))
         return SIM_LATER;
-    for (unsigned i = 0; i < 3 && good[act][i]; i++)
-        if (!strcmp(good[act][i], *why))
-            return SIM_GOOD;
+    /* An old rejoin of a session that the server does not keep any more has a MIC of no session. */
+    if ((act == ACT_FORGE && err == LJS_E_MIC) || (act == ACT_REPLAY && (err == LJS_E_REPLAY || err == LJS_E_MIC)))
+        return SIM_GOOD;
     return SIM_REFUSED;
 }
 

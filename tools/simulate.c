@@ -305,7 +305,6 @@ static void lost(struct sim *sim, const struct flight *flight, enum client_fate 
     struct work *work = &sim->work[flight->dev];
     int64_t now = now_ms();
 
-    sim->retries++;
     if (flight->act == ACT_ASK)
         work->unsure = true;
     if (!work->lost_since)
@@ -325,6 +324,7 @@ static void lost(struct sim *sim, const struct flight *flight, enum client_fate 
         sim->devs[flight->dev].open = false;
         work->todo = 0;
     }
+    sim->retries++;
     later(sim, flight->dev);
 }
 
@@ -510,7 +510,7 @@ static void print_summary(struct sim *sim)
            "; AppSKeys asked for: %" PRIu64 "\n",
            sim->good[ACT_FORGE], sim->good[ACT_REPLAY], sim->good[ACT_REPEAT], sim->good[ACT_APP_KEY]);
     if (sim->retries)
-        printf("no answer: %" PRIu64 " times, in %" PRIu64 " outages\n", sim->retries, sim->outages);
+        printf("asked again after no answer: %" PRIu64 ", in %" PRIu64 " outages\n", sim->retries, sim->outages);
     printf("latency in ms: p50 %.1f, p90 %.1f, p99 %.1f, max %.1f\n", percentile(sim, 50), percentile(sim, 90),
            percentile(sim, 99), percentile(sim, 100));
     printf("failures: %" PRIu64 "%s\n", sim->failures, stop ? " (interrupted)" : "");
