@@ -172,6 +172,13 @@ static const void *const_field_of(const ljs_message *m, size_t at)
     return (const uint8_t *)m + at;
 }
 
+/* Every octet, those between the members too: there may have been keys. */
+static void empty(ljs_message *m)
+{
+    ljs__wipe(m, sizeof *m);
+    m->struct_size = sizeof *m;
+}
+
 const char *ljs_message_type_text(ljs_message_type type)
 {
     return is_type(type) ? shapes[type].name : "";
@@ -179,7 +186,8 @@ const char *ljs_message_type_text(ljs_message_type type)
 
 void ljs_message_init(ljs_message *out)
 {
-    *out = (ljs_message){ .struct_size = sizeof *out, .protocol = 10 };
+    empty(out);
+    out->protocol = 10;
 }
 
 /* ---- values ----------------------------------------------------------------- */
@@ -437,13 +445,12 @@ ljs_err ljs_message_parse(ljs_message *out, const uint8_t *in, size_t in_len)
     const char *why;
     ljs_err err;
 
-    *out = (ljs_message){ .struct_size = sizeof *out };
+    empty(out);
     err = ljs__json_read(in, in_len, MESSAGE_MAX, on_event, &r, &why);
     if (!err)
         finish(&r);
     else {
-        ljs__wipe(out, sizeof *out);
-        out->struct_size = sizeof *out;
+        empty(out);
     }
     return err;
 }
@@ -653,15 +660,14 @@ ljs_err ljs_message_answer(ljs_message *out, const ljs_message *req, const uint8
 {
     ljs_err err;
 
-    *out = (ljs_message){ .struct_size = sizeof *out };
+    empty(out);
     if (req->struct_size != sizeof *req || !is_type(req->type) || req->type % 2 == 0)
         return LJS_E_INVAL;
     err = ljs_message_parse(out, in, in_len);
     if (!err)
         err = answers(out, req) ? out->result : LJS_E_MESSAGE;
     if (err == LJS_E_MESSAGE) {
-        ljs__wipe(out, sizeof *out);
-        out->struct_size = sizeof *out;
+        empty(out);
     }
     return err;
 }
