@@ -155,6 +155,7 @@ static void test_texts(void **state)
     refuses("{\"a\":\"\\ud800\\ud800\"}", "an escape that stands for no character");
     refuses("{\"a\":\"\\ud800x\\udc00\"}", "an escape that stands for no character");
     refuses("{\"a\":\"\\udc00\\ud800\"}", "an escape that stands for no character");
+    refuses("{\"a\":\"\\udc00\\udc00\"}", "an escape that stands for no character");
     refuses("{\"a\":\"\\ud800\\u0041\"}", "an escape that stands for no character");
     refuses("{\"a\":\"\\u12\"}", "an escape that stands for no character");
     refuses("{\"a\":\"\\u12g4\"}", "an escape that stands for no character");
