@@ -192,7 +192,8 @@ static int ask(sqlite3_int64 *out, sqlite3 *db, const char *sql)
 }
 
 /* What is in the file: ours (LJS_OK), nothing yet (LJS_E_NOTFOUND), a newer layout, or
- * something else. */
+ * something else.  Asked within a transaction, so that another process does not lay it
+ * out between two of the questions. */
 static ljs_err examine(int *rc, sqlite3 *db)
 {
     sqlite3_int64 tables, application, version;
@@ -236,7 +237,11 @@ static ljs_err use_wal(int *rc, sqlite3 *db)
     }
     sqlite3_finalize(s);
     /* who cannot write to the file at all can still read it, whatever its mode */
-    return wal || sqlite3_db_readonly(db, "main") == 1 ? LJS_OK : err_of(*rc ? *rc : SQLITE_BUSY);
+    if (wal || sqlite3_db_readonly(db, "main") == 1)
+        return LJS_OK;
+    if (!*rc)
+        *rc = SQLITE_BUSY; /* another connection needs the old mode a moment longer */
+    return err_of(*rc);
 }
 
 static ljs_err sync_path(const char *path, int flags)
@@ -285,11 +290,13 @@ static ljs_err link_open_once(struct link **out, int *rc, const struct sqlite *s
         goto out;
     /* Never created here: who has lost its file must not go on with an empty one. */
     if ((*rc = sqlite3_open_v2(s->path, &link->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) ||
-        (*rc = sqlite3_busy_timeout(link->db, BUSY_MS)) || (*rc = sqlite3_exec(link->db, settings, NULL, NULL, NULL))) {
+        (*rc = sqlite3_busy_timeout(link->db, BUSY_MS)) || (*rc = sqlite3_exec(link->db, settings, NULL, NULL, NULL)) ||
+        (*rc = sqlite3_exec(link->db, "BEGIN", NULL, NULL, NULL))) {
         err = err_of(*rc);
         goto out;
     }
     err = examine(rc, link->db);
+    sqlite3_exec(link->db, "ROLLBACK", NULL, NULL, NULL);
     if (err == LJS_E_NOTFOUND)
         err = s->born ? LJS_E_STORE : lay_out(rc, link->db);
     if (!err)

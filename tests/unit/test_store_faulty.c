@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -203,6 +205,8 @@ static void test_custom(void **state)
 {
     ljs_store *store = (ljs_store *)state;
     struct odd odd = { 0 };
+    int status;
+    pid_t child;
     ljs_store_ops ops[4] = { odd_ops, odd_ops, odd_ops, odd_ops };
 
     ops[0].get = NULL;
@@ -223,6 +227,12 @@ static void test_custom(void **state)
     memset(ops, 0, sizeof ops); /* it was copied */
     assert_int_equal(ljs_store_each(store, NULL, 0, no_row, NULL), LJS_OK);
     assert_int_equal(odd.closed, 0);
+    if (!(child = fork())) { /* what the parent has open is not the child's to close */
+        ljs_store_free(store);
+        _exit((int)odd.closed);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
     ljs_store_free(store);
     assert_int_equal(odd.closed, 1);
     ljs_store_free(NULL);

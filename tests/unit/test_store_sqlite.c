@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h> /* to make files that are not ours */
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -447,11 +448,11 @@ static void test_kill_9(void **state)
 static void test_processes(void **state)
 {
     struct place *p = *state;
-    enum { PROCESSES = 4, TIMES = 60 };
+    enum { PROCESSES = 4, TIMES = 12 };
     pid_t children[PROCESSES];
     int gate[2], status;
 
-    for (unsigned round = 0; round < 5; round++) {
+    for (unsigned round = 0; round < 30; round++) {
         close_store(p);
         unlink(in_dir(p->dir, file_names[DB]));
         assert_int_equal(pipe(gate), 0);
@@ -642,6 +643,7 @@ static void test_not_ours(void **state)
     char *path = strdup(in_dir(p->dir, file_names[DB]));
     size_t len;
     uint8_t *good, *bad;
+    sqlite3 *db;
 
     put(p->store, "k", "v");
     close_store(p);
@@ -663,6 +665,17 @@ static void test_not_ours(void **state)
     memset(bad + 60, 0, 4);
     write_file(path, bad, len);
     refused(p, LJS_E_STORE);
+
+    /* somebody else's, who numbers nothing */
+    unlink(path);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "CREATE TABLE theirs(x)", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    refused(p, LJS_E_STORE);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "INSERT INTO theirs VALUES(1)", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "SELECT * FROM kv", NULL, NULL, NULL), SQLITE_ERROR); /* left as it was */
+    sqlite3_close(db);
 
     memset(bad, 'x', len);
     write_file(path, bad, len);
@@ -773,7 +786,7 @@ static void test_damage(void **state)
 {
     struct place *p = *state;
     char *path = strdup(in_dir(p->dir, file_names[DB])), value[3000];
-    unsigned faults = 0, fine = 0;
+    unsigned faults = 0, fine = 0, after_fault = 0;
     size_t len;
     uint8_t *good, *bad;
 
@@ -787,6 +800,7 @@ static void test_damage(void **state)
     srand(3);
     for (unsigned round = 0; round < 60; round++) {
         size_t bad_len = len;
+        bool failed = false;
         ljs_store *store;
 
         memcpy(bad, good, len);
@@ -815,11 +829,13 @@ static void test_damage(void **state)
             ljs_buf_free(&buf);
             err = contract_put(store, (char[]){ (char)key, 0 }, version, "w");
             assert_true(!err || err == LJS_E_STORE || err == LJS_E_CONFLICT);
+            after_fault += failed && !err;
+            failed |= err == LJS_E_STORE;
         }
         ljs_store_free(store);
         unlink(in_dir(p->dir, file_names[LOG]));
     }
-    assert_true(faults > 20 && fine > 20);
+    assert_true(faults > 20 && fine > 20 && after_fault > 20);
     write_file(path, good, len);
     free(good);
     free(bad);
