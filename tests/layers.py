@@ -20,6 +20,7 @@ SEES = {
     "keys": "base air",
     "store": "base",
     "device": "base air keys",
+    "session": "base air keys",
     "codec": "base air keys device",
     "server": "base air keys device codec store",
 }
@@ -28,11 +29,14 @@ SEES = {
 PUBLIC = {
     "base": "base",
     "frame": "air",
+    "mac": "air",
     "keys": "keys",
     "store": "store",
     "backend": "store",
     "device": "device",
     "join": "device",
+    "network": "session",
+    "end_device": "session",
     "message": "codec",
     "import": "codec",
     "server": "server",
