@@ -482,7 +482,7 @@ static void drain(struct serve *s, const sigset_t *signals)
 {
     const struct timespec tick = { 0, 10 * 1000000L };
     int64_t now = now_ms(), end = now + 2 * 1000 * s->config.timeout, quiet = now;
-    struct http_stats stats;
+    struct http_stats stats = { 0 };
     int got = -1;
 
     http_quiesce(s->http);
