@@ -22,7 +22,7 @@ SEES = {
     "device": "base air keys",
     "session": "base air keys",
     "codec": "base air keys device",
-    "server": "base air keys device codec store",
+    "server": "base air keys device session codec store",
 }
 
 # Each public header, and the layer that implements it.
