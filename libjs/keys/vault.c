@@ -9,7 +9,7 @@ enum {
     HEADER_LEN = 1 + 2, /* format | master key version */
     AD_MAX = 512,       /* the longest owner a set is bound to: two labels and numbers */
     TAG_LEN = 16,
-    DOMAINS = TAG_LOG + 1,
+    DOMAINS = TAG_END_DEVICE + 1,
     SET_MAX = sizeof((struct ring *)0)->work.octets,
 };
 

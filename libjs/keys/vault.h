@@ -10,7 +10,17 @@
 #include "keys/ring.h"
 
 /* What a sealed key is; stable numbers, they are on disk. */
-enum key_role { ROLE_NWK = 1, ROLE_APP = 2, ROLE_GEN_APP = 3, ROLE_REKEY = 4, ROLE_KEK = 5 };
+enum key_role {
+    ROLE_NWK = 1,
+    ROLE_APP = 2,
+    ROLE_GEN_APP = 3,
+    ROLE_REKEY = 4,
+    ROLE_KEK = 5,
+    ROLE_F_NWK_S_INT = 6,
+    ROLE_S_NWK_S_INT = 7,
+    ROLE_NWK_S_ENC = 8,
+    ROLE_APP_S = 9,
+};
 
 /* Seal the slots that are filled of ids[], each by its role.  ad has 512 octets at most:
  * LJS_E_INVAL. */
@@ -23,7 +33,7 @@ ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum ke
                         size_t n, const uint8_t *ad, size_t ad_len, const uint8_t *in, size_t in_len);
 
 /* What kind of value a tag is over, so that none can stand for another. */
-enum tag_domain { TAG_DEVICE = 1, TAG_KEK = 2, TAG_STORE = 3, TAG_LOG = 4 };
+enum tag_domain { TAG_DEVICE = 1, TAG_KEK = 2, TAG_STORE = 3, TAG_LOG = 4, TAG_NETWORK = 5, TAG_END_DEVICE = 6 };
 
 /* Append the 16-octet tag over the domain and all that is in w. */
 ljs_err ljs__vault_tag(struct wr *w, const ljs_vault *vault, enum tag_domain domain);
