@@ -231,7 +231,9 @@ static ljs_err use_wal(int *rc, sqlite3 *db)
 
     if (!(*rc = sqlite3_prepare_v2(db, "PRAGMA journal_mode=WAL", -1, &s, NULL))) {
         if ((*rc = sqlite3_step(s)) == SQLITE_ROW) {
-            wal = !strcmp((const char *)sqlite3_column_text(s, 0), "wal");
+            const unsigned char *mode = sqlite3_column_text(s, 0);
+
+            wal = mode && !strcmp((const char *)mode, "wal");
             *rc = SQLITE_OK;
         }
     }

@@ -448,11 +448,11 @@ static void test_kill_9(void **state)
 static void test_processes(void **state)
 {
     struct place *p = *state;
-    enum { PROCESSES = 4, TIMES = 12 };
+    enum { PROCESSES = 4, TIMES = 10 };
     pid_t children[PROCESSES];
     int gate[2], status;
 
-    for (unsigned round = 0; round < 30; round++) {
+    for (unsigned round = 0; round < 12; round++) {
         close_store(p);
         unlink(in_dir(p->dir, file_names[DB]));
         assert_int_equal(pipe(gate), 0);
