@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum { BODY_MAX = 65536 };
 
@@ -12,6 +13,9 @@ struct slot {
     struct client *client;
     CURL *easy;
     bool busy;
+    bool sent;     /* or begun to be */
+    bool had_idle; /* there was an idle connection to send it over */
+    unsigned era;
     size_t len;
     uint8_t body[BODY_MAX];
 };
@@ -22,6 +26,7 @@ struct client {
     client_done *done;
     void *user;
     unsigned slots_len, in_flight;
+    unsigned opened, era; /* connections since the last was cut; how often one was */
     struct slot slots[];
 };
 
@@ -35,6 +40,25 @@ static size_t take(char *in, size_t size, size_t n, void *user)
     memcpy(slot->body + slot->len, in, size * n);
     slot->len += size * n;
     return size * n;
+}
+
+/* libcurl sends again by itself when a connection that was kept alive turns out to be dead.
+ * A device would know nothing of that, so here it is no answer. */
+static int before_sending(void *user, char *to, char *from, int to_port, int from_port)
+{
+    struct slot *slot = user;
+
+    (void)to, (void)from, (void)to_port, (void)from_port;
+    slot->sent = true;
+    return CURL_PREREQFUNC_OK;
+}
+
+static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *at)
+{
+    const struct slot *slot = user;
+
+    (void)purpose;
+    return slot->sent ? CURL_SOCKET_BAD : socket(at->family, at->socktype, at->protocol);
 }
 
 static bool prepare(struct slot *slot, const struct client_opts *opts)
@@ -54,7 +78,10 @@ static bool prepare(struct slot *slot, const struct client_opts *opts)
            !curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 5000L) &&
            !curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)opts->timeout_ms) &&
            !curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take) && !curl_easy_setopt(easy, CURLOPT_WRITEDATA, slot) &&
-           !curl_easy_setopt(easy, CURLOPT_PRIVATE, slot) &&
+           !curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_sending) &&
+           !curl_easy_setopt(easy, CURLOPT_PREREQDATA, slot) &&
+           !curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) &&
+           !curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, slot) && !curl_easy_setopt(easy, CURLOPT_PRIVATE, slot) &&
            (!opts->ca || !curl_easy_setopt(easy, CURLOPT_CAINFO, opts->ca)) &&
            (!opts->cert || !curl_easy_setopt(easy, CURLOPT_SSLCERT, opts->cert)) &&
            (!opts->cert_key || !curl_easy_setopt(easy, CURLOPT_SSLKEY, opts->cert_key));
@@ -128,28 +155,45 @@ int client_post(struct client *client, unsigned i, const void *body, size_t body
     struct slot *slot = &client->slots[i];
 
     slot->len = 0;
+    slot->sent = false;
     if (curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS, body) ||
         curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE, (long)body_len) ||
         curl_multi_add_handle(client->multi, slot->easy))
         return complain_err(LJS_E_NOMEM, "libcurl");
     slot->busy = true;
+    slot->had_idle = client->opened > client->in_flight;
+    slot->era = client->era;
     client->in_flight++;
     return DONE;
 }
 
-static enum client_fate fate(CURL *easy, CURLcode code)
+static enum client_fate fate(const struct slot *slot, CURLcode code)
 {
-    curl_off_t sent = 0;
-
     if (code == CURLE_OK)
         return FATE_ANSWERED;
-    if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_SSL_CONNECT_ERROR)
+    if (!slot->sent)
         return FATE_NOT_SENT;
-    if (code == CURLE_OPERATION_TIMEDOUT) {
-        curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-        return sent ? FATE_TIMED_OUT : FATE_NOT_SENT;
+    return code == CURLE_OPERATION_TIMEDOUT ? FATE_TIMED_OUT : FATE_UNKNOWN;
+}
+
+/* A connection that dies while it is idle is replaced without a word, but who looks for
+ * outages must hear of it too: a new one was needed, though there was an idle one. */
+static bool was_cut(struct client *client, const struct slot *slot, CURLcode code)
+{
+    long connects = 0;
+
+    curl_easy_getinfo(slot->easy, CURLINFO_NUM_CONNECTS, &connects);
+    if (code == CURLE_OK && !connects)
+        return false;
+    if (code == CURLE_OK && !(slot->had_idle && slot->era == client->era)) {
+        client->opened++;
+        return false;
     }
-    return FATE_UNKNOWN;
+    client->opened = code == CURLE_OK;
+    if (slot->era != client->era)
+        return false; /* told already */
+    client->era++;
+    return true;
 }
 
 static void finish(struct client *client, CURL *easy, CURLcode code)
@@ -157,10 +201,14 @@ static void finish(struct client *client, CURL *easy, CURLcode code)
     char *private = NULL;
     struct slot *slot;
     curl_off_t before = 0, total = 0;
-    struct client_answer answer = { .fate = fate(easy, code), .error = code ? curl_easy_strerror(code) : NULL };
+    struct client_answer answer = { .error = code ? curl_easy_strerror(code) : NULL };
 
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
     slot = (struct slot *)(void *)private;
+    answer.fate = fate(slot, code);
+    answer.cut = was_cut(client, slot, code);
+    if (answer.fate == FATE_UNKNOWN)
+        answer.error = "the connection ended before the answer";
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);
     curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &before); /* connecting is not the server's time */
     curl_easy_getinfo(easy, CURLINFO_TOTAL_TIME_T, &total);

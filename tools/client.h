@@ -25,6 +25,7 @@ enum client_fate {
 
 struct client_answer {
     enum client_fate fate;
+    bool cut;            /* a connection that was there before is not there any more */
     long status;         /* HTTP */
     const uint8_t *body; /* borrowed for the call, wiped after it */
     size_t body_len;

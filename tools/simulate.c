@@ -381,9 +381,9 @@ static void landed(void *user, unsigned slot, const struct client_answer *answer
     const char *why;
 
     ljs_buf_free(&flight->body);
+    if (answer->cut && !sim->down)
+        outage(sim);
     if (answer->fate != FATE_ANSWERED) {
-        if (!sim->down && (answer->fate == FATE_NOT_SENT || answer->fate == FATE_UNKNOWN))
-            outage(sim);
         sim->down = true;
         lost(sim, flight, answer->fate, answer->error);
         return;

@@ -108,7 +108,7 @@ def test_killed_in_the_middle(program: str, data: pathlib.Path, serve: Callable[
     simulation = fleet.start(server.url, "--joins", 1_000_000, "--rejoins", 1_000_000, "--retry-for", int(PATIENCE),
                              "--as-id", "as.example")
     for _ in range(kills):
-        wait_for_accepts(fleet, simulation, 40)
+        wait_for_accepts(fleet, simulation, 80)
         time.sleep(dice.uniform(0, 0.15))
         server.kill()
         server = serve(CLEAR, listen=listen)
@@ -116,7 +116,7 @@ def test_killed_in_the_middle(program: str, data: pathlib.Path, serve: Callable[
     simulation.send_signal(signal.SIGINT)
     told = finish(simulation)
     assert told["failures"] == {}
-    assert told["outages"] >= kills and told["retries"] >= kills
+    assert told["outages"] >= 0.9 * kills and told["repeated"] > 8 * kills
 
     again = fleet.simulate(server.url, "--resume", "--joins", 1, "--rejoins", 1, "--as-id", "as.example")
     assert again["failures"] == {} and again["joins"] >= 240
