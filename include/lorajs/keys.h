@@ -177,7 +177,9 @@ typedef enum ljs_stream {
     LJS_STREAM_FOPTS_A = 2,     /**< 1.1, NwkSEncKey: downlinks counted by AFCntDown (FPort > 0)  [errata of 1.1] */
 } ljs_stream;
 
-/** Encrypt or decrypt: the same.  At most 242 octets. */
+/** Encrypt or decrypt: the same.
+ *  @return ::LJS_E_INVAL over 242 octets, over 15 of FOpts, and for an uplink as
+ *  ::LJS_STREAM_FOPTS_A */
 LJS_MUST ljs_err ljs_data_crypt(ljs_buf *out, ljs_stream stream, ljs_direction direction, ljs_devaddr dev_addr,
                                 uint32_t fcnt, const ljs_key *key, const uint8_t *in, size_t in_len);
 

@@ -71,7 +71,8 @@ typedef struct ljs_mac_command {
     uint8_t cid; /**< ::ljs_cid, or another that is known by length */
     ljs_direction direction;
     uint8_t len;                              /**< of its payload */
-    uint8_t payload[LJS_MAC_COMMAND_MAX - 1]; /**< as it travels; of the commands below, what is built */
+    uint8_t payload[LJS_MAC_COMMAND_MAX - 1]; /**< as it travels; not looked at, and `len` neither, where a
+                                               *   command that has fields below is built */
     uint8_t minor;                            /**< Reset..., Rekey...: LoRaWAN 1.minor, bits 3..0; 1 for LoRaWAN 1.1 */
     uint8_t period;                           /**< ForceRejoinReq: 0..7; 32 s * 2^period between tries */
     uint8_t max_retries;                      /**< ForceRejoinReq: 0..7; tries in all are one more */
