@@ -429,6 +429,7 @@ ljs_err ljs__app_s_key(ljs_envelope *out, ljs_buf *out_record, ljs_vault *vault,
         goto out;
     if (!s->proven) {
         prove(r, s);
+        ljs__record_trim(r); /* the one proven before may be too old to stay without that */
         err = ljs__record_save(out_record, r, vault);
     }
 out:
