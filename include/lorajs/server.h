@@ -47,7 +47,7 @@ typedef void ljs_log_fn(void *user, const ljs_event *event);
 
 typedef struct ljs_server_opts {
     size_t struct_size; /**< sizeof(ljs_server_opts) */
-    unsigned retries;   /**< after ::LJS_E_CONFLICT or ::LJS_E_STORE; 0 means 8 */
+    unsigned retries;   /**< after ::LJS_E_STORE, and eight times as often after ::LJS_E_CONFLICT; 0 means 8 */
     uint32_t lifetime;  /**< Lifetime of answers, in seconds; 0 promises nothing */
     uint8_t anonymous;  /**< answer requests without a peer too: a laboratory on loopback */
     uint8_t clear;      /**< LJS_CLEAR_NS | LJS_CLEAR_AS for such requests */

@@ -350,10 +350,12 @@ static void round_of(struct job *jobs, size_t jobs_len, ljs_server *server, cons
         err = ljs_store_commit(server->store, changes, n);
     for (size_t i = 0; i < n; i++) {
         ljs_err result = err ? LJS_E_STORE : changes[i].result;
+        /* Whoever meets a conflict was beaten by somebody who got on; a fault may stay. */
+        unsigned most = result == LJS_E_CONFLICT ? 8 * server->opts.retries : server->opts.retries;
 
         if (!result) {
             finish(changed[i], server, LJS_OK);
-        } else if (changed[i]->tries++ >= server->opts.retries) {
+        } else if (changed[i]->tries++ >= most) {
             finish(changed[i], server, result == LJS_E_CONFLICT ? LJS_E_STORE : result);
         } else { /* what was not saved was never said: again, from the load */
             ljs__wipe(&changed[i]->ans, sizeof changed[i]->ans);
