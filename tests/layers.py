@@ -227,7 +227,7 @@ def read_exports(library: str) -> set[str]:
         ["nm", "-D", "--defined-only", "--format=posix", library], check=True, capture_output=True, text=True
     ).stdout
     names = {line.split()[0].split("@")[0] for line in listing.splitlines() if line}
-    return {n for n in names if not n.startswith("__") and n not in ("_init", "_fini")}  # the compiler's own
+    return {n for n in names if not n.startswith("__") and n not in ("_init", "_fini", "mangle_path")}  # the compiler's own, and gcov's
 
 
 def self_test() -> int:

@@ -164,7 +164,7 @@ static ljs_err tag_of(uint8_t out[TAG_LEN], const ljs_vault *vault, enum tag_dom
 
     if (err)
         return err;
-    assert(domain > 0 && domain < DOMAINS);
+    assert(domain > 0 && (int)domain < DOMAINS);
     ljs__tag(out, vault->tag[domain], in, in_len);
     ljs__wipe_stack(1024);
     return LJS_OK;
