@@ -5,6 +5,7 @@
 
 #include <lorajs/base.h>
 #include <lorajs/device.h>
+#include <lorajs/end_device.h>
 #include <lorajs/frame.h>
 #include <lorajs/import.h>
 #include <lorajs/join.h>
