@@ -5,7 +5,7 @@
  *
  *  Each step takes a state and an event and gives the next state and what is to be done:
  *  nothing is sent, no clock is read and nothing is drawn here.  The caller brings the time as
- *  `now` (milliseconds of any clock that does not go back), saves the new state, then acts.  A
+ *  `now` (milliseconds, from 0, of any clock that does not go back), saves the new state, then acts.  A
  *  step that is refused gives no state: the old one stands.  A step that returns ::LJS_OK
  *  always gives one.
  *
