@@ -24,6 +24,7 @@ struct serve {
     struct config config;
     int argc;
     char **argv;
+    unsigned connections; /* as many of config.connections as there may be open files */
 
     struct log *log;
     struct data data;
@@ -256,6 +257,7 @@ static void harden(struct serve *s)
     struct rlimit files;
     rlim_t wanted = (rlim_t)s->config.connections + 128;
 
+    s->connections = (unsigned)s->config.connections;
     umask(077);
     signal(SIGPIPE, SIG_IGN);
     if (!s->config.dumpable) {
@@ -265,9 +267,8 @@ static void harden(struct serve *s)
     raise_limit(RLIMIT_MEMLOCK, 64 << 20);
     raise_limit(RLIMIT_NOFILE, wanted);
     if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < wanted) {
-        s->config.connections = files.rlim_cur > 256 ? (int64_t)files.rlim_cur - 128 : (int64_t)files.rlim_cur / 2;
-        say(s->log, SAY_WARNING, "the limit of open files allows %lld connections only",
-            (long long)s->config.connections);
+        s->connections = (unsigned)(files.rlim_cur > 256 ? files.rlim_cur - 128 : files.rlim_cur / 2);
+        say(s->log, SAY_WARNING, "the limit of open files allows %u connections only", s->connections);
     }
 }
 
@@ -348,11 +349,11 @@ static void tell_what_needs_restart(struct serve *s, const struct config *next)
 static void reload(struct serve *s)
 {
     struct config next;
-    bool good = config_load(&next, s->argc, s->argv) == GO_ON;
-    bool loaded = good;
+    bool good, loaded;
     ljs_err err = LJS_OK;
 
     notify_reloading();
+    good = loaded = config_load(&next, s->argc, s->argv) == GO_ON;
     if (good && s->tls && next.tls_certificate)
         good = tls_reload(s->tls, &next) == DONE;
     if (good && (err = use_peers(s, &next)))
@@ -388,7 +389,7 @@ static int listen_on(struct http **out, struct serve *s, int fd, bool metrics)
         .body_limit = metrics ? 0 : (size_t)c->body_limit,
         .timeout = c->timeout,
         .keep_alive = c->keep_alive,
-        .connections = metrics ? 32 : (unsigned)c->connections,
+        .connections = metrics ? 32 : s->connections,
         .io_threads = metrics ? 1 : (unsigned)c->io_threads,
         .call = metrics ? on_metrics_call : on_call,
         .user = s,
