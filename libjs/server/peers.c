@@ -229,7 +229,7 @@ ljs_err ljs__grant(struct grant *out, const ljs_server *server, const ljs_peers 
     if (p)
         return (from_as ? has_text(p->as_id, p->as_ids, msg->sender_id) : speaks_for_network(p, msg)) ? LJS_OK
                                                                                                       : LJS_E_SENDER;
-    if (!server->opts.anonymous)
+    if (!server->opts.anonymous || peer[0]) /* whom the transport names is held to it */
         return LJS_E_SENDER;
     out->anonymous = true;
     out->clear = server->opts.clear;
