@@ -19,6 +19,7 @@ import pytest
 import judge
 from conftest import Server
 from fleet import Fleet, encrypt, join_request, root_keys, session_keys
+from test_serve_tls import Pki, peer, pin, tls_lines
 
 CHUNK = 1 << 22
 
@@ -265,6 +266,20 @@ def test_keys_in_clear(program: str, data: pathlib.Path, serve: Callable[..., Se
     told = fleet.simulate(server.url, "--joins", 2, "--rejoins", 2, "--as-id", "as.example", "--checks", 4)
     assert told["failures"] == {}
     check(fleet, server, data, keys_seen(fleet, server, "1.1", 60000) | keys_seen(fleet, server, "1.0.4", 60000), capsys)
+
+
+def test_keys_in_clear_over_tls(program: str, data: pathlib.Path, serve: Callable[..., Server],
+                                tmp_path: pathlib.Path, capsys) -> None:
+    """Nor in what the TLS library keeps for itself."""
+    pki = Pki(tmp_path)
+    config = tmp_path / "lorajs.conf"
+    config.write_text(tls_lines(pki) + peer("ns", pin(pki.pinned), "000001"))
+    fleet = Fleet(program, data, 400)
+    server = serve("--config", config)
+    told = fleet.simulate(f"https://localhost:{server.port}", "--ca", pki.server.pem, "--cert", pki.pinned.pem,
+                          "--cert-key", pki.pinned.key_pem, "--joins", 2, "--rejoins", 2)
+    assert told["failures"] == {}
+    check(fleet, server, data, {}, capsys)
 
 
 def test_what_was_read_wrong(program: str, data: pathlib.Path, run: Callable, serve: Callable[..., Server]) -> None:

@@ -18,6 +18,7 @@ import pytest
 import judge
 from conftest import FAILED, PATIENCE, REFUSED, USAGE, Server
 from fleet import Fleet, finish, open_accept
+from test_serve_tls import Pki, peer, pin, tls_lines
 
 CLEAR = "--allow-clear-keys"
 
@@ -57,6 +58,23 @@ def test_keys_come_wrapped(program: str, data: pathlib.Path, run: Callable, serv
 
     assert told["failures"] == {} and told["app_s_keys"] > 10
     fleet.judge()
+
+
+def test_over_tls(program: str, data: pathlib.Path, serve: Callable[..., Server], tmp_path: pathlib.Path) -> None:
+    """With a client certificate; and who has none, or trusts another server, gets nothing."""
+    pki = Pki(tmp_path)
+    config = tmp_path / "lorajs.conf"
+    config.write_text(tls_lines(pki) + peer("ns", pin(pki.pinned), "000001"))
+    fleet = Fleet(program, data, 80)
+    server = serve("--config", config)
+    url = f"https://localhost:{server.port}"
+    own = ["--cert", pki.pinned.pem, "--cert-key", pki.pinned.key_pem]
+    told = fleet.simulate(url, "--ca", pki.server.pem, *own, "--checks", 4)
+    assert told["failures"] == {} and told["joins"] == 80
+    fleet.judge()
+
+    assert fleet.simulate(url, "--resume", "--ca", pki.ca.pem, *own, code=FAILED)["joins"] == 0
+    assert fleet.simulate(url, "--resume", "--ca", pki.server.pem, code=None)["joins"] == 0
 
 
 def test_no_kek_and_no_clear_keys(program: str, data: pathlib.Path, serve: Callable[..., Server]) -> None:
