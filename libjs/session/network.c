@@ -108,11 +108,16 @@ static ljs_err rejoin_verifies(const struct network_step *s)
     return s->frame.nonce > c->is.rj_count0 ? LJS_OK : LJS_E_REPLAY;
 }
 
+static ljs_err checked_are_few(const struct network_step *s)
+{
+    return within(&s->n.checked, s->n.opts.rejoins_per_hour, s->now) ? LJS_OK : LJS_E_BUSY;
+}
+
 static ljs_err rejoin_is_good(const struct network_step *s)
 {
     ljs_err err = rejoin_verifies(s);
 
-    return err ? err : within(&s->n.checked, s->n.opts.rejoins_per_hour, s->now) ? LJS_OK : LJS_E_BUSY;
+    return err ? err : checked_are_few(s);
 }
 
 /* [TS002 §14]  a rejoin-request 2 that was not asked for is dropped */
@@ -120,7 +125,7 @@ static ljs_err rejoin_is_good_and_asked_for(const struct network_step *s)
 {
     ljs_err err = rejoin_verifies(s);
 
-    return err ? err : s->n.rejoin2 ? rejoin_is_good(s) : LJS_E_STATE;
+    return err ? err : s->n.rejoin2 ? checked_are_few(s) : LJS_E_STATE;
 }
 
 static ljs_err rejoins_are_few(const struct network_step *s)

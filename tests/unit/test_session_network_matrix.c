@@ -1,0 +1,336 @@
+/* The network side of a session: every state and every event, and states at rest. */
+#include "session/network.h"
+
+#include "base/pack.h"
+#include "keys/vault.h"
+
+#include "network_net.h"
+
+/* ---- the product of states and events --------------------------------------- */
+
+enum { COLUMNS = 16, SITUATIONS = 9 };
+
+/* Letters: the next state by its first letter (SWITCHING is S), '.' refused.
+ *  J j  join-accept to a join-request, of 1.0 and of 1.1
+ *  A    to a rejoin-request 1;  a b  to a rejoin 0 and 2 with RJcount0 4
+ *  U u  uplink under the current context, without and with RekeyInd
+ *  P p  the same under the pending one
+ *  D    downlink
+ *  0 1 2  rejoin-request, RJcount0 5
+ *  F X T  force_rejoin, rejoin_params, timer */
+/* clang-format off */
+static const char events[] = "JjAab UuPp D 012 FXT";
+static const struct {
+    const char *name;
+    ljs_ns_state state;
+    int current, pending; /* 0: none; else a scheme */
+    const char *want;
+} situations[SITUATIONS] = {
+    /*                                           JjAab UuPp D 012 FXT */
+    { "nothing", LJS_NS_NONE, 0, 0,             "PPP.. .... . .N. ..N" },
+    { "pending 1.0", LJS_NS_PENDING, 0, 10,     "PPP.. ..AA . .P. ..P" },
+    { "pending 1.1", LJS_NS_PENDING, 0, 11,     "PPP.. ...R . .P. ..P" },
+    { "rekeying", LJS_NS_REKEYING, 11, 0,       "SSSSS AR.. R RRR RRR" },
+    { "active 1.0", LJS_NS_ACTIVE, 10, 0,       "SSS.. AA.. A .A. ..A" },
+    { "active 1.1", LJS_NS_ACTIVE, 11, 0,       "SSSSS AR.. A AAA AAA" },
+    { "1.1 to 1.1", LJS_NS_SWITCHING, 11, 11,   "SSSSS SS.R S SSS SSS" },
+    { "1.1 to 1.0", LJS_NS_SWITCHING, 11, 10,   "SSSSS SSAA S SSS SSS" },
+    { "1.0 to 1.1", LJS_NS_SWITCHING, 10, 11,   "SSS.. SS.R S .S. ..S" },
+};
+/* clang-format on */
+
+struct lives {
+    struct life current, pending, j10, j11, rj1, rj0, rj2;
+};
+
+static struct life of(int scheme, uint32_t seed)
+{
+    return life_new(scheme == 10 ? LJS_SCHEME_1_0 : LJS_SCHEME_1_1, LJS_FRAME_JOIN, 1, seed);
+}
+
+/* Into the situation by the events that lead there.  Under 1.1, RJcount0 4 is the last, and
+ * rejoin 2 was asked for. */
+static struct net situation(size_t i, struct lives *l)
+{
+    struct net w = net_new();
+    int cur = situations[i].current, pen = situations[i].pending;
+
+    *l = (struct lives){
+        of(cur ? cur : 11, 1),
+        of(pen ? pen : 11, 2),
+        of(10, 3),
+        of(11, 4),
+        life_new(LJS_SCHEME_1_1, LJS_FRAME_REJOIN1, 1, 5),
+        life_new(LJS_SCHEME_1_1, LJS_FRAME_REJOIN0, 4, 6),
+        life_new(LJS_SCHEME_1_1, LJS_FRAME_REJOIN2, 4, 7),
+    };
+    if (cur) {
+        EXPECT(accept(&w, &l->current), LJS_OK);
+        EXPECT(uplink(&w, &l->current, SAID(0, MAC(REKEY_IND))), LJS_OK);
+    }
+    if (cur == 11) {
+        EXPECT(force(&w, (ljs_ns_force){ .rejoin_type = 2, .tries = 1 }), LJS_OK);
+        EXPECT(downlink(&w, (ljs_ns_tx){ 0 }), LJS_OK);
+        EXPECT(rejoin(&w, &l->current, LJS_FRAME_REJOIN0, 4), LJS_OK);
+        EXPECT(uplink(&w, &l->current, SAID(1, .mac = REKEY_IND, .mac_len = i == 3 ? 2 : 0)), LJS_OK);
+    }
+    if (pen)
+        EXPECT(accept(&w, &l->pending), LJS_OK);
+    EXPECT(look(&w).state, situations[i].state);
+    EXPECT(look(&w).current.present, cur != 0);
+    EXPECT(look(&w).pending.present, pen != 0);
+    return w;
+}
+
+static void lives_free(struct lives *l)
+{
+    life_free(&l->current);
+    life_free(&l->pending);
+    life_free(&l->j10);
+    life_free(&l->j11);
+    life_free(&l->rj1);
+    life_free(&l->rj0);
+    life_free(&l->rj2);
+}
+
+static ljs_err happen(struct net *w, const struct lives *l, char event)
+{
+    switch (event) {
+    case 'J':
+        return accept(w, &l->j10);
+    case 'j':
+        return accept(w, &l->j11);
+    case 'A':
+        return accept(w, &l->rj1);
+    case 'a':
+        return accept(w, &l->rj0);
+    case 'b':
+        return accept(w, &l->rj2);
+    case 'U':
+        return uplink(w, &l->current, SAID(10, .port = 1));
+    case 'u':
+        return uplink(w, &l->current, SAID(10, MAC(REKEY_IND)));
+    case 'P':
+        return uplink(w, &l->pending, SAID(10, .port = 1));
+    case 'p':
+        return uplink(w, &l->pending, SAID(10, MAC(REKEY_IND)));
+    case 'D':
+        return downlink(w, (ljs_ns_tx){ .fport = 1, .fcnt = 10 });
+    case '0':
+        return rejoin(w, &l->current, LJS_FRAME_REJOIN0, 5);
+    case '1':
+        return rejoin(w, &l->current, LJS_FRAME_REJOIN1, 5);
+    case '2':
+        return rejoin(w, &l->current, LJS_FRAME_REJOIN2, 5);
+    case 'F':
+        return force(w, (ljs_ns_force){ .tries = 1 });
+    case 'X':
+        return params(w, 1, 1);
+    default:
+        return timer(w);
+    }
+}
+
+static void product(void **unused)
+{
+    unsigned pairs = 0;
+
+    (void)unused;
+    for (size_t i = 0; i < SITUATIONS; i++)
+        for (size_t k = 0; events[k]; k++) {
+            struct lives l;
+            struct net w;
+            uint8_t before[16], after[16];
+            ljs_buf octets;
+            ljs_err err;
+            char want = situations[i].want[k], got;
+
+            if (events[k] == ' ')
+                continue;
+            w = situation(i, &l);
+            EXPECT(ljs__network_digest(before, w.vault, w.state.data, w.state.len), LJS_OK);
+            EXPECT(ljs_buf_copy(&octets, w.state.data, w.state.len), LJS_OK);
+            err = happen(&w, &l, events[k]);
+            EXPECT(ljs__network_digest(after, w.vault, w.state.data, w.state.len), LJS_OK);
+            got = err ? '.' : *ljs_ns_state_text(look(&w).state);
+            if (got != want)
+                fail_msg("%s, event %c: %c (%s) for %c", situations[i].name, events[k], got, ljs_errname(err), want);
+            if (err) { /* bit-equal */
+                EXPECT(w.state.len, octets.len);
+                assert_memory_equal(w.state.data, octets.data, octets.len);
+                assert_true(err == LJS_E_STATE || err == LJS_E_SESSION || err == LJS_E_MAC || err == LJS_E_REPLAY);
+            } else if (events[k] != 'T') {
+                assert_memory_not_equal(before, after, 16);
+            } else {
+                assert_memory_equal(before, after, 16);
+            }
+            ljs_buf_free(&octets);
+            lives_free(&l);
+            net_free(&w);
+            pairs++;
+        }
+    EXPECT(pairs, SITUATIONS * COLUMNS);
+}
+
+/* The table that is drawn: each pair once, and named as it is. */
+static void rows_are_sound(void **unused)
+{
+    size_t n;
+    const struct network_row *rows = ljs__network_rules(&n);
+
+    (void)unused;
+    assert_true(n > 0);
+    for (size_t i = 0; i < n; i++) {
+        const struct network_row *r = &rows[i];
+
+        assert_string_equal(r->from_text, ljs_ns_state_text(r->from));
+        assert_string_equal(r->to, ljs_ns_state_text(r->next));
+        assert_true(r->check && r->act && r->event < EVENTS && *r->guard && *r->action && *r->event_text);
+        for (size_t k = 0; k < i; k++)
+            assert_false(rows[k].from == r->from && rows[k].event == r->event);
+    }
+    assert_string_equal(ljs_ns_state_text((ljs_ns_state)5), "?");
+    assert_string_equal(ljs_ns_state_text((ljs_ns_state)-1), "?");
+}
+
+/* ---- at rest ---------------------------------------------------------------- */
+
+/* The same octets refused by each step, all of which would do something with the true ones. */
+static void all_refuse(struct net *w, const struct lives *l, ljs_err want)
+{
+    for (size_t k = 0; events[k]; k++)
+        if (events[k] != ' ')
+            EXPECT(happen(w, l, events[k]), want);
+}
+
+static void tampered(void **unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < SITUATIONS; i++) {
+        struct lives l;
+        struct net w = situation(i, &l);
+        uint8_t digest[16];
+        size_t len = w.state.len;
+
+        for (size_t bit = 0; bit < 8 * len; bit++) {
+            ljs_err err;
+
+            w.state.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            err = timer(&w);
+            assert_true(err == LJS_E_SEAL || (err == LJS_E_VERSION && bit / 8 == 2)); /* the schema's octet */
+            w.state.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        }
+        w.state.data[len - 1] ^= 1;
+        all_refuse(&w, &l, LJS_E_SEAL);
+        EXPECT(ljs__network_digest(digest, w.vault, w.state.data, w.state.len), LJS_E_SEAL);
+        w.state.data[len - 1] ^= 1;
+        for (w.state.len = 0; w.state.len < len; w.state.len++)
+            EXPECT(timer(&w), LJS_E_SEAL);
+        EXPECT(timer(&w), LJS_OK);
+        net_free(&w);
+        lives_free(&l);
+    }
+}
+
+static void other_vault(void **unused)
+{
+    static const uint8_t master[32] = { 4 };
+
+    (void)unused;
+    for (size_t i = 0; i < SITUATIONS; i++) {
+        struct lives l;
+        struct net w = situation(i, &l);
+        ljs_vault *own = w.vault;
+        ljs_ns ns;
+
+        EXPECT(ljs_vault_new(&w.vault, master, sizeof master), LJS_OK);
+        all_refuse(&w, &l, LJS_E_SEAL);
+        EXPECT(ljs_ns_read(&ns, w.state.data, w.state.len), LJS_OK); /* needs no vault */
+        ljs_vault_free(w.vault);
+        w.vault = own;
+        net_free(&w);
+        lives_free(&l);
+    }
+}
+
+/* A state of tomorrow, well tagged; and one that is tagged as something else. */
+static void newer_schema(void **unused)
+{
+    struct lives l;
+    struct net w = situation(6, &l);
+    struct wr s = { 0 };
+    ljs_ns ns;
+
+    (void)unused;
+    EXPECT(w.state.data[1], 0); /* the first key is the schema's */
+    ljs__wr(&s, w.state.data, w.state.len - 16);
+    s.data[2]++;
+    EXPECT(ljs__vault_tag(&s, w.vault, TAG_NETWORK), LJS_OK);
+    ljs_buf_free(&w.state);
+    EXPECT(ljs__wr_take(&w.state, &s), LJS_OK);
+    all_refuse(&w, &l, LJS_E_VERSION);
+    EXPECT(ljs_ns_read(&ns, w.state.data, w.state.len), LJS_E_VERSION);
+    net_free(&w);
+    lives_free(&l);
+
+    w = situation(6, &l);
+    ljs__wr(&s, w.state.data, w.state.len - 16);
+    EXPECT(ljs__vault_tag(&s, w.vault, TAG_DEVICE), LJS_OK);
+    ljs_buf_free(&w.state);
+    EXPECT(ljs__wr_take(&w.state, &s), LJS_OK);
+    all_refuse(&w, &l, LJS_E_SEAL);
+    net_free(&w);
+    lives_free(&l);
+}
+
+/* No octet of a key is in a state. */
+static void keys_are_sealed(void **unused)
+{
+    struct lives l;
+    struct net w = situation(6, &l);
+    const ljs_key *keys[] = { l.current.f, l.current.s, l.current.e, l.pending.f, l.pending.s, l.pending.e };
+
+    (void)unused;
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        ljs_buf k;
+
+        EXPECT(ljs_key_export(&k, keys[i]), LJS_OK);
+        assert_null(memmem(w.state.data, w.state.len, k.data, 8));
+        ljs_buf_free(&k);
+    }
+    net_free(&w);
+    lives_free(&l);
+}
+
+/* Two lives that came the same way mean the same, though no octet of their keys at rest is equal. */
+static void digests(void **unused)
+{
+    struct lives la, lb;
+    struct net a = situation(6, &la), b = situation(6, &lb);
+    uint8_t da[16], db[16];
+
+    (void)unused;
+    EXPECT(ljs__network_digest(da, a.vault, a.state.data, a.state.len), LJS_OK);
+    EXPECT(ljs__network_digest(db, b.vault, b.state.data, b.state.len), LJS_OK);
+    assert_memory_equal(da, db, 16);
+    EXPECT(a.state.len, b.state.len);
+    assert_memory_not_equal(a.state.data, b.state.data, a.state.len);
+    EXPECT(uplink(&b, &lb.current, SAID(2)), LJS_OK);
+    EXPECT(ljs__network_digest(db, b.vault, b.state.data, b.state.len), LJS_OK);
+    assert_memory_not_equal(da, db, 16);
+    net_free(&a);
+    net_free(&b);
+    lives_free(&la);
+    lives_free(&lb);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(product),     cmocka_unit_test(rows_are_sound), cmocka_unit_test(tampered),
+        cmocka_unit_test(other_vault), cmocka_unit_test(newer_schema),   cmocka_unit_test(keys_are_sealed),
+        cmocka_unit_test(digests),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
