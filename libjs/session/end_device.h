@@ -4,6 +4,10 @@
 
 #include <lorajs/end_device.h>
 
+#include <stdbool.h>
+
+struct end_device_step;
+
 /* A row of the machine, in words.  What is in no row is refused and changes nothing; of rows
  * for one state and event the first whose guard holds is taken. */
 struct end_device_row {
@@ -12,6 +16,11 @@ struct end_device_row {
     const char *guard;  /* "RekeyConf of our version"; "" for none */
     const char *action; /* "send a join-request" */
     const char *to;     /* ljs_ed_state_text() */
+    /* The same for the machine. */
+    ljs_ed_state from_state, to_state;
+    int kind; /* of the event */
+    bool (*holds)(const struct end_device_step *step);
+    ljs_err (*act)(struct end_device_step *step);
 };
 const struct end_device_row *ljs__end_device_rules(size_t *n);
 
