@@ -190,6 +190,20 @@ static int by_device(const void *a, const void *b)
     return (*x)->dev_eui != (*y)->dev_eui ? ((*x)->dev_eui < (*y)->dev_eui ? -1 : 1) : (*x > *y) - (*x < *y);
 }
 
+/* What could not be written waits on, before what came meanwhile, as far as there is room. */
+static void give_back(struct waiting *w, const ljs_event *event, size_t len)
+{
+    size_t room, n;
+
+    pthread_mutex_lock(&w->lock);
+    room = WAITING_MAX - w->len;
+    n = len < room ? len : room;
+    memmove(w->event + n, w->event, w->len * sizeof *event);
+    memcpy(w->event, event + len - n, n * sizeof *event);
+    w->len += n;
+    pthread_mutex_unlock(&w->lock);
+}
+
 ljs_err ljs_server_flush(ljs_server *server)
 {
     ljs_event *event = NULL;
@@ -241,11 +255,16 @@ ljs_err ljs_server_flush(ljs_server *server)
         change[n].in_len = value[n].len;
         n++;
     }
-    /* A device that somebody else wrote meanwhile loses these lines: they are for a person, no
-     * decision hangs on them. */
     if (!err)
         err = ljs_store_commit(server->store, change, n);
+    /* A device that somebody else wrote meanwhile loses these lines: they are for a person, no
+     * decision hangs on them. */
+    for (size_t i = 0; i < n && !err; i++)
+        if (change[i].result != LJS_E_CONFLICT)
+            err = change[i].result;
 out:
+    if (err && event) /* some of it may have been written, and is then told twice */
+        give_back(&server->waiting, event, len);
     for (size_t i = 0; i < n; i++)
         ljs_buf_free(&value[i]);
     free(event);

@@ -276,7 +276,9 @@ static void begin(struct job *job, ljs_server *server, const ljs_peers *peers, l
     }
     /* Protocol version, then sender, then the rest: who may not ask learns nothing of it. */
     err = job->msg.err == LJS_E_PROTOCOL ? LJS_E_PROTOCOL
-                                         : ljs__grant(&job->grant, server, peers, job->event.peer, &job->msg);
+          : call->peer && call->peer[0] && !job->event.peer[0]
+              ? LJS_E_SENDER /* named, and by no name that is one */
+              : ljs__grant(&job->grant, server, peers, job->event.peer, &job->msg);
     if (!err)
         err = job->msg.err;
     if (err) {

@@ -907,6 +907,8 @@ static void test_anonymous(void **state)
         msg = asked(&w, NULL, join_text(&(struct say){ 0 }, &req), clear & LJS_CLEAR_NS ? "Success" : "JoinReqFailed");
         assert_int_equal(msg.app_s.key_len, clear == 3 ? 16 : 0);
         asked(&w, NULL, join_text(&(struct say){ .sender = "lab" }, &req), "UnknownSender"); /* no NetID */
+        asked(&w, "stranger", join_text(&(struct say){ 0 }, &req), "UnknownSender");         /* a name is held to it */
+        asked(&w, "a\nb", join_text(&(struct say){ 0 }, &req), "UnknownSender");             /* also one that is none */
         /* A KEK that a device names is used, or nothing: never clear in its place. */
         strcpy(named.ns_kek_label, "ns-kek");
         strcpy(named.as_kek_label, "as-kek");
