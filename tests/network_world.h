@@ -83,7 +83,8 @@ static inline ljs_buf life_uplink(const struct life *l, const struct said *said)
         NETWORK_MUST(
             ljs_data_crypt(&octets, LJS_STREAM_FRM_PAYLOAD, LJS_UP, l->addr, said->fcnt, l->e, mac, said->mac_len));
         d.has_fport = 1;
-        memcpy(d.frm_payload, octets.data, octets.len);
+        if (octets.len)
+            memcpy(d.frm_payload, octets.data, octets.len);
         d.frm_payload_len = octets.len;
     } else if (said->mac_len && l->scheme == LJS_SCHEME_1_1) {
         NETWORK_MUST(ljs_data_crypt(&octets, LJS_STREAM_FOPTS, LJS_UP, l->addr, said->fcnt, l->e, mac, said->mac_len));
