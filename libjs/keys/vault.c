@@ -10,6 +10,8 @@ enum {
     AD_MAX = 512,       /* the longest owner a set is bound to: two labels and numbers */
     TAG_LEN = 16,
     DOMAINS = TAG_END_DEVICE + 1,
+    /* libsodium leaves keys there: BLAKE2b spills what it reads some 1,500 octets down. */
+    STACK_BELOW = 4096,
     SET_MAX = sizeof((struct ring *)0)->work.octets,
 };
 
@@ -38,7 +40,7 @@ ljs_err ljs_vault_new(ljs_vault **out, const uint8_t *in, size_t in_len)
     ljs__subkey(vault->fingerprint, in, 1, "ljs.same");
     for (unsigned domain = TAG_DEVICE; domain < DOMAINS; domain++)
         ljs__subkey(vault->tag[domain], in, domain, "ljs.tags");
-    ljs__wipe_stack(1024); /* BLAKE2b leaves its key there */
+    ljs__wipe_stack(STACK_BELOW);
     *out = vault;
     return LJS_OK;
 }
@@ -122,7 +124,7 @@ ljs_err ljs__vault_seal(struct wr *out, const ljs_vault *vault, struct ring *rin
         return err;
     len = put_set(ring, ids, roles, n);
     ljs__seal(sealed, vault->seal, bound.octets, bound.len, ring->work.octets, len);
-    ljs__wipe_stack(1024);
+    ljs__wipe_stack(STACK_BELOW);
     ljs__wr(out, header, sizeof header);
     ljs__wr(out, sealed, len + LJS__SEAL_EXTRA);
     return LJS_OK;
@@ -149,7 +151,7 @@ ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum ke
     err = bind_to(&bound, header, ad, ad_len);
     if (!err)
         err = ljs__open(ring->work.octets, vault->seal, bound.octets, bound.len, r.at, r.left);
-    ljs__wipe_stack(1024);
+    ljs__wipe_stack(STACK_BELOW);
     if (!err)
         err = get_set(ring, r.left - LJS__SEAL_EXTRA, ids, roles, n);
     for (size_t i = 0; i < n && err; i++)
@@ -166,7 +168,7 @@ static ljs_err tag_of(uint8_t out[TAG_LEN], const ljs_vault *vault, enum tag_dom
         return err;
     assert(domain > 0 && (int)domain < DOMAINS);
     ljs__tag(out, vault->tag[domain], in, in_len);
-    ljs__wipe_stack(1024);
+    ljs__wipe_stack(STACK_BELOW);
     return LJS_OK;
 }
 
@@ -203,6 +205,6 @@ ljs_err ljs__vault_fingerprint(uint8_t out[16], const ljs_vault *vault, struct r
     if (err)
         return err;
     ljs__tag(out, vault->fingerprint, ring->work.octets, put_set(ring, ids, roles, n));
-    ljs__wipe_stack(1024);
+    ljs__wipe_stack(STACK_BELOW);
     return LJS_OK;
 }

@@ -1,0 +1,142 @@
+/* What stands on the dead stack below a vault when it has been at work: no octet string of
+ * its keys, nor of those that it sealed. */
+#include "keys/vault.h"
+
+#include "base/secret.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum { STACK = 1 << 20, PART = 8 };
+
+enum work { LEAK, NEW, SEAL, OPEN, TAG, CHECK, PRINT, WORKS };
+
+static const enum key_id ids[] = { KEY_NWK, KEY_APP };
+static const enum key_role roles[] = { ROLE_NWK, ROLE_APP };
+static uint8_t master[32], octets[2][16]; /* drawn anew: nobody else has them on a stack */
+static ljs_vault *vault;
+static struct ring *ring;
+static struct wr sealed, tagged;
+static enum work work;
+static ljs_err result;
+
+static void *at_work(void *arg)
+{
+    volatile uint8_t copy[4096]; /* its begin lies deep */
+    uint8_t print[16];
+
+    (void)arg;
+    result = LJS_OK;
+    switch (work) {
+    case LEAK: /* the control */
+        for (size_t i = 0; i < sizeof master; i++)
+            copy[i] = master[i];
+        break;
+    case NEW:
+        result = ljs_vault_new(&vault, master, sizeof master);
+        break;
+    case SEAL:
+        result = ljs__vault_seal(&sealed, vault, ring, ids, roles, 2, (const uint8_t *)"ad", 2);
+        break;
+    case OPEN:
+        result = ljs__vault_open(vault, ring, ids, roles, 2, (const uint8_t *)"ad", 2, sealed.data, sealed.len);
+        break;
+    case TAG:
+        result = ljs__vault_tag(&tagged, vault, TAG_DEVICE);
+        break;
+    case CHECK:
+        result = ljs__vault_check(vault, TAG_DEVICE, tagged.data, tagged.len);
+        break;
+    case PRINT:
+        result = ljs__vault_fingerprint(print, vault, ring, ids, roles, 2);
+        break;
+    case WORKS:
+        break;
+    }
+    return NULL;
+}
+
+/* Octets of the stack after the work, read through the kernel: valgrind rightly objects to reading
+ * a dead one. */
+static uint8_t *stack_after(enum work what)
+{
+    void *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    uint8_t *copy = malloc(STACK);
+    pthread_attr_t attr;
+    pthread_t thread;
+
+    assert_true(stack != MAP_FAILED && mem >= 0 && copy);
+    work = what;
+    assert_int_equal(pthread_attr_init(&attr), 0);
+    assert_int_equal(pthread_attr_setstack(&attr, stack, STACK), 0);
+    assert_int_equal(pthread_create(&thread, &attr, at_work, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(result, LJS_OK);
+    assert_int_equal(pread(mem, copy, STACK, (off_t)(uintptr_t)stack), STACK);
+    pthread_attr_destroy(&attr);
+    munmap(stack, STACK);
+    close(mem);
+    return copy;
+}
+
+/* In parts of 8 octets, as registers leave them. */
+static bool holds(const uint8_t *stack, const uint8_t *secret, size_t len)
+{
+    bool found = false;
+
+    for (size_t i = 0; i + PART <= len; i += PART)
+        found |= memmem(stack, STACK, secret + i, PART) != NULL;
+    return found;
+}
+
+static void test_nothing_is_left(void **state)
+{
+    uint8_t subkey[3][32];
+
+    (void)state;
+    assert_int_equal(ljs__init(), LJS_OK);
+    ljs__random(master, sizeof master);
+    ljs__random(octets, sizeof octets);
+    ljs__subkey(subkey[0], master, 1, "ljs.seal"); /* as vault.c makes them */
+    ljs__subkey(subkey[1], master, 1, "ljs.same");
+    ljs__subkey(subkey[2], master, TAG_DEVICE, "ljs.tags");
+    assert_int_equal(ljs__ring_take(&ring), LJS_OK);
+    for (size_t i = 0; i < 2; i++) {
+        ljs_key *key;
+
+        assert_int_equal(ljs_key_import(&key, octets[i], sizeof octets[i]), LJS_OK);
+        assert_int_equal(ljs__ring_load(ring, ids[i], key), LJS_OK);
+        ljs_key_free(key);
+    }
+    for (unsigned i = 0; i < 1000; i++) /* several blocks of BLAKE2b */
+        ljs__wr(&tagged, &i, 1);
+    for (enum work what = LEAK; what < WORKS; what++) {
+        uint8_t *stack = stack_after(what);
+
+        assert_true(holds(stack, master, sizeof master) == (what == LEAK));
+        for (size_t i = 0; i < 3; i++)
+            assert_false(holds(stack, subkey[i], sizeof subkey[i]));
+        for (size_t i = 0; i < 2; i++)
+            assert_false(holds(stack, octets[i], sizeof octets[i]));
+        free(stack);
+    }
+    ljs__ring_give(ring);
+    ljs__wr_drop(&sealed);
+    ljs__wr_drop(&tagged);
+    ljs_vault_free(vault);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_nothing_is_left) };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
