@@ -164,7 +164,7 @@ static ljs_err lend(struct ring **out, const struct bag *bag, unsigned id)
     return err;
 }
 
-ljs_err ljs__bag_derive(struct bag *bag, unsigned to, unsigned from, const uint8_t block[16])
+ljs_err ljs__bag_derive(struct bag *bag, unsigned to, unsigned from, const uint8_t in[16])
 {
     struct ring *ring = NULL;
     ljs_err err = check(bag, to);
@@ -172,7 +172,7 @@ ljs_err ljs__bag_derive(struct bag *bag, unsigned to, unsigned from, const uint8
     if (!err)
         err = lend(&ring, bag, from);
     if (!err)
-        err = ljs__encrypt(ring, KEY_WORK, ring->work.octets, block, BLOCK_LEN);
+        err = ljs__encrypt(ring, KEY_WORK, ring->work.octets, in, BLOCK_LEN);
     if (!err)
         put(bag, to, ring->work.octets);
     ljs__ring_give(ring);

@@ -21,8 +21,8 @@ void ljs__bag_free(struct bag *bag); /* wipes; NULL is taken */
  * length; LJS_E_NOKEY for an id that has none. */
 ljs_err ljs__bag_load(struct bag *bag, unsigned id, const ljs_key *key);
 bool ljs__bag_has(const struct bag *bag, unsigned id);
-/* key `to` = aes128_encrypt(key `from`, block) */
-ljs_err ljs__bag_derive(struct bag *bag, unsigned to, unsigned from, const uint8_t block[16]);
+/* key `to` = aes128_encrypt(key `from`, in) */
+ljs_err ljs__bag_derive(struct bag *bag, unsigned to, unsigned from, const uint8_t in[16]);
 ljs_err ljs__bag_encrypt(const struct bag *bag, unsigned id, uint8_t *out, const uint8_t *in, size_t in_len);
 ljs_err ljs__bag_cmac(const struct bag *bag, unsigned id, uint8_t out[16], const uint8_t *in, size_t in_len);
 

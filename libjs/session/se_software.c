@@ -4,7 +4,7 @@
 #include <assert.h>
 
 /* An element whose keys are in a bag: its ids are the bag's. */
-_Static_assert(LJS_SE_KEYS <= BAG_KEYS, "an id for each key");
+_Static_assert((int)LJS_SE_KEYS <= (int)BAG_KEYS, "an id for each key");
 
 static ljs_err derive(void *self, ljs_se_key to, ljs_se_key from, const uint8_t *block)
 {
