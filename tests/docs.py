@@ -50,6 +50,7 @@ class Trial:
             self.env[name] = str(work / name.lower())
         (work / "backup").mkdir()
         self.env["SAFE"] = self.env["DATA"]
+        self.started: list[subprocess.Popen] = []
 
     def sh(self, script: str) -> str:
         done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=self.work, env=self.env, text=True,
@@ -62,6 +63,7 @@ class Trial:
         log = self.work / f"serve-{time.monotonic_ns()}"
         process = subprocess.Popen(["bash", "-c", f"exec {script}"], cwd=self.work, env=self.env,
                                    stdin=subprocess.DEVNULL, stdout=log.open("wb"), stderr=subprocess.STDOUT)
+        self.started.append(process)
         for _ in range(600):
             said = log.read_text()
             urls = re.findall(r"https?://[^\s:]+:\d+", said)
@@ -81,33 +83,45 @@ class Trial:
                 f"--cert-key ns.acme.example.key --kek-file keks {more}")
 
 
+def follow(t: Trial) -> None:
+    certificates, keys, devices, serve = blocks("deployment.md", "sh")
+    backup, restore = blocks("backup-and-restore.md", "sh")
+    [config] = blocks("deployment.md", "conf")
+    t.sh(certificates)
+    config = config.replace('"[::]:8443"', '"127.0.0.1:0"').replace('"127.0.0.1:9100"', '"127.0.0.1:0"')
+    check(config.count('"127.0.0.1:0"') == 2, "both listeners get a free port")
+    (t.work / "lorajs.conf").write_text(config)
+    t.sh("lorajs simulate --devices 12 --provision --ns-kek acme-2026 --as-kek acme-2026 >devices.jsonl")
+    t.sh(keys)
+    t.sh("sed 's/^/acme-2026 /' acme-2026.key >keks")
+    t.sh(devices)
+
+    process, url, metrics = t.serve(serve)
+    check(urllib.request.urlopen(f"{metrics}/readyz").read() == b"ready\n", "ready")
+    t.simulate(url, "")
+    t.sh(backup)
+    t.stop(process)
+
+    t.sh(restore)
+    process, url, _ = t.serve(serve.replace("$DATA", "$RESTORED"))
+    listed = t.sh("lorajs device list --data $RESTORED --json").splitlines()
+    check(len(listed) == 12, "all devices are in the backup")
+    first = re.search(r'"dev_eui":"([0-9a-f]{16})"', listed[0])[1]
+    check('"net_id":"000013"' in t.sh(f"lorajs device show --data $RESTORED --json {first}"), "and their sessions")
+    t.stop(process)
+
+
 def main(program: Path) -> None:
     links()
     with tempfile.TemporaryDirectory(prefix="lorajs-docs-") as name:
-        t = Trial(program, Path(name))
-        certificates, keys, devices, serve = blocks("deployment.md", "sh")
-        backup, restore = blocks("backup-and-restore.md", "sh")
-        [config] = blocks("deployment.md", "conf")
-        t.sh(certificates)
-        config = config.replace('"[::]:8443"', '"127.0.0.1:0"').replace('"127.0.0.1:9100"', '"127.0.0.1:0"')
-        check(config.count('"127.0.0.1:0"') == 2, "both listeners get a free port")
-        (t.work / "lorajs.conf").write_text(config)
-        t.sh("lorajs simulate --devices 12 --provision --ns-kek acme-2026 --as-kek acme-2026 >devices.jsonl")
-        t.sh(keys)
-        t.sh("sed 's/^/acme-2026 /' acme-2026.key >keks")
-        t.sh(devices)
-
-        process, url, metrics = t.serve(serve)
-        check(urllib.request.urlopen(f"{metrics}/readyz").read() == b"ready\n", "ready")
-        t.simulate(url, "")
-        t.sh(backup)
-        t.stop(process)
-
-        t.sh(restore)
-        process, url, _ = t.serve(serve.replace("$DATA", "$RESTORED"))
-        check("000013" in t.sh("lorajs device show --data $RESTORED --json $(lorajs device list --data $RESTORED --json | "
-                               "sed -n '1s/.*\"dev_eui\":\"\\([0-9a-f]*\\)\".*/\\1/p')"), "sessions are in the backup")
-        t.stop(process)
+        trial = Trial(program, Path(name))
+        try:
+            follow(trial)
+        finally:
+            for process in trial.started:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
     print("the documents do what they say")
 
 
