@@ -63,10 +63,23 @@ def join_of(vector: dict) -> tuple[str, str]:
     return json.dumps({**members, "lorawan_version": "1.1"}), given["request"]
 
 
+def session(out: str) -> None:
+    """What the network server tells: a join, a forced rejoin, data under either keys, in this order."""
+    rest = out
+    for told in ("JoinAns, DevAddr 26011234: PENDING", "uplink 0 of 26011234, RekeyInd, the keys are new: REKEYING",
+                 '"good morning"', "RekeyConf: JOINED", "downlink 1, ForceRejoinReq", "rejoin-request 2",
+                 "RejoinAns, DevAddr 26011235: SWITCHING", "rejoined: REKEYING",
+                 "uplink 0 of 26011235, RekeyInd, the keys are new: REKEYING", '"under new keys"',
+                 "downlink 0, RekeyConf, payload", '"well heard"'):
+        check(told in rest, f"{told!r} is not where it should be\n{out}")
+        rest = rest[rest.index(told) + len(told):]
+
+
 def examples(build: Path, work: Path) -> None:
     """They run, and join."""
     out = run(build / "minimal")
     check(re.fullmatch(r"JoinNonce 1, a join-accept of 17 octets, a record of \d+\n", out), out)
+    session(run(build / "network_server"))
 
     vectors = {v["id"]: v for v in json.loads((ROOT / "tests/vectors/lorawan-join.json").read_text())}
     line, first = join_of(vectors["computed-devA-join"])
@@ -127,7 +140,7 @@ def main(build: Path) -> None:
         by_pkg_config.mkdir()
         flags = run("pkg-config", "--cflags", "--libs", "liblorajs", **env).split()
         check(run("pkg-config", "--modversion", "liblorajs", **env).count(".") == 2, "a version")
-        for example in ("minimal", "join_server", "end_device"):
+        for example in ("minimal", "join_server", "end_device", "network_server"):
             run("cc", "-std=c11", "-D_GNU_SOURCE", ROOT / f"examples/{example}.c", "-o", by_pkg_config / example,
                 *flags, f"-Wl,-rpath,{env['LD_LIBRARY_PATH']}")
         examples(by_pkg_config, work)
