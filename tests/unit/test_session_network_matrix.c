@@ -283,6 +283,47 @@ static void newer_schema(void **unused)
     lives_free(&l);
 }
 
+/* Well tagged, but not what is ever written. */
+static void malformed(void **unused)
+{
+    static const ljs_ns nothing;
+    struct lives l;
+    struct net w = situation(6, &l);
+    ljs_buf good = w.state;
+    size_t len = good.len - 16, state_at = 0;
+
+    (void)unused;
+    /* schema 1; then the state's own number, which says how many contexts there are */
+    for (size_t i = 0; i + 1 < len && !state_at; i++)
+        if (good.data[i] == 2 && good.data[i + 1] == LJS_NS_SWITCHING && good.data[i + 2] == 3)
+            state_at = i + 1;
+    assert_true(state_at > 0);
+    for (unsigned how = 0; how < 8; how++) {
+        struct wr s = { 0 };
+        ljs_ns ns;
+
+        ljs__wr(&s, good.data, how == 1 ? len - 1 : len);
+        if (how == 0)
+            ljs__wr_le(&s, 0xc0, 1); /* something behind */
+        if (how == 2)
+            s.data[0]--; /* a field less than it has */
+        if (how == 3)
+            s.data[0]++;
+        if (how >= 4)
+            s.data[state_at] = (uint8_t)(how == 7 ? 5 : how - 4); /* NONE, PENDING, REKEYING, and none at all */
+        EXPECT(ljs__vault_tag(&s, w.vault, TAG_NETWORK), LJS_OK);
+        EXPECT(ljs__wr_take(&w.state, &s), LJS_OK);
+        all_refuse(&w, &l, LJS_E_SEAL);
+        EXPECT(ljs_ns_read(&ns, w.state.data, w.state.len), LJS_E_SEAL);
+        assert_memory_equal(&ns, &nothing, sizeof ns);
+        ljs_buf_free(&w.state);
+    }
+    w.state = good;
+    EXPECT(timer(&w), LJS_OK);
+    net_free(&w);
+    lives_free(&l);
+}
+
 /* No octet of a key is in a state. */
 static void keys_are_sealed(void **unused)
 {
@@ -327,9 +368,9 @@ static void digests(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(product),     cmocka_unit_test(rows_are_sound), cmocka_unit_test(tampered),
-        cmocka_unit_test(other_vault), cmocka_unit_test(newer_schema),   cmocka_unit_test(keys_are_sealed),
-        cmocka_unit_test(digests),
+        cmocka_unit_test(product),         cmocka_unit_test(rows_are_sound), cmocka_unit_test(tampered),
+        cmocka_unit_test(other_vault),     cmocka_unit_test(newer_schema),   cmocka_unit_test(malformed),
+        cmocka_unit_test(keys_are_sealed), cmocka_unit_test(digests),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
