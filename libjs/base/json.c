@@ -222,19 +222,15 @@ static int on_number(void *ctx, const char *text, size_t len)
     struct json_event event = { .type = JSON_INT };
     bool minus = text[0] == '-';
 
-    for (size_t i = minus; i < len; i++) {
-        int digit = text[i] - '0';
-
-        if (digit < 0 || digit > 9) { /* . e E: a float, however whole its value */
-            event = (struct json_event){ .type = JSON_FLOAT, .text = text, .text_len = len };
-            break;
-        }
+    for (size_t i = minus; i < len; i++)
+        if (text[i] < '0' || text[i] > '9') /* . e E: a float, however whole its value */
+            return emit(ctx, &(struct json_event){ .type = JSON_FLOAT, .text = text, .text_len = len });
+    for (size_t i = minus; i < len; i++)
         /* downwards: INT64_MIN has no counterpart above */
         if (__builtin_mul_overflow(event.number, 10, &event.number) ||
-            __builtin_sub_overflow(event.number, digit, &event.number))
+            __builtin_sub_overflow(event.number, text[i] - '0', &event.number))
             return refuse(ctx, "a number out of range");
-    }
-    if (event.type == JSON_INT && !minus && __builtin_sub_overflow((int64_t)0, event.number, &event.number))
+    if (!minus && __builtin_sub_overflow((int64_t)0, event.number, &event.number))
         return refuse(ctx, "a number out of range");
     return emit(ctx, &event);
 }
