@@ -95,8 +95,8 @@ typedef struct ljs_call {
 
 LJS_MUST ljs_err ljs_server_handle(ljs_buf *out, ljs_server *server, const char *peer, int64_t now, const uint8_t *in,
                                    size_t in_len);
-/** All of them, with as few commits as the devices in it allow: one, unless a device is
- *  in it twice.  Each call has its own result. */
+/** All of them, with as few commits as the devices in it allow: one for each 64 messages,
+ *  unless a device is in them twice.  Each call has its own result. */
 LJS_API void ljs_server_handle_batch(ljs_server *server, ljs_call *calls, size_t calls_len);
 
 /** Is the store readable? */
@@ -131,6 +131,7 @@ LJS_MUST ljs_err ljs_server_each_device(ljs_server *server, ljs_device_row *row,
 /** @param label  1 to 127 octets of UTF-8 without control characters
  *  @return ::LJS_E_EXISTS when the label is taken by another key and replace is 0 */
 LJS_MUST ljs_err ljs_server_put_kek(ljs_server *server, const char *label, const ljs_key *kek, int replace);
+/** @return ::LJS_E_NOTFOUND */
 LJS_MUST ljs_err ljs_server_del_kek(ljs_server *server, const char *label);
 typedef ljs_err ljs_kek_row(void *user, const char *label, size_t kek_len);
 LJS_MUST ljs_err ljs_server_each_kek(ljs_server *server, ljs_kek_row *row, void *user);

@@ -9,7 +9,7 @@ struct make {
     const uint8_t *in;
     size_t in_len;
     ljs_device_act act;
-    ljs_eui join_eui;
+    ljs_eui dev_eui, join_eui;
 };
 
 static ljs_err make_device(ljs_buf *out, void *user, const ljs_buf *old)
@@ -35,18 +35,27 @@ ljs_err ljs_server_make_device(ljs_server *server, const ljs_device *device, con
     return ljs__change(server, &key, make_device, &m);
 }
 
+/* Whoever writes to the disk may file one device's record under another's key. */
+static ljs_err check_filed(const ljs_buf *record, ljs_eui dev_eui)
+{
+    ljs_device device;
+    ljs_err err = record->data ? ljs_device_read(&device, record->data, record->len) : LJS_E_NOTFOUND;
+
+    return !err && device.dev_eui != dev_eui ? LJS_E_SEAL : err;
+}
+
 static ljs_err add_join_eui(ljs_buf *out, void *user, const ljs_buf *old)
 {
     const struct make *m = user;
+    ljs_err err = check_filed(old, m->dev_eui);
 
     *out = (ljs_buf){ NULL, 0 };
-    return old->data ? ljs_device_add_join_eui(out, m->server->vault, m->join_eui, old->data, old->len)
-                     : LJS_E_NOTFOUND;
+    return err ? err : ljs_device_add_join_eui(out, m->server->vault, m->join_eui, old->data, old->len);
 }
 
 ljs_err ljs_server_add_join_eui(ljs_server *server, ljs_eui dev_eui, ljs_eui join_eui)
 {
-    struct make m = { .server = server, .join_eui = join_eui };
+    struct make m = { .server = server, .dev_eui = dev_eui, .join_eui = join_eui };
     struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
 
     return ljs__change(server, &key, add_join_eui, &m);
@@ -55,14 +64,15 @@ ljs_err ljs_server_add_join_eui(ljs_server *server, ljs_eui dev_eui, ljs_eui joi
 static ljs_err step_device(ljs_buf *out, void *user, const ljs_buf *old)
 {
     const struct make *m = user;
+    ljs_err err = check_filed(old, m->dev_eui);
 
     *out = (ljs_buf){ NULL, 0 };
-    return old->data ? ljs_device_step(out, m->server->vault, m->act, old->data, old->len) : LJS_E_NOTFOUND;
+    return err ? err : ljs_device_step(out, m->server->vault, m->act, old->data, old->len);
 }
 
 ljs_err ljs_server_step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act)
 {
-    struct make m = { .server = server, .act = act };
+    struct make m = { .server = server, .dev_eui = dev_eui, .act = act };
     struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
 
     return ljs__change(server, &key, step_device, &m);
@@ -72,7 +82,6 @@ ljs_err ljs_server_get_device(ljs_buf *out, ljs_server *server, ljs_eui dev_eui)
 {
     struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
     uint64_t version;
-    ljs_device device;
     ljs_err err = ljs__server_alive(server);
 
     *out = (ljs_buf){ NULL, 0 };
@@ -81,9 +90,7 @@ ljs_err ljs_server_get_device(ljs_buf *out, ljs_server *server, ljs_eui dev_eui)
     if (!err)
         err = ljs_device_check(server->vault, out->data, out->len);
     if (!err)
-        err = ljs_device_read(&device, out->data, out->len);
-    if (!err && device.dev_eui != dev_eui) /* a record filed under another's key */
-        err = LJS_E_SEAL;
+        err = check_filed(out, dev_eui);
     if (err)
         ljs_buf_free(out);
     return err;
