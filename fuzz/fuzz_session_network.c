@@ -150,6 +150,7 @@ static void uplink_in(struct game *g, int i, const struct said *said, const ljs_
     t = &g->t[i];
     CHECK(t->state == WAITING || t->state == LIVING);
     CHECK(out.fcnt == said->fcnt && out.fcnt > t->up && out.dev_addr == lives[i].addr);
+    CHECK(out.session_key_id[0] == i + 1);
     CHECK(out.switched == (t->state == WAITING));
     CHECK(!out.switched || lives[i].scheme == LJS_SCHEME_1_0 || out.rekey);
     CHECK(!out.rekey || (lives[i].scheme == LJS_SCHEME_1_1 && out.minor && out.due & LJS_NS_DUE_REKEY_CONF));

@@ -124,17 +124,18 @@ typedef struct ljs_ns_up {
     ljs_ns_state state; /**< after the step */
     ljs_scheme scheme;
     ljs_devaddr dev_addr;
-    uint32_t fcnt;           /**< the whole counter */
-    uint8_t confirmed;       /**< the frame asks for an ACK */
-    uint8_t adr;             /**< FCtrl */
-    uint8_t class_b;         /**< FCtrl */
-    uint8_t switched;        /**< the pending context is the current one now; the old one is gone */
-    uint8_t rekey;           /**< RekeyInd was in it, and is answered */
-    uint8_t minor;           /**< what RekeyConf says; 0 without RekeyInd */
-    uint8_t acked;           /**< the last confirmed downlink arrived */
-    uint8_t params_answered; /**< RejoinParamSetupAns to what was asked */
-    uint8_t time_ok;         /**< TimeOK of it */
-    uint8_t due;             /**< LJS_NS_DUE_...: not 0: call ljs_ns_downlink() for this uplink */
+    uint8_t session_key_id[16]; /**< of the context, for the application server */
+    uint32_t fcnt;              /**< the whole counter */
+    uint8_t confirmed;          /**< the frame asks for an ACK */
+    uint8_t adr;                /**< FCtrl */
+    uint8_t class_b;            /**< FCtrl */
+    uint8_t switched;           /**< the pending context is the current one now; the old one is gone */
+    uint8_t rekey;              /**< RekeyInd was in it, and is answered */
+    uint8_t minor;              /**< what RekeyConf says; 0 without RekeyInd */
+    uint8_t acked;              /**< the last confirmed downlink arrived */
+    uint8_t params_answered;    /**< RejoinParamSetupAns to what was asked */
+    uint8_t time_ok;            /**< TimeOK of it */
+    uint8_t due;                /**< LJS_NS_DUE_...: not 0: call ljs_ns_downlink() for this uplink */
     uint8_t has_fport;
     uint8_t fport;
     uint8_t payload[LJS_FRM_PAYLOAD_MAX]; /**< FRMPayload of ports above 0, still under AppSKey */

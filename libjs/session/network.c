@@ -661,6 +661,7 @@ static void say_uplink(ljs_ns_up *out, const struct network_step *s)
     out->state = n->state;
     out->scheme = n->current.is.scheme;
     out->dev_addr = d->dev_addr;
+    memcpy(out->session_key_id, n->current.is.session_key_id, sizeof out->session_key_id);
     out->fcnt = s->fcnt;
     out->confirmed = d->confirmed;
     out->adr = d->adr;

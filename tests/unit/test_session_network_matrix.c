@@ -6,6 +6,11 @@
 
 #include "network_net.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 /* ---- the product of states and events --------------------------------------- */
 
 enum { COLUMNS = 16, SITUATIONS = 9 };
@@ -343,6 +348,86 @@ static void keys_are_sealed(void **unused)
     lives_free(&l);
 }
 
+/* Nor on the dead stack below a step.  The stack is a thread's own, read through the kernel:
+ * valgrind rightly objects to reading a dead one. */
+enum { STACK = 1 << 20, PART = 8 };
+
+static struct {
+    struct net *w;
+    const struct lives *l;
+    char event; /* 0: leave a key, to show that it is found */
+    ljs_err err;
+    uint8_t leak[PART];
+} work;
+
+static void leave_a_key(void)
+{
+    volatile uint8_t copy[4096]; /* its begin lies deep */
+
+    for (size_t i = 0; i < sizeof copy; i++)
+        copy[i] = work.leak[i % PART];
+}
+
+static void *at_work(void *arg)
+{
+    (void)arg;
+    work.err = LJS_OK;
+    if (work.event)
+        work.err = happen(work.w, work.l, work.event);
+    else
+        leave_a_key();
+    return NULL;
+}
+
+static void no_key_on_the_stack(void **unused)
+{
+    /* of the situation "1.1 to 1.1", what is taken */
+    static const char taken[] = "\0jaUupD012FT";
+    int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    uint8_t *copy = malloc(STACK);
+
+    (void)unused;
+    assert_true(mem >= 0 && copy);
+    for (size_t k = 0; k < sizeof taken - 1; k++) {
+        struct lives l;
+        struct net w = situation(6, &l);
+        const ljs_key *keys[] = { l.current.f, l.current.s, l.current.e, l.pending.f, l.pending.s,
+                                  l.pending.e, l.j11.f,     l.j11.s,     l.rj0.f,     l.rj0.e };
+        void *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        pthread_attr_t attr;
+        pthread_t thread;
+        bool found = false;
+        ljs_buf octets;
+
+        work.w = &w;
+        work.l = &l;
+        work.event = taken[k];
+        EXPECT(ljs_key_export(&octets, keys[0]), LJS_OK);
+        memcpy(work.leak, octets.data, PART);
+        ljs_buf_free(&octets);
+        assert_true(stack != MAP_FAILED);
+        EXPECT(pthread_attr_init(&attr), 0);
+        EXPECT(pthread_attr_setstack(&attr, stack, STACK), 0);
+        EXPECT(pthread_create(&thread, &attr, at_work, NULL), 0);
+        EXPECT(pthread_join(thread, NULL), 0);
+        EXPECT(work.err, LJS_OK);
+        EXPECT(pread(mem, copy, STACK, (off_t)(uintptr_t)stack), STACK);
+        pthread_attr_destroy(&attr);
+        munmap(stack, STACK);
+        for (size_t i = 0; i < COUNT(keys); i++) {
+            EXPECT(ljs_key_export(&octets, keys[i]), LJS_OK);
+            found |= memmem(copy, STACK, octets.data, PART) != NULL;
+            ljs_buf_free(&octets);
+        }
+        if (found != !taken[k])
+            fail_msg("event %c", taken[k]);
+        net_free(&w);
+        lives_free(&l);
+    }
+    free(copy);
+    close(mem);
+}
+
 /* Two lives that came the same way mean the same, though no octet of their keys at rest is equal. */
 static void digests(void **unused)
 {
@@ -368,9 +453,9 @@ static void digests(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(product),         cmocka_unit_test(rows_are_sound), cmocka_unit_test(tampered),
-        cmocka_unit_test(other_vault),     cmocka_unit_test(newer_schema),   cmocka_unit_test(malformed),
-        cmocka_unit_test(keys_are_sealed), cmocka_unit_test(digests),
+        cmocka_unit_test(product),         cmocka_unit_test(rows_are_sound),      cmocka_unit_test(tampered),
+        cmocka_unit_test(other_vault),     cmocka_unit_test(newer_schema),        cmocka_unit_test(malformed),
+        cmocka_unit_test(keys_are_sealed), cmocka_unit_test(no_key_on_the_stack), cmocka_unit_test(digests),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
