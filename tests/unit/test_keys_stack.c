@@ -33,6 +33,7 @@ static void *at_work(void *arg)
     uint8_t print[16];
 
     (void)arg;
+    (void)copy; /* gcc: only ever written */
     result = LJS_OK;
     switch (work) {
     case LEAK: /* the control */
