@@ -125,7 +125,7 @@ static void test_numbers(void **state)
     refuses("{\"a\":18446744073709551616}", "a number out of range");
     refuses("{\"a\":100000000000000000000000000000000000000}", "a number out of range");
     reads("{\"a\":1.0,\"b\":1e0,\"c\":1E+2,\"d\":-0.5}", "1a~1.0 1b~1e0 1c~1E+2 1d~-0.5 ");
-    reads("{\"a\":1e999}", "1a~1e999 "); /* no float is ever computed */
+    reads("{\"a\":1e999}", "1a~1e999 ");                                     /* no float is ever computed */
     reads("{\"a\":100000000000000000000.5}", "1a~100000000000000000000.5 "); /* nor is its whole part */
     refuses("{\"a\":01}", "not JSON");
     refuses("{\"a\":+1}", "not JSON");
