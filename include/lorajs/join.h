@@ -34,6 +34,7 @@ typedef struct ljs_join_req {
     ljs_mac mac;                /**< MACVersion: the highest common to device and network */
     ljs_netid net_id;           /**< SenderID of the network server; Home_NetID of the accept */
     ljs_devaddr dev_addr;
+    ljs_eui join_eui; /**< ReceiverID, for a rejoin 0 or 2, whose frame names none; 0: the device's first */
     uint8_t cf_list[LJS_CFLIST_LEN]; /**< air order */
     size_t cf_list_len;              /**< 0 or 16 */
     uint8_t has_ns_id;

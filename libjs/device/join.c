@@ -51,7 +51,10 @@ static ljs_err check_device(struct join *j)
 
     if (d->state == LJS_STATE_REMOVED)
         return LJS_E_DEVICE;
-    j->context = carries_net_id(j->frame.kind) ? &j->r->context[0] : ljs__record_context(j->r, j->frame.join_eui);
+    if (!carries_net_id(j->frame.kind))
+        j->context = ljs__record_context(j->r, j->frame.join_eui);
+    else
+        j->context = j->req->join_eui ? ljs__record_context(j->r, j->req->join_eui) : &j->r->context[0];
     if (!j->context)
         return LJS_E_JOINEUI;
     if (d->state == LJS_STATE_BLOCKED)

@@ -111,6 +111,7 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
     req.mac = msg->mac;
     (void)!ljs_net_id_parse(&req.net_id, msg->sender_id); /* ljs__grant() has seen to it */
     req.dev_addr = msg->dev_addr;
+    (void)!ljs_eui_parse(&req.join_eui, msg->receiver_id); /* check_names() has */
     if (msg->has & LJS_M_CF_LIST) {
         memcpy(req.cf_list, msg->cf_list, sizeof req.cf_list);
         req.cf_list_len = sizeof req.cf_list;

@@ -257,6 +257,22 @@ static void test_as_many_epochs_as_sessions(void **state)
     ljs_buf_free(&record);
 }
 
+/* An AppKey replaced leaves the MIC of a request as it was: its session is another key's all the
+ * same, and is not answered again under the new one. */
+static void test_no_repeat_under_replaced_keys(void **state)
+{
+    ljs_device d = with_as(LJS_MAC_1_1);
+    ljs_buf record = make(&d);
+    ljs_join_req req = join_req(LJS_MAC_1_1, 1);
+    struct given given = join_and_note(&record, &req);
+
+    (void)state;
+    assert_int_equal(make_on(&record, &d, nwk, other_app, LJS_MAKE_REPLACE_KEYS), LJS_OK);
+    refused_on(LJS_E_REPLAY, &record, &req);
+    assert_true(still_derives(&record, &given));
+    ljs_buf_free(&record);
+}
+
 /* Rejoin 0 and 2 are verified only under sessions of today's root keys. */
 static void test_no_rejoin_under_replaced_keys(void **state)
 {
@@ -514,6 +530,29 @@ static void test_on_word(void **state)
     }
 }
 
+/* Nothing in the frame tells under which JoinEUI the device is: the message does. */
+static void test_on_word_under_another_join_eui(void **state)
+{
+    const ljs_session elsewhere = { .scheme = LJS_SCHEME_1_1, .join_eui = EUI2, .net_id = NET, .join_nonce = 900 };
+    ljs_device d = device_of(LJS_MAC_1_1);
+    ljs_buf record = make(&d), next;
+    ljs_join_req req = rejoin02_req(LJS_FRAME_REJOIN0, &elsewhere, 5, nwk);
+    ljs_join_ans ans;
+    ljs_session s;
+
+    (void)state;
+    req.join_eui = EUI2;
+    refused_on(LJS_E_JOINEUI, &record, &req);
+    assert_int_equal(ljs_device_add_join_eui(&next, vault, EUI2, record.data, record.len), LJS_OK);
+    ljs_buf_free(&record);
+    record = next;
+    ans = joined_on(&record, &req);
+    s = read_session(&record, 0);
+    assert_int_equal(s.join_eui, EUI2);
+    device_takes(&ans, &req, &s, nwk, app, NULL, NULL);
+    ljs_buf_free(&record);
+}
+
 /* A session by the rules of 1.0 is a session: no word is taken beside it. */
 static void test_no_word_beside_a_session_of_1_0(void **state)
 {
@@ -591,10 +630,12 @@ int main(void)
         cmocka_unit_test(test_app_s_key_refusals),
         cmocka_unit_test(test_old_epochs_stay_while_needed),
         cmocka_unit_test(test_as_many_epochs_as_sessions),
+        cmocka_unit_test(test_no_repeat_under_replaced_keys),
         cmocka_unit_test(test_no_rejoin_under_replaced_keys),
         cmocka_unit_test(test_repeats),
         cmocka_unit_test(test_repeat_by_todays_rules),
         cmocka_unit_test(test_on_word),
+        cmocka_unit_test(test_on_word_under_another_join_eui),
         cmocka_unit_test(test_no_word_beside_a_session_of_1_0),
         cmocka_unit_test(test_rejoin_from_another_network),
         cmocka_unit_test(test_rejoin_proves),

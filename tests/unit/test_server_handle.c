@@ -792,6 +792,18 @@ static void test_rejoins(void **state)
     assert_int_equal(w.last.err, LJS_E_JOINEUI);
     asked(&w, "ns", join_text(&(struct say){ 0 }, &req), "Success");
     ljs_buf_free(&record);
+    { /* and it is what the keys of a rejoin on word are made of */
+        const ljs_root_keys keys = { .nwk = nwk, .app = app };
+
+        assert_int_equal(ljs_server_step_device(w.server, DEV, LJS_DEVICE_REMOVE), LJS_OK);
+        assert_int_equal(ljs_server_make_device(w.server, &d, &keys, 0, NO_NONCE, NULL, 0), LJS_OK);
+        assert_int_equal(ljs_server_add_join_eui(w.server, DEV, EUI2), LJS_OK);
+        asked(&w, "ns", join_text(&(struct say){ .receiver = EUI2 }, &req), "Success");
+        assert_int_equal(w.last.on_word, 1);
+        record = record_of(&w, DEV);
+        assert_int_equal(read_session(&record, 0).join_eui, EUI2);
+        ljs_buf_free(&record);
+    }
     ljs_peers_free(p);
     server_end(&w);
 }
