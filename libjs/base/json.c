@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include "base/secret.h"
+#include "base/text.h"
 
 #include <setjmp.h>
 #include <stdalign.h>
@@ -20,31 +21,6 @@ static enum octet kind_of(uint8_t c)
     if (c >= 0x20)
         return c == '"' ? QUOTE : c == '\\' ? BACKSLASH : PLAIN;
     return c == '\t' || c == '\n' || c == '\r' ? SPACE : CONTROL;
-}
-
-/* Length of the character at s, 0 when it is none.  yajl's own check takes overlong
- * forms, surrogates and what lies above U+10FFFF.  [RFC 3629 §4] */
-static size_t utf8_len(const uint8_t *s, size_t left)
-{
-    static const struct {
-        uint8_t from, to, low, high, len;
-    } rows[] = {
-        { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
-        { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
-        { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-    };
-
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        if (s[0] < rows[i].from || s[0] > rows[i].to)
-            continue;
-        if (rows[i].len > left || s[1] < rows[i].low || s[1] > rows[i].high)
-            return 0;
-        for (size_t k = 2; k < rows[i].len; k++)
-            if (s[k] < 0x80 || s[k] > 0xbf)
-                return 0;
-        return rows[i].len;
-    }
-    return 0;
 }
 
 /* The number of a \uXXXX at s, -1 when it is none. */
@@ -111,7 +87,7 @@ static const char *scan(const uint8_t *in, size_t in_len, size_t *longest)
             escapes = true;
             break;
         case UTF8:
-            if (!(n = utf8_len(in + i, in_len - i)))
+            if (!(n = ljs__utf8_len(in + i, in_len - i))) /* yajl's own check takes more than that */
                 return "not UTF-8";
             break;
         case CONTROL:

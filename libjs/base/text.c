@@ -1,25 +1,22 @@
 #include "base/text.h"
 
-#include <stdint.h>
 #include <string.h>
 
-/* One character at s: how many octets it takes, 0 when it is none. */
-static size_t character(const uint8_t *s, size_t left)
+size_t ljs__utf8_len(const uint8_t *s, size_t left)
 {
-    /* [RFC 3629 §4]  first octet, and the range that its second may have */
+    /* first octet, and the range that its second may have */
     static const struct {
         uint8_t from, to, low, high, len;
     } rows[] = {
-        { 0x20, 0x7e, 0x00, 0x00, 1 }, { 0xc2, 0xc2, 0xa0, 0xbf, 2 }, /* C1 controls are out */
-        { 0xc3, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+        { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
         { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
         { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (s[0] < rows[i].from || s[0] > rows[i].to || rows[i].len > left)
+        if (s[0] < rows[i].from || s[0] > rows[i].to)
             continue;
-        if (rows[i].len > 1 && (s[1] < rows[i].low || s[1] > rows[i].high))
+        if (rows[i].len > left || s[1] < rows[i].low || s[1] > rows[i].high)
             return 0;
         for (size_t k = 2; k < rows[i].len; k++)
             if (s[k] < 0x80 || s[k] > 0xbf)
@@ -27,6 +24,14 @@ static size_t character(const uint8_t *s, size_t left)
         return rows[i].len;
     }
     return 0;
+}
+
+/* One character at s that can be shown: how many octets it takes, 0 when it is none. */
+static size_t character(const uint8_t *s, size_t left)
+{
+    size_t len = s[0] < 0x80 ? s[0] >= 0x20 && s[0] != 0x7f : ljs__utf8_len(s, left);
+
+    return len == 2 && s[0] == 0xc2 && s[1] < 0xa0 ? 0 : len; /* C1 controls are out */
 }
 
 bool ljs__text_ok(const char *text, size_t room)

@@ -4,6 +4,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+/* Length of the character at s, of 2 to 4 octets; 0 when it is none.  [RFC 3629 §4] */
+size_t ljs__utf8_len(const uint8_t *s, size_t left);
 
 /* Well-formed UTF-8 [RFC 3629] without control characters, its NUL within `room` octets. */
 bool ljs__text_ok(const char *text, size_t room);
