@@ -86,14 +86,16 @@ static bool device_ok(const ljs_device *d, int32_t dev_nonce, size_t in_len)
 static ljs_err keys_ok(const ljs_root_keys *keys, ljs_mac mac, unsigned flags)
 {
     const ljs_key *all[] = { keys->nwk, keys->app, keys->gen_app, keys->rekey };
+    ljs_err err;
 
     if (mac >= LJS_MAC_1_1 ? !keys->nwk || !keys->app : !keys->nwk && !keys->app)
         return LJS_E_INVAL;
     for (size_t i = 0; i < COUNT(all); i++) {
         if (all[i] && ljs_key_len(all[i]) != 16)
             return LJS_E_INVAL;
-        if (all[i] && !(flags & LJS_MAKE_ALLOW_WEAK) && ljs_key_check(all[i]))
-            return LJS_E_WEAK;
+        err = all[i] ? ljs_key_check(all[i]) : LJS_OK;
+        if (err && !(err == LJS_E_WEAK && flags & LJS_MAKE_ALLOW_WEAK))
+            return err;
     }
     return LJS_OK;
 }

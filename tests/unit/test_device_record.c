@@ -459,7 +459,7 @@ static void test_after_fork(void **state)
         ljs_join_req req;
         ljs_join_ans ans;
         ljs_buf out;
-        ljs_device d;
+        ljs_device d = device_of(LJS_MAC_1_0_3);
         bool right;
 
         memset(&req, 0, sizeof req);
@@ -467,6 +467,8 @@ static void test_after_fork(void **state)
         right = ljs_join(&ans, &out, vault, &req, NULL, NULL, NULL, NULL, record.data, record.len) == LJS_E_STATE &&
                 ljs_device_step(&out, vault, LJS_DEVICE_BLOCK, record.data, record.len) == LJS_E_STATE &&
                 ljs_device_check(vault, record.data, record.len) == LJS_E_STATE &&
+                ljs_device_make(&out, vault, &d, &(const ljs_root_keys){ .nwk = nwk }, 0, NO_NONCE, NULL, 0, NULL, 0) ==
+                    LJS_E_STATE &&
                 ljs_device_read(&d, record.data, record.len) == LJS_OK;
         _exit(right ? 0 : 1);
     }
