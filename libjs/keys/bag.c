@@ -31,6 +31,31 @@ static struct {
     struct area *areas;
 } store = { PTHREAD_MUTEX_INITIALIZER, NULL };
 
+static void before_fork(void)
+{
+    pthread_mutex_lock(&store.lock);
+}
+
+static void after_fork_parent(void)
+{
+    pthread_mutex_unlock(&store.lock);
+}
+
+static void after_fork_child(void)
+{
+    store.areas = NULL; /* memory locks are not inherited: the child makes areas of its own */
+    pthread_mutex_unlock(&store.lock);
+}
+
+static ljs_err init_result;
+
+static void init(void)
+{
+    init_result = ljs__init();
+    if (!init_result && pthread_atfork(before_fork, after_fork_parent, after_fork_child))
+        init_result = LJS_E_NOMEM;
+}
+
 static ljs_err take_cell(struct bag *bag)
 {
     struct area *area = store.areas;
@@ -69,12 +94,15 @@ static void give_cell(struct bag *bag)
 
 ljs_err ljs__bag_new(struct bag **out)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct bag *bag;
-    ljs_err err = ljs__init();
+    ljs_err err;
 
     *out = NULL;
-    if (err)
-        return err;
+    if (pthread_once(&once, init))
+        return LJS_E_CRYPTO;
+    if (init_result)
+        return init_result;
     if (!(bag = calloc(1, sizeof *bag)))
         return LJS_E_NOMEM;
     bag->process = ljs__process();
