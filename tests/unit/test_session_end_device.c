@@ -194,6 +194,29 @@ static void test_start_after_stop_keeps_the_budget(void **unused)
     world_close(&w);
 }
 
+/* The budget counts from power-up: who stops and starts does not begin it anew; a reset does. */
+static void test_budget_counts_from_power_up(void **unused)
+{
+    const int64_t hour = 3600000;
+    ljs_ed_opts opts = world_opts();
+    struct world w;
+
+    (void)unused;
+    world_open(&w, &opts);
+    assert_int_equal(step_kind(&w, LJS_ED_ON_START), LJS_OK);
+    assert_true(w.out.wake_at - w.now < hour / 10); /* 1.5 s of 36 s, or so */
+    assert_int_equal(step_kind(&w, LJS_ED_ON_STOP), LJS_OK);
+    w.now += 20 * hour;
+    assert_int_equal(step_kind(&w, LJS_ED_ON_START), LJS_OK);
+    assert_int_equal(w.out.sends, LJS_ED_SENDS_JOIN);
+    assert_true(w.out.wake_at - w.now > 4 * hour); /* 1.5 s of 8.7 s in a day */
+    assert_int_equal(step_kind(&w, LJS_ED_ON_RESTART), LJS_OK);
+    assert_int_equal(step_kind(&w, LJS_ED_ON_TICK), LJS_OK);
+    assert_int_equal(w.out.sends, LJS_ED_SENDS_JOIN);
+    assert_true(w.out.wake_at - w.now < hour / 10);
+    world_close(&w);
+}
+
 /* [L2 1.1 §7]  counted by brute force, not by the device's own reckoning */
 static void budget(uint16_t airtime, uint32_t random)
 {
@@ -921,6 +944,8 @@ static void test_rejoin_params(void **unused)
             at = w.now;
             for (int i = 0; i < 32; i++)
                 assert_int_equal(step_send(&w, 1, "x"), LJS_OK);
+            assert_int_equal(step_kind(&w, LJS_ED_ON_TICK), LJS_OK);
+            assert_int_equal(w.out.sends, LJS_ED_SENDS_NOTHING);
             assert_int_equal(wake(&w), LJS_ED_SENDS_REJOIN0);
             assert_true(w.now - at > 1500 * 1000); /* under 0.1 % all the same */
         }
@@ -1426,6 +1451,7 @@ int main(void)
         cmocka_unit_test(test_rules_text),
         cmocka_unit_test(test_join_request),
         cmocka_unit_test(test_start_after_stop_keeps_the_budget),
+        cmocka_unit_test(test_budget_counts_from_power_up),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_restart_begins_the_budget_anew),
         cmocka_unit_test(test_accept_flags),
