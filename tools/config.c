@@ -41,6 +41,9 @@ static const struct flag flags[] = {
     { "io-threads", "N", "threads that read and write (default 1)", FLAG_NUMBER, AT(io_threads), 1, 64 },
     { "lifetime", "SECONDS", "Lifetime in answers: how long session keys may be used; 0 promises nothing (default 0)",
       FLAG_NUMBER, AT(lifetime), 0, UINT32_MAX },
+    { "rejoin-window", "SECONDS",
+      "refuse a rejoin when rejoins made the last eight sessions of its device within this time; 0: never (default 60)",
+      FLAG_NUMBER, AT(rejoin_window), 0, UINT32_MAX },
     { "flush", "SECONDS", "how often the refusals that `lorajs why` tells are written (default 10)", FLAG_NUMBER,
       AT(flush), 1, 3600 },
     { "log-level", "error|warning|info|debug", "how much to say on standard error (default info)", FLAG_TEXT,
@@ -51,7 +54,6 @@ static const struct flag flags[] = {
     { 0 },
 };
 
-/* The weak declaration in tool.h is for builds without this file. */
 const struct usage serve_usage = {
     "serve",
     "",
@@ -71,6 +73,7 @@ static const struct config defaults = {
     .log_level = "info",
     .log_format = "text",
     .timeout = 10,
+    .rejoin_window = 60,
     .keep_alive = 75,
     .connections = 1024,
     .queue = 1024,
@@ -85,11 +88,17 @@ static const struct config defaults = {
 
 static const char command_line[] = "[buf]"; /* what libconfuse calls a text that is no file */
 
+/* An option that we write below each text: libconfuse takes the end of a text for the end
+ * of a section, and of a comment, and half a file would be a configuration. */
+static const char the_end[] = "end-of-configuration";
+
 static void say_where(cfg_t *at, const char *format, va_list args)
 {
     char text[512];
 
     vsnprintf(text, sizeof text, format, args);
+    if (strstr(text, the_end))
+        strcpy(text, "premature end: a brace is missing");
     if (!at || !at->filename || !strcmp(at->filename, command_line))
         complain("serve: --peer: %s", text);
     else if (at->line > 0)
@@ -202,7 +211,7 @@ static const struct member {
     { "as-ids", good_text, "an AS-ID of 1 to 127 octets" },
     { "keks", good_text, "a KEK label of 1 to 127 octets" },
 };
-enum { MEMBERS = sizeof members / sizeof *members };
+enum { MEMBERS = sizeof members / sizeof *members, FILE_MOST = 4 << 20 };
 
 static int check_list(cfg_t *cfg, cfg_opt_t *opt)
 {
@@ -344,7 +353,7 @@ static int take_peers(struct config *out)
 
 static cfg_t *begin_file(void)
 {
-    cfg_opt_t peer[MEMBERS + 3] = { 0 }, options[sizeof flags / sizeof *flags] = { 0 };
+    cfg_opt_t peer[MEMBERS + 3] = { 0 }, options[sizeof flags / sizeof *flags + 1] = { 0 };
     size_t n = 0;
     cfg_t *file;
 
@@ -365,6 +374,7 @@ static cfg_t *begin_file(void)
         else
             options[n++] = (cfg_opt_t)CFG_STR(f->name, NULL, CFGF_NODEFAULT);
     }
+    options[n++] = (cfg_opt_t)CFG_BOOL(the_end, cfg_false, CFGF_NONE);
     options[n] = (cfg_opt_t)CFG_END();
     if (!(file = cfg_init(options, CFGF_NONE))) /* copies them */
         return NULL;
@@ -400,32 +410,69 @@ static void take_options(struct config *out)
     }
 }
 
+/* libconfuse ends the process when it cannot read, so it reads from memory only. */
+static int parse_text(cfg_t *file, const char *name, const char *text, size_t len)
+{
+    char *whole = NULL, *called = strdup(name);
+    int n = asprintf(&whole, "%.*s%s%s = true\n", (int)len, text, len && text[len - 1] == '\n' ? "" : "\n", the_end);
+    FILE *in = n > 0 && called ? fmemopen(whole, (size_t)n, "r") : NULL;
+    int code = in ? GO_ON : FAILED;
+
+    if (code == FAILED) {
+        complain("serve: out of memory");
+        free(called);
+        goto out;
+    }
+    free(file->filename);
+    file->filename = called;
+    file->line = 1;
+    cfg_setbool(file, the_end, cfg_false);
+    if (cfg_parse_fp(file, in) != CFG_SUCCESS) {
+        code = USAGE;
+    } else if (!cfg_getbool(file, the_end)) {
+        wrong(file, "premature end: a comment has none");
+        code = USAGE;
+    }
+out:
+    if (in)
+        fclose(in);
+    if (n > 0)
+        free(whole);
+    return code;
+}
+
 static int parse_file(struct config *out, const char *path)
 {
-    FILE *probe = path ? fopen(path, "re") : NULL;
+    ljs_buf text;
+    int code;
 
-    if (path && !probe) {
-        complain("%s: %m", path);
+    if (!path)
+        return GO_ON;
+    if (read_all(&text, strcmp(path, "-") ? path : "./-", FILE_MOST)) /* standard input is not there for a reload */
         return USAGE;
+    if (memchr(text.data, '\0', text.len)) {
+        complain("%s: this is no text", path);
+        code = USAGE;
+    } else {
+        code = parse_text(out->file, path, (const char *)text.data, text.len);
     }
-    if (probe)
-        fclose(probe);
-    if (path && cfg_parse(out->file, path) != CFG_SUCCESS)
-        return USAGE;
-    return GO_ON;
+    ljs_buf_free(&text);
+    return code;
 }
 
 static int parse_peer_flags(struct config *out)
 {
-    for (unsigned i = 0; i < out->peer.n; i++) {
-        char *text = NULL;
-        int err = asprintf(&text, "peer %s\n", out->peer.at[i]) < 0 ? CFG_FAIL : cfg_parse_buf(out->file, text);
+    int code = GO_ON;
 
-        free(text);
-        if (err != CFG_SUCCESS)
-            return USAGE;
+    for (unsigned i = 0; code == GO_ON && i < out->peer.n; i++) {
+        char *text = NULL;
+        int n = asprintf(&text, "peer %s", out->peer.at[i]);
+
+        code = n < 0 ? FAILED : parse_text(out->file, command_line, text, (size_t)n);
+        if (n >= 0)
+            free(text);
     }
-    return GO_ON;
+    return code;
 }
 
 int config_load(struct config *out, int argc, char **argv)

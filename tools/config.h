@@ -33,7 +33,7 @@ struct config {
     int64_t timeout, keep_alive; /* seconds */
     int64_t connections, queue, batch, body_limit;
     int64_t workers, io_threads;
-    int64_t lifetime, flush; /* seconds */
+    int64_t lifetime, rejoin_window, flush; /* seconds */
 
     /* What the peer sections say. */
     ljs_peers *peers;

@@ -260,6 +260,7 @@ static void harden(struct serve *s)
     s->connections = (unsigned)s->config.connections;
     umask(077);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file may grow no more: the store says so, as of a full disk */
     if (!s->config.dumpable) {
         if (setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
             say(s->log, SAY_WARNING, "cannot forbid core dumps: %s", strerror(errno));
@@ -495,7 +496,7 @@ static void drain(struct serve *s, const sigset_t *signals)
         if (stats.active)
             quiet = now;
     }
-    if (now - quiet < SETTLE_MS)
+    if (stats.active && now - quiet < SETTLE_MS)
         say(s->log, SAY_WARNING, "stopping with %llu requests that have not arrived whole",
             (unsigned long long)stats.active);
 }
@@ -516,9 +517,11 @@ static int open_all(struct serve *s, int *fd, int *metrics_fd)
 {
     const struct config *c = &s->config;
     struct address at, metrics_at;
-    ljs_server_opts opts = {
-        .struct_size = sizeof opts, .lifetime = (uint32_t)c->lifetime, .log = log_event, .log_user = s->log
-    };
+    ljs_server_opts opts = { .struct_size = sizeof opts,
+                             .lifetime = (uint32_t)c->lifetime,
+                             .rejoin_window = (uint32_t)c->rejoin_window,
+                             .log = log_event,
+                             .log_user = s->log };
     int code = check_addresses(c, &at, &metrics_at);
     ljs_err err;
 
@@ -535,6 +538,8 @@ static int open_all(struct serve *s, int *fd, int *metrics_fd)
     opts.clear = s->any_sender && c->allow_clear_keys ? LJS_CLEAR_NS | LJS_CLEAR_AS : 0;
     if ((code = data_open(&s->data, data_dir(c->data), DATA_CREATE, &opts)))
         return code;
+    if (!data_writable(data_dir(c->data)))
+        say(s->log, SAY_WARNING, "%s cannot be written: no device will join", data_dir(c->data));
     if ((err = use_peers(s, c)))
         return complain_err(err, "peers");
     tell_who_may_ask(s, at.loopback);

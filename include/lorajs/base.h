@@ -75,7 +75,7 @@ typedef enum ljs_err {
     LJS_E_KEK = -113,      /**< no key to wrap with, and clear keys not allowed */
     LJS_E_MAC = -114,      /**< MACVersion, OptNeg and the device's version do not go together */
     LJS_E_NOKEY = -115,    /**< the device has not the root key that this version needs */
-    LJS_E_SPENT = -116,    /**< JoinNonce used up: the device needs new root keys */
+    LJS_E_SPENT = -116,    /**< JoinNonce used up: no session can be made any more */
     LJS_E_SESSION = -117,  /**< no session of this SessionKeyID */
     LJS_E_ROAMING = -118,  /**< sender may not ask for this device's home network */
     LJS_E_BUSY = -119,     /**< temporarily refused: come again later */

@@ -49,9 +49,13 @@ typedef struct ljs_server_opts {
     size_t struct_size; /**< sizeof(ljs_server_opts) */
     unsigned retries;   /**< after ::LJS_E_STORE, and eight times as often after ::LJS_E_CONFLICT; 0 means 8 */
     uint32_t lifetime;  /**< Lifetime of answers, in seconds; 0 promises nothing */
-    uint8_t anonymous;  /**< answer requests without a peer too: a laboratory on loopback */
-    uint8_t clear;      /**< LJS_CLEAR_NS | LJS_CLEAR_AS for such requests */
-    ljs_log_fn *log;    /**< may be NULL; called from any thread, without a lock held */
+    /** Seconds; 0: no guard.  A device whose newest eight sessions were all made by rejoins within
+     *  this time gets ::LJS_E_BUSY for the next rejoin: no device may rejoin that often, and each
+     *  costs a JoinNonce.  Joins and repeats are answered all the same. */
+    uint32_t rejoin_window;
+    uint8_t anonymous; /**< answer requests without a peer too: a laboratory on loopback */
+    uint8_t clear;     /**< LJS_CLEAR_NS | LJS_CLEAR_AS for such requests */
+    ljs_log_fn *log;   /**< may be NULL; called from any thread, without a lock held */
     void *log_user;
 } ljs_server_opts;
 

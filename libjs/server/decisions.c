@@ -33,7 +33,26 @@ static bool same(const ljs_event *a, const ljs_event *b)
            strcmp(a->peer, b->peer) == 0;
 }
 
-/* When there is no more room, the oldest goes: a flood cannot make it more than memory holds. */
+/* No device can be told more of than DECISIONS_MAX: what is older of it goes first, so that a flood at one
+ * device does not push out the others.  Where that makes no room, the oldest quarter goes. */
+static void make_room(struct waiting *w)
+{
+    size_t at = WAITING_MAX;
+
+    for (size_t i = w->len; i-- > 0;) {
+        size_t newer = 0;
+
+        for (size_t k = at; k < WAITING_MAX && newer < DECISIONS_MAX; k++)
+            newer += w->event[k].dev_eui == w->event[i].dev_eui;
+        if (newer < DECISIONS_MAX && --at != i)
+            w->event[at] = w->event[i];
+    }
+    if (at < WAITING_MAX / 4)
+        at = WAITING_MAX / 4;
+    w->len = WAITING_MAX - at;
+    memmove(w->event, w->event + at, w->len * sizeof *w->event);
+}
+
 static void keep(struct waiting *w, const ljs_event *event)
 {
     enum { LOOK_BACK = 32 };
@@ -48,7 +67,7 @@ static void keep(struct waiting *w, const ljs_event *event)
         return;
     }
     if (w->len == WAITING_MAX)
-        memmove(w->event, w->event + 1, --w->len * sizeof *w->event);
+        make_room(w);
     w->event[w->len] = *event;
     w->event[w->len++].count = 1;
 }

@@ -82,6 +82,20 @@ static ljs_err check_names(const ljs_message *msg, const ljs_frame *frame, const
     return LJS_E_JOINEUI;
 }
 
+/* Eight sessions in a row that rejoins made within the window: somebody makes the device spend its
+ * JoinNonces, and pushes out of the record whatever the application server may still ask for. */
+static bool rejoin_storm(const ljs_server *server, const struct record *record, int64_t now)
+{
+    int64_t since = now - (int64_t)server->opts.rejoin_window;
+
+    if (!server->opts.rejoin_window || record->d.sessions < LJS_SESSIONS_MAX - 1)
+        return false;
+    for (unsigned i = 0; i < LJS_SESSIONS_MAX - 1; i++)
+        if (record->session[i].kind == LJS_FRAME_JOIN || record->session[i].at <= since)
+            return false;
+    return true;
+}
+
 static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *peers, struct ring *ring,
                          struct record *record)
 {
@@ -91,6 +105,7 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
     ljs_join_req req;
     ljs_join_ans ans;
     ljs_frame frame;
+    bool storm;
     ljs_err err = ljs_frame_parse(&frame, msg->phy, msg->phy_len);
 
     if (err)
@@ -120,8 +135,14 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
     memcpy(req.peer, job->event.peer, sizeof req.peer);
     req.now = job->call->now;
 
+    storm = req.rejoin && rejoin_storm(server, record, req.now);
     if ((err = ljs__join(&ans, &job->record, server->vault, ring, &req, ns_label, as_label, record)))
         goto out;
+    if (storm && !ans.repeat) {
+        ljs_buf_free(&job->record);
+        err = LJS_E_BUSY;
+        goto out;
+    }
     memcpy(job->ans.phy, ans.phy, ans.phy_len);
     job->ans.phy_len = ans.phy_len;
     if (ans.mac >= LJS_MAC_1_1)

@@ -63,6 +63,12 @@ ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, vo
 
 enum { STORE_SCHEMA = 1 };
 
+static ljs_err not_empty(void *user, const uint8_t *key, size_t key_len)
+{
+    (void)user, (void)key, (void)key_len;
+    return LJS_E_SEAL;
+}
+
 /* The store's own value: a schema number and a random name, under the vault's tag. */
 static ljs_err claim_store(ljs_buf *out, void *user, const ljs_buf *old)
 {
@@ -79,6 +85,9 @@ static ljs_err claim_store(ljs_buf *out, void *user, const ljs_buf *old)
             return LJS_E_VERSION;
         return err;
     }
+    /* Only what was never used can be made ours: values without this one are somebody's. */
+    if ((err = ljs_store_each(server->store, NULL, 0, not_empty, NULL)))
+        return err;
     ljs__random(name, sizeof name);
     ljs__pack_array(&w, 2);
     ljs__pack_uint(&w, STORE_SCHEMA);
