@@ -412,7 +412,8 @@ static ljs_err send_data(step *s)
     }
     ed->ack_down = -1;
     ed->params_due = 0;
-    ed->silent++;
+    if (ed->silent < UINT32_MAX)
+        ed->silent++;
     ed->fcnt_up++;
     if (ed->fcnt_up > ed->fcnt_durable) { /* a restart goes on behind the reserve */
         ed->fcnt_durable = ed->fcnt_up + (ed->state == LJS_ED_REKEYING ? 0 : ed->fcnt_reserve - 1);
@@ -424,7 +425,7 @@ static ljs_err send_data(step *s)
     count = INT64_C(1) << (ed->max_count_n + 4);
     if (ed->has_params && ed->since_rejoin0 < count)
         ed->since_rejoin0++;
-    if (ed->has_params && ed->since_rejoin0 == count && (ed->rejoin0_at < 0 || ed->rejoin0_at > event->now))
+    if (ed->has_params && ed->since_rejoin0 >= count && (ed->rejoin0_at < 0 || ed->rejoin0_at > event->now))
         ed->rejoin0_at = event->now;
     return LJS_OK;
 }

@@ -1,7 +1,9 @@
 /* The device's side against a matrix, and against a network made of the functions of keys.h. */
 #include "end_device_world.h"
 
+#include "base/secret.h"
 #include "session/end_device.h"
+#include "session/end_device_state.h"
 
 #include "random.h"
 
@@ -1252,6 +1254,114 @@ static void test_corrupted(void **unused)
     world_close(&w);
 }
 
+static void seal(ljs_buf *state)
+{
+    ljs__hash(state->data + state->len - 16, state->data, state->len - 16);
+}
+
+static void test_version(void **unused)
+{
+    ljs_ed_opts opts = world_opts();
+    struct world w;
+    ljs_ed ed;
+
+    (void)unused;
+    world_open(&w, &opts);
+    assert_int_equal(w.state.data[3], 0); /* after the header of the map: key 0, the schema */
+    assert_int_equal(w.state.data[4], 1);
+    w.state.data[4] = 2;
+    seal(&w.state);
+    assert_int_equal(ljs_ed_read(&ed, w.state.data, w.state.len), LJS_E_VERSION);
+    assert_int_equal(step_kind(&w, LJS_ED_ON_START), LJS_E_VERSION);
+    assert_int_equal(ljs_ed_load(w.se, w.state.data, w.state.len), LJS_E_VERSION);
+    world_close(&w);
+}
+
+/* Whoever can write a state can make its checksum: what is read is either a state or refused, and
+ * no step on it does worse than to do wrong. */
+static void test_made_by_somebody_else(void **unused)
+{
+    static const ljs_ed_event_kind kinds[] = { LJS_ED_ON_START, LJS_ED_ON_TICK, LJS_ED_ON_LOST,
+                                               LJS_ED_ON_STOP,  LJS_ED_ON_SEND, LJS_ED_ON_RESTART };
+    ljs_ed_opts opts = world_opts();
+    ljs_buf mine = { NULL, 0 };
+    unsigned taken = 0, refused = 0;
+    uint64_t seed = 7;
+    struct world w;
+
+    (void)unused;
+    world_open(&w, &opts);
+    world_rekeyed(&w, 1);
+    replace(&mine, &w.state);
+    for (int i = 0; i < 4000; i++) {
+        ljs_ed_event event;
+        ljs_ed ed;
+
+        replace(&w.state, &mine);
+        for (uint64_t n = 1 + random_next(&seed) % 3; n; n--)
+            w.state.data[random_next(&seed) % (w.state.len - 16)] = (uint8_t)random_next(&seed);
+        seal(&w.state);
+        if (ljs_ed_read(&ed, w.state.data, w.state.len)) {
+            refused++;
+            continue;
+        }
+        taken++;
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+            ljs_ed_event_init(&event, kinds[k], w.now);
+            event.fport = 1;
+            (void)step_event(&w, &event);
+        }
+    }
+    assert_true(taken > 300 && refused > 300);
+    ljs_buf_free(&mine);
+    world_close(&w);
+}
+
+static void test_fcnt_spent(void **unused)
+{
+    ljs_ed_opts opts = world_opts();
+    struct world w;
+    struct ed ed;
+
+    (void)unused;
+    world_open(&w, &opts);
+    world_join(&w, LJS_SCHEME_1_0, 1);
+    assert_int_equal(ljs__ed_decode(&ed, w.state.data, w.state.len), LJS_OK);
+    ed.fcnt_up = ed.fcnt_durable = UINT32_MAX - 1;
+    ljs_buf_free(&w.state);
+    assert_int_equal(ljs__ed_encode(&w.state, &ed), LJS_OK);
+    assert_int_equal(step_send(&w, 1, "x"), LJS_OK);
+    assert_int_equal(step_send(&w, 1, "x"), LJS_OK);
+    (void)read_up(&w, UINT32_MAX, 0);
+    assert_int_equal(step_send(&w, 1, "x"), LJS_E_SPENT);
+    assert_int_equal(step_kind(&w, LJS_ED_ON_RESTART), LJS_OK);
+    assert_int_equal(step_send(&w, 1, "x"), LJS_E_SPENT);
+    world_close(&w);
+}
+
+/* An uplink, of this device or another, is no downlink. */
+static void test_own_uplink_comes_back(void **unused)
+{
+    ljs_ed_opts opts = world_opts();
+    uint8_t phy[LJS_DATA_MAX];
+    struct world w;
+    size_t len;
+
+    (void)unused;
+    world_open(&w, &opts);
+    world_join(&w, LJS_SCHEME_1_0, 1);
+    assert_int_equal(step_send(&w, 1, "x"), LJS_OK);
+    len = w.out.frame_len;
+    memcpy(phy, w.out.frame, len);
+    assert_int_equal(step_hear(&w, phy, len), LJS_E_FRAME);
+    phy[0] = 0x60; /* as if it went down */
+    assert_int_equal(step_hear(&w, phy, len), LJS_E_MIC);
+    phy[1] ^= 1;
+    assert_int_equal(step_hear(&w, phy, len), LJS_E_SESSION);
+    assert_int_equal(step_hear(&w, phy, 0), LJS_E_SIZE);
+    world_close(&w);
+}
+
 static void test_options(void **unused)
 {
     ljs_ed_opts opts = world_opts(), bad;
@@ -1477,6 +1587,10 @@ int main(void)
         cmocka_unit_test(test_crash_at_the_accept),
         cmocka_unit_test(test_crashes),
         cmocka_unit_test(test_corrupted),
+        cmocka_unit_test(test_version),
+        cmocka_unit_test(test_made_by_somebody_else),
+        cmocka_unit_test(test_fcnt_spent),
+        cmocka_unit_test(test_own_uplink_comes_back),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_digest),
         cmocka_unit_test(test_software_element),
