@@ -1,7 +1,7 @@
 /* explore.c -- every state that device, air, network server and Join Server can reach together
  * within a bound, breadth first, and the laws that hold in all of them.  See docs/model.md.
  *
- *   model_explore [--long] [SCENARIO...] */
+ *   model_explore [--wide | --long] [SCENARIO...] */
 #include "world.h"
 
 #include <stdio.h>
@@ -9,29 +9,28 @@
 #include <string.h>
 #include <time.h>
 
+enum length { SMALL, WIDE, LONG, LENGTHS };
+
 struct plan {
     struct scenario is;
-    uint8_t left[2][BUDGETS]; /* small, long: requests, uplinks, starts, wishes, mishaps */
-    unsigned heal_every[2];   /* heal from every node whose digest modulo this is 0 */
+    struct bound {
+        uint8_t left[BUDGETS]; /* requests, uplinks, starts, wishes, mishaps */
+        unsigned heal_every;   /* heal from every node whose digest modulo this is 0 */
+    } bound[LENGTHS];
 };
 
 static const struct plan plans[] = {
     { { "1.1", "a 1.1 device and a 1.1 network", LJS_MAC_1_1, LJS_MAC_1_1, 0x80, true, true, 0 },
-      { { 2, 2, 1, 1, 1 }, { 3, 3, 2, 1, 2 } },
-      { 16, 64 } },
+      { { { 2, 2, 1, 1, 1 }, 8 }, { { 3, 2, 1, 1, 1 }, 16 }, { { 3, 2, 1, 1, 2 }, 128 } } },
     { { "1.1-rejoins", "a 1.1 device that rejoins much", LJS_MAC_1_1, LJS_MAC_1_1, 0x80, true, true, 0 },
-      { { 4, 2, 2, 0, 0 }, { 4, 3, 2, 1, 1 } },
-      { 16, 64 } },
+      { { { 4, 2, 2, 0, 0 }, 16 }, { { 4, 2, 2, 1, 0 }, 64 }, { { 5, 3, 2, 0, 0 }, 256 } } },
     { { "1.1-on-1.0", "a 1.1 device on a 1.0 network", LJS_MAC_1_1, LJS_MAC_1_0_3, 0x00, false, true, 0 },
-      { { 2, 2, 2, 0, 2 }, { 3, 3, 3, 0, 3 } },
-      { 8, 32 } },
+      { { { 2, 2, 2, 0, 2 }, 8 }, { { 3, 2, 3, 0, 2 }, 8 }, { { 3, 3, 3, 0, 3 }, 32 } } },
     { { "1.0.4", "a 1.0.4 device", LJS_MAC_1_0_4, LJS_MAC_1_0_4, 0x00, false, true, 0 },
-      { { 2, 2, 2, 0, 2 }, { 3, 3, 3, 0, 3 } },
-      { 8, 32 } },
+      { { { 2, 2, 2, 0, 2 }, 8 }, { { 3, 2, 3, 0, 2 }, 8 }, { { 3, 3, 3, 0, 3 }, 32 } } },
     { { "1.0.3", "a 1.0.3 device that had twelve DevNonces before it was imported", LJS_MAC_1_0_3, LJS_MAC_1_0_3, 0x00,
         false, false, 12 },
-      { { 2, 2, 2, 0, 2 }, { 3, 3, 3, 0, 3 } },
-      { 8, 32 } },
+      { { { 2, 2, 2, 0, 2 }, 8 }, { { 3, 2, 3, 0, 2 }, 8 }, { { 3, 3, 3, 0, 3 }, 32 } } },
 };
 
 /* A state that was reached, and from where. */
@@ -130,12 +129,14 @@ static void tell(size_t to, const struct event *last)
     node_drop(&n);
 }
 
+/* The states of one depth, as short as they come. */
 struct layer {
-    struct node *node;
+    void **node;
     size_t *index;
     size_t len, room;
 };
 
+/* Takes what the node holds. */
 static void push(struct layer *l, const struct node *n, size_t index)
 {
     if (l->len == l->room) {
@@ -143,22 +144,22 @@ static void push(struct layer *l, const struct node *n, size_t index)
         l->node = grown(l->node, l->room * sizeof *l->node);
         l->index = grown(l->index, l->room * sizeof *l->index);
     }
-    l->node[l->len] = *n;
+    l->node[l->len] = node_pack(n);
     l->index[l->len++] = index;
 }
 
 static uint64_t all_states, all_transitions, all_healed;
 
-static bool explore(const struct plan *plan, bool at_length)
+static bool explore(const struct plan *plan, enum length length)
 {
     static const struct event none = { DO_NONE, 0, 0, 0, 0 };
-    const uint8_t *left = plan->left[at_length];
-    const unsigned every = plan->heal_every[at_length];
+    const uint8_t *left = plan->bound[length].left;
+    const unsigned every = plan->bound[length].heal_every;
     struct layer now = { NULL, NULL, 0, 0 }, next = now;
     uint64_t transitions = 0, healed = 0;
     unsigned depth = 0;
     struct timespec begin, end;
-    struct node n, healing;
+    struct node n, from, healing;
     uint8_t digest[16];
 
     clock_gettime(CLOCK_MONOTONIC, &begin);
@@ -183,10 +184,11 @@ static bool explore(const struct plan *plan, bool at_length)
         for (size_t i = 0; i < now.len; i++) {
             struct event e;
 
-            for (unsigned k = 0; event_nth(&e, &now.node[i], k); k++) {
+            node_unpack(&from, now.node[i]);
+            for (unsigned k = 0; event_nth(&e, &from, k); k++) {
                 bool fresh;
 
-                node_copy(&n, &now.node[i]);
+                node_copy(&n, &from);
                 if (!event_apply(&n, &e)) {
                     node_drop(&n);
                     continue;
@@ -215,7 +217,7 @@ static bool explore(const struct plan *plan, bool at_length)
                 else
                     node_drop(&n);
             }
-            node_drop(&now.node[i]);
+            node_drop(&from);
         }
         struct layer done = now;
 
@@ -241,12 +243,13 @@ static bool explore(const struct plan *plan, bool at_length)
 
 int main(int argc, char **argv)
 {
-    bool at_length = false, named = false;
+    enum length length = SMALL;
+    bool named = false;
     unsigned passed = 0, failed = 0;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (int i = 1; i < argc; i++) {
-        at_length |= !strcmp(argv[i], "--long");
+        length = !strcmp(argv[i], "--wide") ? WIDE : !strcmp(argv[i], "--long") ? LONG : length;
         named |= argv[i][0] != '-';
     }
     for (size_t p = 0; p < sizeof plans / sizeof plans[0] && !failed; p++) {
@@ -255,7 +258,7 @@ int main(int argc, char **argv)
         for (int i = 1; i < argc; i++)
             wanted |= !strcmp(argv[i], plans[p].is.name);
         if (wanted)
-            failed += !explore(&plans[p], at_length);
+            failed += !explore(&plans[p], length);
     }
     if (!failed) {
         printf("%llu states, %llu transitions, healed from %llu\n", (unsigned long long)all_states,

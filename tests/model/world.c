@@ -127,6 +127,32 @@ void node_drop(struct node *n)
     n->live = n->durable = n->network = n->record = NULL;
 }
 
+void *node_pack(const struct node *n)
+{
+    const size_t head = offsetof(struct node, taken);
+    const size_t taken = n->takens * sizeof n->taken[0], life = n->lives * sizeof n->life[0];
+    uint8_t *out = malloc(head + taken + life);
+
+    if (!out)
+        abort();
+    memcpy(out, n, head);
+    memcpy(out + head, n->taken, taken);
+    memcpy(out + head + taken, n->life, life);
+    return out;
+}
+
+void node_unpack(struct node *out, void *packed)
+{
+    const size_t head = offsetof(struct node, taken);
+    const uint8_t *in = packed;
+
+    memset(out, 0, sizeof *out);
+    memcpy(out, in, head);
+    memcpy(out->taken, in + head, out->takens * sizeof out->taken[0]);
+    memcpy(out->life, in + head + out->takens * sizeof out->taken[0], out->lives * sizeof out->life[0]);
+    free(packed);
+}
+
 /* ---- the store: one record, that of the node at work ------------------------ */
 
 static struct blob **slot_of(const uint8_t *key, size_t key_len)
@@ -481,7 +507,9 @@ static bool probed_before(const struct node *n)
 
     record_digest(n->record);
     memcpy(both, n->record->digest, 16);
-    ljs__hash(both + 16, (const uint8_t *)n->taken, n->takens * sizeof n->taken[0] + 1);
+    memset(both + 16, 0, 16);
+    if (n->takens)
+        ljs__hash(both + 16, (const uint8_t *)n->taken, n->takens * sizeof n->taken[0]);
     ljs__hash(digest, both, sizeof both);
     for (size_t i = 0; i < w.probed_len; i++)
         if (!memcmp(w.probed[i], digest, 16))
@@ -912,6 +940,7 @@ static ljs_err step_device(struct node *n, ljs_ed_event *event, bool cut)
         if (w.is->device >= LJS_MAC_1_1 || w.is->rising)
             law(LAW_ADOPTED, after.join_nonce > n->adopted);
         n->adopted = after.join_nonce;
+        law(LAW_LASTING, n->durable == n->live);
         probe_keys(n);
     }
     if (out.sends == LJS_ED_SENDS_JOIN)
@@ -947,6 +976,8 @@ static void restart(struct node *n)
     new_element();
     ljs_ed_event_init(&event, LJS_ED_ON_RESTART, 0);
     MUST(step_device(n, &event, false));
+    if (read_device(n->live).scheme)
+        probe_keys(n);
 }
 
 static ljs_err device(struct node *n, ljs_ed_event_kind kind, bool cut)

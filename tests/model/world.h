@@ -133,6 +133,9 @@ void world_end(void);
 void node_first(struct node *out);
 void node_copy(struct node *out, const struct node *in);
 void node_drop(struct node *n);
+/* A node as it waits: no longer than it need be; it has what the node held.  And back, once. */
+void *node_pack(const struct node *n);
+void node_unpack(struct node *out, void *packed);
 /* Two nodes with the same digest have the same future, and the laws the same past. */
 void node_digest(uint8_t out[16], const struct node *n);
 
@@ -167,6 +170,7 @@ void node_heal(struct node *n);
     X(ADOPTED, "a device that wants JoinNonce to rise takes no JoinNonce twice")                                       \
     X(TWICE, "no frame is accepted twice, neither up nor down")                                                        \
     X(REKEY_FIRST, "the network server passes up nothing of a pending 1.1 context before RekeyInd")                    \
+    X(LASTING, "a session that the device takes is durable before anything is done under it")                          \
     X(KEYS_KEPT, "the keys a device has after an accept are those of its state")                                       \
     X(OLD_STANDS, "the old context stays until the device is heard under the new")                                     \
     X(HEALS, "when losses end, device and network come to one shared context, and data goes each way")                 \

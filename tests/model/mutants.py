@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""Rules broken on purpose: the explorer has to find each of them, by the law it breaks.
+
+    mutants.py ROOT [NAME...]    build and run them all, or those named
+    mutants.py --list            name them
+
+Each is one replacement in one file, which must match exactly once.  The sources are compiled as
+they are first, and the explorer must pass; a mutant is its one file compiled again."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+JS = "libjs/device/join.c"
+NS = "libjs/session/network.c"
+ED = "libjs/session/end_device.c"
+ED_KEYS = "libjs/session/end_device_keys.c"
+SERVER = "libjs/server/handle.c"
+
+
+class Mutant(NamedTuple):
+    name: str
+    file: str
+    old: str
+    new: str
+    laws: str  # any of these, and no other, is the one to break
+    where: str = ""  # scenarios to look in, most likely first; "": all
+
+
+MUTANTS = [
+    # a MIC that nobody looks at
+    Mutant("join MIC skipped at the Join Server", JS,
+           "return ljs__frame_check(j->ring, KEY_NWK, j->req->phy, j->req->phy_len);", "return (void)j, LJS_OK;",
+           "FORGED"),
+    Mutant("rejoin 1 MIC skipped at the Join Server", JS,
+           "return ljs__frame_check(j->ring, KEY_JS_INT, j->req->phy, j->req->phy_len);", "return (void)j, LJS_OK;",
+           "FORGED"),
+    Mutant("rejoin 0 and 2 MIC skipped at the Join Server", JS,
+           "err = ljs__frame_check(j->ring, KEY_S_NWK_S_INT, j->req->phy, j->req->phy_len);", "err = LJS_OK;",
+           "FORGED"),
+    Mutant("rejoin 0 and 2 MIC skipped at the network server", NS,
+           "(err = ljs__frame_check(s->ring, KEY_S_NWK_S_INT, s->in, s->in_len))", "(err = LJS_OK)", "FORGED"),
+    Mutant("uplink MIC skipped at the network server", NS,
+           "return ljs__data_check(s->ring, &of, KEY_F_NWK_S_INT, KEY_S_NWK_S_INT, s->in, s->in_len);",
+           "return (void)of, LJS_OK;", "FORGED"),
+    Mutant("accept MIC skipped at the device", ED_KEYS,
+           "if (!err && !ljs__equal(mic, fields + in_len - MIC_LEN, MIC_LEN))", "if (err)", "FORGED"),
+    Mutant("downlink MIC skipped at the device", ED,
+           "if (!err && !ljs__equal(mic, in + in_len - sizeof mic, sizeof mic))", "if (err)", "FORGED"),
+    # >= for >
+    Mutant("DevNonce may stay", JS, "j->frame.nonce > j->context->dev_nonce;", "j->frame.nonce >= j->context->dev_nonce;",
+           "OTHER_PEER OTHER_ADDR FRESH"),
+    Mutant("RJcount1 may stay", JS, "return j->frame.nonce > j->context->rj_count1;",
+           "return j->frame.nonce >= j->context->rj_count1;", "OTHER_PEER OTHER_ADDR FRESH", "1.1"),
+    Mutant("RJcount0 may stay, at the Join Server", JS, "j->frame.nonce > j->under->rj_count0;",
+           "j->frame.nonce >= j->under->rj_count0;", "OTHER_PEER OTHER_ADDR FRESH", "1.1"),
+    Mutant("RJcount0 may stay, at the network server", NS, "return s->frame.nonce > c->is.rj_count0",
+           "return s->frame.nonce >= c->is.rj_count0", "TWICE", "1.1"),
+    Mutant("FCntUp may stay", NS, "return s->fcnt > s->under->is.fcnt_up", "return s->fcnt >= s->under->is.fcnt_up",
+           "TWICE"),
+    Mutant("FCntDown may stay", ED, "int64_t next = last + 1, fcnt", "int64_t next = last < 0 ? 0 : last, fcnt", "TWICE"),
+    Mutant("JoinNonce may stay, at the device", ED, "s->accept.join_nonce > (last > 0 ? last : 0)",
+           "s->accept.join_nonce >= (last > 0 ? last : 0)", "ADOPTED", "1.0.4 1.1-on-1.0"),
+    # counters kept too short or too long
+    Mutant("RJcount1 reset by a join", JS, "static void use_dev_nonce(struct join *j)\n{",
+           "static void use_dev_nonce(struct join *j)\n{\n    j->context->rj_count1 = -1;", "FRESH", "1.1-rejoins"),
+    Mutant("RJcount0 kept per device, at the Join Server", JS, ".rj_count0 = -1,",
+           ".rj_count0 = j->under ? j->frame.nonce : -1,", "HEALS_REJOIN", "1.1"),
+    Mutant("RJcount0 kept per device, at the network server", NS, ".rj_count0 = -1,",
+           ".rj_count0 = s.n.current.is.present ? s.n.current.is.rj_count0 : -1,", "HEALS_REJOIN", "1.1"),
+    Mutant("RJcount0 not remembered, at the network server", NS, "s->n.current.is.rj_count0 = s->frame.nonce;",
+           "(void)s;", "TWICE HEALS_REJOIN", "1.1"),
+    Mutant("RJcount1 reset at the device", ED, "ed->rj_count0 = 0;", "ed->rj_count0 = ed->rj_count1 = 0;",
+           "ON_AIR HEALS_REJOIN", "1.1-rejoins"),
+    Mutant("DevNonce not remembered", JS, "j->context->used.add = j->frame.nonce;", "(void)0;",
+           "OTHER_PEER OTHER_ADDR FRESH", "1.0.3"),
+    Mutant("the nonce set truncated to ten", "libjs/device/record.c", "ljs__pack_bin(w, list, n->len + 2);",
+           "ljs__pack_bin(w, list, n->len + 2 > 20 ? 20 : n->len + 2);", "IMPORTED FRESH REPEAT", "1.0.3"),
+    Mutant("JoinNonce starts at 0", JS, ".join_nonce = j->r->d.next_join_nonce,",
+           ".join_nonce = j->r->d.next_join_nonce - 1,", "JOIN_NONCE"),
+    Mutant("JoinNonce stays", JS, "r->d.next_join_nonce++;", "(void)0;", "JOIN_NONCE HEALS HEALS_REJOIN"),
+    # what is answered, when and to whom
+    Mutant("answered before committed", SERVER, "ljs_err result = err ? LJS_E_STORE : changes[i].result;",
+           "ljs_err result = LJS_OK;", "DURABLE", "1.1"),
+    Mutant("a repeat answered to another peer", JS, "{ req->peer, peer_len } };", "{ req->peer, 0 } };", "OTHER_PEER"),
+    Mutant("a repeat answered for another DevAddr", JS, "{ req->dev_addr, 4 },", "{ 0, 4 },", "OTHER_ADDR"),
+    Mutant("a repeat refused", JS, "return j->r->has_last &&", "return !j->r->has_last &&", "REPEAT"),
+    Mutant("AppSKey answered to the network server", SERVER, "*clear = named ? 0 : job->grant.clear & LJS_CLEAR_AS;",
+           "*clear = LJS_CLEAR_AS;", "ENTITLED"),
+    # the join-accept
+    Mutant("a rejoin accept encrypted with NwkKey", JS, "KEY_JS_INT : KEY_NWK, rule->enc_key);",
+           "KEY_JS_INT : KEY_NWK, KEY_NWK);", "ACCEPT", "1.1"),
+    Mutant("the OptNeg MIC prefix dropped at the Join Server", "libjs/keys/frames.c",
+           "size_t from = of->scheme == LJS_SCHEME_1_1 ? 0 : OF_LEN;", "size_t from = OF_LEN;", "HEALS", "1.1"),
+    Mutant("the OptNeg MIC prefix dropped at the device", ED_KEYS,
+           "err = mic_of(mic, se, LJS_SE_JS_INT, image, 11 + in_len - MIC_LEN);",
+           "err = mic_of(mic, se, LJS_SE_JS_INT, fields, in_len - MIC_LEN);", "HEALS", "1.1"),
+    # rekeying
+    Mutant("RekeyConf ignored by the device", ED, "s->rekey_conf = true;", "s->rekey_conf = false;", "HEALS", "1.1"),
+    Mutant("RekeyConf never sent", NS, "(s->rekey ? LJS_NS_DUE_REKEY_CONF : 0)", "0", "HEALS", "1.1"),
+    Mutant("RekeyInd never sent", ED, "if (ed->state == LJS_ED_REKEYING)\n        put_command", "if (0)\n        put_command",
+           "HEALS", "1.1"),
+    Mutant("an uplink before RekeyInd passed up", NS, "return s->rekey ? EV_FIRST_REKEY : EV_FIRST_PLAIN;",
+           "return EV_FIRST_REKEY;", "REKEY_FIRST", "1.1"),
+    Mutant("the old context touched by the accept", NS, "s->n.pending = s->fresh;",
+           "s->n.pending = s->fresh;\n    s->n.current.is.fcnt_up = -1;", "OLD_STANDS", "1.1"),
+    Mutant("no going back to joining without RekeyConf", ED, "return s->ed.fcnt_up >= s->ed.adr_ack_limit;",
+           "return s->ed.fcnt_up > 1000;", "HEALS", "1.1-rejoins 1.1"),
+    Mutant("a device never heard does not give up", ED,
+           "return s->ed.link_limit && s->ed.silent >= s->ed.link_limit;", "return s->ed.link_limit > 1000;", "HEALS",
+           "1.0.4 1.0.3"),
+    # crashes
+    Mutant("a nonce on air before it is durable", ED, "s->out->persist = 1; /* the nonce is used", "s->out->persist = 0; /*",
+           "ON_AIR"),
+    Mutant("FCntUp goes on where it was durable last", ED, "ed->fcnt_up = ed->fcnt_durable;", "(void)0;", "ON_AIR"),
+    Mutant("FCntUp is never made durable", ED, "if (ed->fcnt_up > ed->fcnt_durable) {",
+           "if (ed->fcnt_up > ed->fcnt_durable && (ed->fcnt_durable = ed->fcnt_up) < 0) {", "ON_AIR"),
+    Mutant("a join-accept adopted and not made durable", ED, "s->out->persist = 1;\n    s->out->joined",
+           "s->out->persist = 0;\n    s->out->joined", "LASTING"),
+    Mutant("no session keys after a restart", ED,
+           "ed->fcnt_up = ed->fcnt_durable; /* those below may have been on air */\n    return load(s->se, ed);",
+           "ed->fcnt_up = ed->fcnt_durable;\n    return LJS_OK;", "KEYS_KEPT"),
+    Mutant("session keys of an accept in the bank of the old", ED, "return ljs__ed_derive_session(s->se, ed);\n}\n\n/* ---- uplinks",
+           "return ljs__ed_derive_session(s->se, &(struct ed){ .scheme = ed->scheme, .bank = old.bank,"
+           " .join_nonce = ed->join_nonce, .session_nonce = ed->session_nonce, .join_eui = ed->join_eui,"
+           " .net_id = ed->net_id });\n}\n\n/* ---- uplinks", "KEYS_KEPT"),
+]
+
+
+def run(argv: list[str], **more: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(argv, capture_output=True, text=True, check=False, **more)  # type: ignore[call-overload]
+
+
+class Build:
+    """The sources, compiled once; and again with one of them replaced."""
+
+    def __init__(self, root: Path, work: Path) -> None:
+        self.root, self.work = root, work
+        packages = ["libsodium", "libgcrypt", "yajl", "sqlite3", "msgpack"]
+        flags = run(["pkg-config", "--cflags", *packages]).stdout
+        libs = run(["pkg-config", "--libs", *packages])
+        if libs.returncode:
+            sys.exit(f"mutants: {libs.stderr.strip()}")
+        self.libs = shlex.split(libs.stdout) + ["-lpthread"]
+        self.cc = [os.environ.get("CC", "gcc"), "-std=c11", "-O1", "-w", "-D_GNU_SOURCE", '-DLORAJS_VERSION="0"',
+                   f"-I{root}/include", f"-I{root}/libjs", f"-I{root}/tests/model", *shlex.split(flags)]
+        self.sources = sorted([*root.glob("libjs/*/*.c"), *root.glob("tests/model/*.c")])
+
+    def compile(self, source: Path, to: Path) -> None:
+        done = run([*self.cc, "-c", str(source), "-o", str(to)])
+        if done.returncode:
+            raise RuntimeError(f"{source} does not compile:\n{done.stderr}")
+
+    def object_of(self, source: Path) -> Path:
+        return self.work / (str(source.relative_to(self.root)).replace("/", "-") + ".o")
+
+    def all(self, pool: ThreadPoolExecutor) -> None:
+        list(pool.map(lambda source: self.compile(source, self.object_of(source)), self.sources))
+
+    def link(self, to: Path, instead: dict[Path, Path]) -> Path:
+        objects = [str(instead.get(self.object_of(s), self.object_of(s))) for s in self.sources]
+        done = run([self.cc[0], *objects, *self.libs, "-o", str(to)])
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return to
+
+
+def judge(build: Build, number: int, mutant: Mutant) -> tuple[bool, str]:
+    """Was it caught, and how is it told?"""
+    source = build.root / mutant.file
+    text = source.read_text(encoding="utf-8")
+    begin = time.monotonic()
+    if text.count(mutant.old) != 1:
+        return False, f"matches {text.count(mutant.old)} times in {mutant.file}"
+    mutated, to = build.work / f"{number}.c", build.work / f"{number}.o"
+    mutated.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    try:
+        build.compile(mutated, to)
+        program = build.link(build.work / f"mutant-{number}", {build.object_of(source): to})
+    except RuntimeError as error:
+        return False, str(error)
+    done = run([str(program), *mutant.where.split()], timeout=600)
+    program.unlink()
+    found = re.search(r"law broken: (\w+)", done.stdout)
+    took = f"{time.monotonic() - begin:.1f} s"
+    if done.returncode == 0:
+        return False, f"not caught ({took})"
+    if not found:
+        return False, f"ended with {done.returncode}, by no law: {(done.stderr or done.stdout)[-300:]}"
+    if found[1] not in mutant.laws.split():
+        return False, f"caught by {found[1]}, not by {mutant.laws} ({took})"
+    return True, f"{found[1]} ({took})"
+
+
+def main() -> int:
+    if sys.argv[1:] == ["--list"]:
+        print("\n".join(m.name for m in MUTANTS))
+        return 0
+    root, names = Path(sys.argv[1]).resolve(), sys.argv[2:]
+    passed = failed = 0
+    with tempfile.TemporaryDirectory(prefix="mutants-") as work, ThreadPoolExecutor(2) as pool:
+        build = Build(root, Path(work))
+        build.all(pool)
+        sound = run([str(build.link(Path(work) / "sound", {})), *([] if not names else ["1.0.4"])], timeout=900)
+        if sound.returncode:
+            print(sound.stdout, sound.stderr, "mutants: the explorer fails without any", sep="\n")
+            return 1
+        chosen = [m for m in MUTANTS if not names or m.name in names]
+        for mutant, (caught, words) in zip(chosen, pool.map(lambda at: judge(build, *at), enumerate(chosen))):
+            passed, failed = passed + caught, failed + (not caught)
+            print(f"{'caught' if caught else 'MISSED'}  {mutant.name}: {words}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
