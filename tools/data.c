@@ -174,7 +174,7 @@ static int read_master(ljs_vault **out, const struct place *place, const char *n
     char text[MASTER_TEXT + 1];
     uint8_t bytes[MASTER_LEN];
     struct stat st;
-    int code = FAILED, fd = openat(place->fd, name, O_RDONLY | O_CLOEXEC);
+    int code = FAILED, fd = openat(place->fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hang us */
     ssize_t n = -1;
     ljs_err err;
 
@@ -279,6 +279,14 @@ void data_close(struct data *data)
     ljs_store_free(data->store);
     ljs_vault_free(data->vault);
     *data = (struct data){ NULL, NULL, NULL };
+}
+
+bool data_writable(const char *dir)
+{
+    char path[4200];
+
+    snprintf(path, sizeof path, "%s/%s", dir, db_name);
+    return !access(dir, W_OK) && !access(path, W_OK);
 }
 
 /* ---- what the operator gives ------------------------------------------------ */

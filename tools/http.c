@@ -53,6 +53,7 @@ struct request {
     uint8_t *body;
     size_t len, room, discarded;
     unsigned refusal; /* a status, decided before the request is whole */
+    bool ambiguous;   /* where its body ends: nothing that follows is believed */
     bool asked, answered;
     unsigned status;
     const char *type;
@@ -338,6 +339,35 @@ static bool is_one_of(const char *list, const char *word)
     return false;
 }
 
+/* Lengths of a body, and codings of it, as libmicrohttpd, which is lenient, would take them. */
+struct framing {
+    unsigned lengths, codings;
+    bool chunked;
+};
+
+static enum MHD_Result count_framing(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct framing *f = user;
+
+    (void)kind;
+    if (!strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH)) {
+        f->lengths++;
+    } else if (!strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING)) {
+        f->codings++;
+        f->chunked = value && !strcasecmp(value, "chunked");
+    }
+    return MHD_YES;
+}
+
+/* Could somebody in front of us think that the message ends elsewhere?  [RFC 9112 6.1, 6.3] */
+static bool is_ambiguous(struct MHD_Connection *connection)
+{
+    struct framing f = { 0, 0, false };
+
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, count_framing, &f);
+    return f.lengths + f.codings > 1 || (f.codings && !f.chunked);
+}
+
 /* NULL when there is no memory. */
 static struct request *begin_request(struct http *h, struct MHD_Connection *connection, const char *url,
                                      const char *method)
@@ -353,7 +383,10 @@ static struct request *begin_request(struct http *h, struct MHD_Connection *conn
     r->connection = connection;
     snprintf(r->path, sizeof r->path, "%s", url);
     r->call.path = r->path;
-    if (!is_one_of(h->opts.methods, method))
+    r->ambiguous = is_ambiguous(connection);
+    if (r->ambiguous)
+        r->refusal = 400;
+    else if (!is_one_of(h->opts.methods, method))
         r->refusal = 405;
     else if (length && strtoull(length, NULL, 10) > h->opts.body_limit)
         r->refusal = 413;
@@ -429,7 +462,7 @@ static enum MHD_Result send_answer(struct request *r)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, h->opts.methods);
     if (status == 503)
         MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-    if (status == 413 || h->stopping)
+    if (status == 413 || r->ambiguous || h->stopping)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     pthread_mutex_lock(&h->lock);
     h->answers[status_row(status)]++;
@@ -467,7 +500,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
         if (!(*context = r = begin_request(h, connection, url, method)))
             return MHD_NO;
         /* Who waits for a word before the body gets that of refusal. */
-        return r->refusal && expect ? refuse(r) : MHD_YES;
+        return r->ambiguous || (r->refusal && expect) ? refuse(r) : MHD_YES;
     }
     if (*data_len) {
         bool good = keep(r, data, *data_len);

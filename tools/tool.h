@@ -106,6 +106,8 @@ enum data_mode {
  * a key without its database (but for DATA_CREATE on neither) is an error.  DONE, or an exit code. */
 int data_open(struct data *out, const char *dir, enum data_mode mode, const ljs_server_opts *opts);
 void data_close(struct data *data);
+/* Could the database that is there be written?  SQLite opens it either way. */
+bool data_writable(const char *dir);
 
 /* A whole file, or standard input for "-", at most `most` octets; ljs_buf_free() wipes it. */
 int read_all(ljs_buf *out, const char *path, size_t most);
