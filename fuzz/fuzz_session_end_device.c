@@ -275,7 +275,8 @@ static void happens(struct game *g)
         event.fport = how >> 1 & 3;
         event.payload_len = event.fport ? how >> 3 : 0;
         event.mac_len = how & 4 ? how >> 2 & 15 : 0;
-        (void)step(g, &event, what & 64 && how == 3);
+        if (step(g, &event, what & 64 && how & 8) == LJS_E_STORE)
+            crash(g, &event, how & 128);
         break;
     case 3:
         if (g->asked)

@@ -188,8 +188,8 @@ ljs_err ljs__ed_data_mic(uint8_t out[4], ljs_se *se, const struct ed *ed, const 
 
 /* [L2 1.1 §4.3.3; of FOpts §4.3.1.6 and its errata]
  * A_i = 0x01 | 0(3) | constant | Dir | DevAddr | FCnt(4) | 0x00 | i;  S = aes128_encrypt(K, A_1) | ... */
-static ljs_err crypt(ljs_se *se, ljs_se_key id, uint8_t constant, const ljs_data *data, uint32_t fcnt, uint8_t *at,
-                     size_t len)
+static ljs_err xor_stream(ljs_se *se, ljs_se_key id, uint8_t constant, const ljs_data *data, uint32_t fcnt, uint8_t *at,
+                          size_t len)
 {
     uint8_t stream[(LJS_FRM_PAYLOAD_MAX / BLOCK + 1) * BLOCK];
     struct octets o = { stream, 0, sizeof stream };
@@ -222,8 +222,8 @@ ljs_err ljs__ed_data_crypt(ljs_se *se, const struct ed *ed, ljs_data *data, uint
     ljs_err err = LJS_OK;
 
     if (rules_1_1)
-        err = crypt(se, nwk, afcnt ? 2 : 1, data, fcnt, data->fopts, data->fopts_len);
+        err = xor_stream(se, nwk, afcnt ? 2 : 1, data, fcnt, data->fopts, data->fopts_len);
     if (!err && data->has_fport)
-        err = crypt(se, data->fport ? app : nwk, 0, data, fcnt, data->frm_payload, data->frm_payload_len);
+        err = xor_stream(se, data->fport ? app : nwk, 0, data, fcnt, data->frm_payload, data->frm_payload_len);
     return err;
 }
