@@ -4,6 +4,7 @@
 #include "client.h"
 #include "simdev.h"
 #include "tool.h"
+#include "triangle.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -25,6 +26,7 @@ struct opts {
     struct texts net_ids;
     int64_t devices, joins, rejoins, connections, whims, retry_for;
     bool provision, resume, json;
+    struct triangle_opts triangle;
 };
 
 #define AT(member) offsetof(struct opts, member)
@@ -67,6 +69,33 @@ static const struct flag flags[] = {
     { "cert", "FILE", "PEM: the client's certificate", FLAG_TEXT, AT(cert), 0, 0 },
     { "cert-key", "FILE", "PEM: its key", FLAG_TEXT, AT(cert_key), 0, 0 },
     { "json", NULL, "the summary as one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
+
+    { "days", "N", "the whole triangle, for so many simulated days of each device", FLAG_NUMBER, AT(triangle.days), 1,
+      36500 },
+    { "uplinks", "N", "with --days, as all below: of each device and day (default 16)", FLAG_NUMBER,
+      AT(triangle.uplinks), 1, 720 },
+    { "loss", "PERCENT", "of frames, each way (default 0)", FLAG_NUMBER, AT(triangle.loss), 0, 95 },
+    { "backend-loss", "PERCENT", "of requests to the Join Server, and of its answers (default 0)", FLAG_NUMBER,
+      AT(triangle.backend_loss), 0, 95 },
+    { "duplicate", "PERCENT", "of frames come twice (default 0)", FLAG_NUMBER, AT(triangle.duplicate), 0, 100 },
+    { "delay", "MS", "of frames, at most, by chance (default 0)", FLAG_NUMBER, AT(triangle.delay), 0, 60000 },
+    { "reorder", "PERCENT", "of frames are held back, for a second or for hours (default 0)", FLAG_NUMBER,
+      AT(triangle.reorder), 0, 100 },
+    { "rejoin0", "N", "devices of 1.1 rejoin by type 0 every 2^(N+10) seconds (default 6: 18 hours; -1: never)",
+      FLAG_NUMBER, AT(triangle.rejoin0), -1, 15 },
+    { "rejoin1", "HOURS", "and by type 1 every so many (default 72; 0: never; not below 5)", FLAG_NUMBER,
+      AT(triangle.rejoin1), 0, 87600 },
+    { "force", "DAYS", "ForceRejoinReq of type 0 or 2 about every so many (default 5; 0: never)", FLAG_NUMBER,
+      AT(triangle.force), 0, 36500 },
+    { "power-loss", "DAYS", "of each device, about every so many (default 10; 0: never)", FLAG_NUMBER,
+      AT(triangle.power_loss), 0, 36500 },
+    { "calm", "HOURS", "without any loss before the verdict (default 24)", FLAG_NUMBER, AT(triangle.calm), 0, 8760 },
+    { "only", "DEVICE", "this life alone, from 0, as it is among all others", FLAG_NUMBER, AT(triangle.only), 0,
+      SIM_DEVICES_MAX - 1 },
+    { "jobs", "N", "threads (default: one for each processor)", FLAG_NUMBER, AT(triangle.jobs), 1, 64 },
+    { "trace", NULL, "print each message and what becomes of it", FLAG_SWITCH, AT(triangle.trace), 0, 0 },
+    { "diagram", "FILE", "of one life (--only, else device 0): a sequence diagram, .svg or .mmd (Mermaid)", FLAG_TEXT,
+      AT(triangle.diagram), 0, 0 },
     { 0 },
 };
 
@@ -78,7 +107,13 @@ const struct usage simulate_usage = {
         "a Join Server. Each accept is opened as a device would, each session key derived anew and compared. At the "
         "end a summary with latencies. For tests: whoever knows the seed knows all keys.\n"
         "  lorajs simulate --devices 1000 --provision | lorajs device import - --data DIR\n"
-        "  lorajs simulate --devices 1000 --url http://127.0.0.1:8080",
+        "  lorajs simulate --devices 1000 --url http://127.0.0.1:8080\n"
+        "With --days it is the whole triangle by simulated time: devices, their network server, and a Join Server in "
+        "this process or at --url; joins, rejoins, data both ways, power losses, over a channel that loses, doubles "
+        "and reorders. In the end each device must share one session with its network. --provision then prints its "
+        "devices.\n"
+        "  lorajs simulate --days 100 --devices 1000 --loss 30\n"
+        "  lorajs simulate --days 2 --devices 4 --only 2 --trace --diagram life.svg",
     .flags = flags,
     .least = 0,
     .most = 0,
@@ -673,6 +708,45 @@ static int set_up_fleet(struct fleet *fleet, const struct opts *opts)
     return opts->kek_file ? fleet_read_keks(fleet, opts->kek_file) : DONE;
 }
 
+/* ---- the triangle ----------------------------------------------------------- */
+
+static int set_up_triangle(struct fleet *fleet, const struct opts *opts)
+{
+    if (opts->journal || opts->resume) {
+        complain("simulate: --journal and --resume do not go with --days");
+        return USAGE;
+    }
+    if (opts->triangle.only >= opts->devices) {
+        complain("simulate: --only takes one of the --devices, from 0 to %" PRId64, opts->devices - 1);
+        return USAGE;
+    }
+    if (opts->triangle.rejoin1 && opts->triangle.rejoin1 < 5) { /* [L2 1.1 §6.2.4.2]  below 0.01 % of the time */
+        complain("simulate: --rejoin1 takes 0, or 5 hours and more");
+        return USAGE;
+    }
+    return set_up_fleet(fleet, opts);
+}
+
+static int print_triangle(const struct fleet *fleet)
+{
+    ljs_err err = triangle_provision(stdout, fleet);
+
+    return err ? complain_err(err, "simulate") : DONE;
+}
+
+static int run_triangle(const struct fleet *fleet, const struct opts *opts)
+{
+    const struct triangle triangle = {
+        .opts = &opts->triangle,
+        .fleet = fleet,
+        .seed = opts->seed,
+        .client = { opts->url, 1, TIMEOUT_MS, opts->ca, opts->cert, opts->cert_key },
+        .json = opts->json,
+    };
+
+    return triangle_run(&triangle);
+}
+
 int cmd_simulate(int argc, char **argv)
 {
     struct opts opts = { .seed = "lorajs",
@@ -682,7 +756,14 @@ int cmd_simulate(int argc, char **argv)
                          .joins = 1,
                          .rejoins = 1,
                          .connections = 32,
-                         .whims = 16 };
+                         .whims = 16,
+                         .triangle = { .uplinks = 16,
+                                       .rejoin0 = 6,
+                                       .rejoin1 = 72,
+                                       .force = 5,
+                                       .power_loss = 10,
+                                       .calm = 24,
+                                       .only = -1 } };
     struct sim sim = { .opts = &opts };
     ljs_err err = LJS_OK;
     int code = read_flags(&simulate_usage, &opts, &argc, &argv);
@@ -691,8 +772,12 @@ int cmd_simulate(int argc, char **argv)
         return code;
     if (opts.judge)
         return journal_judge(opts.judge, opts.json);
+    if (opts.triangle.days && !(code = set_up_triangle(&sim.fleet, &opts)))
+        return clean_up(&sim, opts.provision ? print_triangle(&sim.fleet) : run_triangle(&sim.fleet, &opts));
+    if (opts.triangle.days)
+        return clean_up(&sim, code);
     if (!opts.url && !opts.provision) {
-        complain("simulate needs --url, --provision or --judge (see `lorajs simulate --help`)");
+        complain("simulate needs --url, --provision, --days or --judge (see `lorajs simulate --help`)");
         return USAGE;
     }
     if (opts.resume && !opts.journal) {
