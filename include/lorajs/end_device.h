@@ -107,7 +107,8 @@ typedef struct ljs_ed_opts {
     uint16_t airtime;          /**< of one (re)join-request, in ms, 1..4000; 1500 */
     uint16_t adr_ack_limit;    /**< ADR_ACK_LIMIT, 1..; 64 */
     uint16_t link_limit;       /**< uplinks without any downlink until the session is given up; 0: never; 320 */
-    uint16_t fcnt_reserve;     /**< FCntUp is made durable every so many uplinks, 1..; a restart skips up to that; 32 */
+    uint16_t fcnt_reserve;     /**< FCntUp is made durable every so many uplinks, 1.., and with each one while
+                                *   REKEYING; a restart skips up to that; 32 */
     uint8_t adr;               /**< FCtrl.ADR of uplinks; 1 */
     uint8_t join_nonce_rising; /**< 1: a 1.0.x device wants JoinNonce to rise, as 1.1 always does; 0: to differ; 0 */
     uint8_t no_clock;          /**< 1: cannot rejoin by time: answers TimeOK 0; 0 */
@@ -203,8 +204,9 @@ typedef struct ljs_ed_out {
  *  @return ::LJS_E_STATE for an event that the state does not know (a frame when none is awaited,
  *  SEND without a session); ::LJS_E_SPENT when DevNonce, or FCntUp, is used up; ::LJS_E_NOKEY
  *  from the element; ::LJS_E_INVAL for a field out of its range; ::LJS_E_SEAL, ::LJS_E_VERSION for
- *  the state.  Of a join-accept: ::LJS_E_MIC; ::LJS_E_REPLAY for a JoinNonce that does not rise
- *  (or differ); ::LJS_E_MAC for OptNeg clear in answer to a rejoin; ::LJS_E_SIZE.  Of a data frame:
+ *  the state.  Of a join-accept: ::LJS_E_MIC; ::LJS_E_REPLAY for a JoinNonce that does not rise,
+ *  at first from 0 (or, of a 1.0.x device, does not differ); ::LJS_E_MAC for OptNeg clear in answer to a rejoin;
+ * ::LJS_E_SIZE.  Of a data frame:
  *  ::LJS_E_SESSION for another DevAddr, ::LJS_E_MIC, ::LJS_E_REPLAY, ::LJS_E_FRAME, ::LJS_E_SIZE.
  *  Of SEND: ::LJS_E_SIZE when MAC commands and payload do not go into one frame */
 LJS_MUST ljs_err ljs_ed_step(ljs_ed_out *out, ljs_buf *out_state, ljs_se *se, const ljs_ed_event *event,
