@@ -192,9 +192,12 @@ struct flush { /* the events of one device, oldest first */
 static ljs_err add_decisions(ljs_buf *out, const struct flush *f, ljs_eui dev_eui, const ljs_buf *old)
 {
     struct decisions d = { .len = 0 };
+    ljs_err err = old->data ? read_decisions(&d, f->server->vault, dev_eui, old) : LJS_OK;
 
-    /* What does not read was tampered with; the news of today is worth more than it. */
-    if (old->data && read_decisions(&d, f->server->vault, dev_eui, old))
+    *out = (ljs_buf){ NULL, 0 };
+    if (err == LJS_E_VERSION) /* a newer lorajs tells of this device: its words stay */
+        return LJS_OK;
+    if (err) /* tampered with; the news of today is worth more than it */
         d.len = 0;
     for (size_t i = 0; i < f->len; i++)
         prepend(&d, f->event[i]);
@@ -272,9 +275,10 @@ ljs_err ljs_server_flush(ljs_server *server)
         ljs_buf_free(&old);
         change[n].in = value[n].data;
         change[n].in_len = value[n].len;
-        n++;
+        if (err || value[n].data)
+            n++;
     }
-    if (!err)
+    if (!err && n)
         err = ljs_store_commit(server->store, change, n);
     /* A device that somebody else wrote meanwhile loses these lines: they are for a person, no
      * decision hangs on them. */

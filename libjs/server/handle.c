@@ -375,7 +375,7 @@ static void round_of(struct job *jobs, size_t jobs_len, ljs_server *server, cons
     for (size_t i = 0; i < n; i++) {
         ljs_err result = err ? LJS_E_STORE : changes[i].result;
         /* Whoever meets a conflict was beaten by somebody who got on; a fault may stay. */
-        unsigned most = result == LJS_E_CONFLICT ? 8 * server->opts.retries : server->opts.retries;
+        unsigned most = result == LJS_E_CONFLICT ? CONFLICT_RETRIES * server->opts.retries : server->opts.retries;
 
         if (!result) {
             finish(changed[i], server, LJS_OK);

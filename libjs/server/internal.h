@@ -40,6 +40,8 @@ struct waiting {
     size_t len;
 };
 
+/* A conflict means that somebody else got on: it may be met more often than a fault. */
+enum { CONFLICT_RETRIES = 8 };
 enum { WAITING_MAX = 1024, DECISIONS_MAX = 16, COUNTERS = 256 };
 
 struct ljs_server {

@@ -33,7 +33,7 @@ ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, vo
 
     if (err)
         return err;
-    for (unsigned n = 0; n <= server->opts.retries; n++) {
+    for (unsigned n = 0; n <= CONFLICT_RETRIES * server->opts.retries; n++) {
         ljs_buf old = { NULL, 0 }, new = { NULL, 0 };
         ljs_change change = { .key = key->at, .key_len = key->len };
 
