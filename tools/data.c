@@ -283,10 +283,15 @@ void data_close(struct data *data)
 
 bool data_writable(const char *dir)
 {
+    static const char *const ends[] = { "/lorajs.db", "/lorajs.db-wal", "/lorajs.db-shm" };
     char path[4200];
+    bool good = !access(dir, W_OK);
 
-    snprintf(path, sizeof path, "%s/%s", dir, db_name);
-    return !access(dir, W_OK) && !access(path, W_OK);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        snprintf(path, sizeof path, "%s%s", dir, ends[i]);
+        good = good && (!access(path, W_OK) || errno == ENOENT);
+    }
+    return good;
 }
 
 /* ---- what the operator gives ------------------------------------------------ */

@@ -83,6 +83,8 @@ def test_data_and_listen_from_the_file_alone(program, conf, tmp_path, run):
     ('peer a {\n certificate-sha256 = {"' + "00" * 32 + '"}\n}\npeer b {\n certificate-sha256 = {"' + "00:" * 31
      + '00"}\n}\n', 6, "same certificate"),
     ('peer a { net-ids = { "000013"\n', 2, ""),
+    ('plain-peer = a\npeer a { net-ids = {"000013"}\n', 3, "premature end"),
+    ("timeout = 5\n/* peer a {\n}\n", 4, "premature end"),
 ])
 def test_what_is_wrong_is_told_with_file_and_line(run, conf, data, text, line, what):
     conf.write_text(text)
@@ -198,9 +200,12 @@ def test_what_is_wrong_changes_nothing(run, serve, conf, data):
     conf.unlink()
     server.process.send_signal(signal.SIGHUP)
     wait_until(lambda: server.stderr().count("is not used") == 2)
+    conf.mkdir()  # libconfuse would end the process
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: server.stderr().count("is not used") == 3)
     assert result(server.ask(device.join("000013"))) == "Success"
     text = get(metrics_url(server) + "/metrics")[1]
-    assert "lorajs_reload_failures_total 2\n" in text and "lorajs_reloads_total 0\n" in text
+    assert "lorajs_reload_failures_total 3\n" in text and "lorajs_reloads_total 0\n" in text
 
 
 def test_a_laboratory_that_gets_peers_serves_nobody_else(run, serve, conf, data):
