@@ -140,7 +140,8 @@ struct life {
     uint32_t confirmed_seq;
     bool confirmed_known;
     int64_t join_nonce;
-    struct letter last_up, last_down; /* on air */
+    int64_t last[LJS_ED_SENDS_DATA + 1]; /* DevNonce, RJcount and FCntUp on air, by what they were sent with */
+    struct letter last_up, last_down;    /* on air */
 
     /* the network */
     ljs_buf ns;
@@ -411,7 +412,7 @@ static void power_off(struct life *l)
     l->off = true;
     l->fate = ALIVE;
     l->wake = l->windows = -1;
-    l->confirmed_known = false;
+    l->confirmed_known = false; /* it may not know of it any more */
     note(l, DEVICE, "power lost");
     push(l, l->now + between(l, MINUTE, 2 * HOUR), POWER_ON, NULL, NULL);
 }
@@ -420,6 +421,28 @@ static void power_off(struct life *l)
 static bool is_refusal(ljs_err err)
 {
     return err == LJS_E_REPLAY || err == LJS_E_MIC || err == LJS_E_SESSION || err == LJS_E_STATE || err == LJS_E_MAC;
+}
+
+/* What counts anew with each session. */
+static void new_session(struct life *l, int64_t join_nonce)
+{
+    l->join_nonce = join_nonce;
+    l->last[LJS_ED_SENDS_REJOIN0] = l->last[LJS_ED_SENDS_DATA] = -1;
+    l->confirmed_known = false;
+}
+
+/* No counter is on air twice, whatever the device forgot.  DevNonce is none before 1.0.4, and
+ * RJcount0 is that of type 0 and 2. */
+static void watch_counter(struct life *l, const ljs_ed_out *out)
+{
+    int64_t count = out->sends == LJS_ED_SENDS_DATA ? out->fcnt : out->nonce;
+    int64_t *last = &l->last[out->sends == LJS_ED_SENDS_REJOIN2 ? LJS_ED_SENDS_REJOIN0 : out->sends];
+
+    if (out->sends == LJS_ED_SENDS_JOIN && l->version->mac < LJS_MAC_1_0_4)
+        return;
+    if (count <= *last)
+        wrong(l, DEVICE, "the device used a counter twice");
+    *last = count;
 }
 
 static void device_sends(struct life *l, const ljs_ed_event *event, const ljs_ed_out *out)
@@ -434,6 +457,7 @@ static void device_sends(struct life *l, const ljs_ed_event *event, const ljs_ed
     struct letter letter = { .phy_len = out->frame_len, .dr = event->tx_dr, .ch = event->tx_ch };
 
     memcpy(letter.phy, out->frame, out->frame_len);
+    watch_counter(l, out);
     if (l->trace)
         snprintf(letter.text, sizeof letter.text, "%s %" PRIu32 "%s%s%s", sends[out->sends],
                  data ? out->fcnt : out->nonce, data && event->confirmed ? ", confirmed" : "",
@@ -460,13 +484,12 @@ static void device_joined(struct life *l, const ljs_ed_out *out)
         return;
     }
     l->counts[ed.session_kind == LJS_FRAME_JOIN ? N_JOINS : counts[ed.session_kind % COUNT(counts)]]++;
-    l->confirmed_known = false;
     note(l, DEVICE, "%s: %s, DevAddr %08" PRIx32 ", JoinNonce %" PRIu32, out->joined ? "joined" : "rejoined",
          ljs_ed_state_text(out->state), out->accept.dev_addr, out->accept.join_nonce);
     /* [L2 1.1 §6.2.3] */
     if (l->version->mac >= LJS_MAC_1_1 && out->accept.join_nonce <= l->join_nonce)
         wrong(l, DEVICE, "the device took a JoinNonce that does not rise");
-    l->join_nonce = out->accept.join_nonce;
+    new_session(l, out->accept.join_nonce);
 }
 
 static void device_heard(struct life *l, const ljs_ed_out *out)
@@ -550,6 +573,7 @@ static void device_event(struct life *l, ljs_ed_event_kind kind)
 /* What was in the element's memory is gone, and the clock begins anew. */
 static void power_on(struct life *l)
 {
+    ljs_ed ed = { .struct_size = sizeof ed };
     ljs_buf copy;
 
     l->off = false;
@@ -562,6 +586,9 @@ static void power_on(struct life *l)
         return;
     take(&l->ed, &copy);
     note(l, DEVICE, "power on");
+    l->fault = ljs_ed_read(&ed, l->ed.data, l->ed.len);
+    if (!l->fault && ed.join_nonce != l->join_nonce) /* it died over a join-accept that it had taken */
+        new_session(l, ed.join_nonce);
     device_event(l, LJS_ED_ON_RESTART);
     if (!l->off && l->ed_state == LJS_ED_IDLE)
         device_event(l, LJS_ED_ON_START);
@@ -1396,7 +1423,8 @@ ljs_err life_run(const char **why, uint64_t counts[COUNTS], const struct world *
     l->scheme = l->version->network >= LJS_MAC_1_1 ? LJS_SCHEME_1_1 : LJS_SCHEME_1_0;
     l->off = true;
     l->wake = l->windows = l->ns_wake = -1;
-    l->join_nonce = -1;
+    new_session(l, -1);
+    l->last[LJS_ED_SENDS_JOIN] = l->last[LJS_ED_SENDS_REJOIN1] = -1;
     counts[N_DEVICES] = 1;
     l->fault = be_born(l);
     if (trace) {
