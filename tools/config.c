@@ -430,6 +430,7 @@ static int parse_text(cfg_t *file, const char *name, const char *text, size_t le
     if (cfg_parse_fp(file, in) != CFG_SUCCESS) {
         code = USAGE;
     } else if (!cfg_getbool(file, the_end)) {
+        file->line--; /* ours is not one of theirs */
         wrong(file, "premature end: a comment has none");
         code = USAGE;
     }
