@@ -21,7 +21,7 @@ struct plan {
 
 static const struct plan plans[] = {
     { { "1.1", "a 1.1 device and a 1.1 network", LJS_MAC_1_1, LJS_MAC_1_1, 0x80, true, true, 0 },
-      { { { 2, 2, 1, 1, 1 }, 8 }, { { 3, 2, 1, 1, 1 }, 16 }, { { 3, 2, 1, 1, 2 }, 128 } } },
+      { { { 2, 2, 1, 1, 1 }, 8 }, { { 3, 2, 1, 1, 1 }, 16 }, { { 3, 3, 2, 1, 2 }, 512 } } },
     { { "1.1-rejoins", "a 1.1 device that rejoins much", LJS_MAC_1_1, LJS_MAC_1_1, 0x80, true, true, 0 },
       { { { 4, 2, 2, 0, 0 }, 16 }, { { 4, 2, 2, 1, 0 }, 64 }, { { 5, 3, 2, 0, 0 }, 256 } } },
     { { "1.1-on-1.0", "a 1.1 device on a 1.0 network", LJS_MAC_1_1, LJS_MAC_1_0_3, 0x00, false, true, 0 },

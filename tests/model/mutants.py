@@ -126,6 +126,7 @@ MUTANTS = [
            "if (ed->fcnt_up > ed->fcnt_durable && (ed->fcnt_durable = ed->fcnt_up) < 0) {", "ON_AIR"),
     Mutant("a join-accept adopted and not made durable", ED, "s->out->persist = 1;\n    s->out->joined",
            "s->out->persist = 0;\n    s->out->joined", "LASTING"),
+    Mutant("a downlink taken and not made durable", ED, "out->persist = 1; /* else", "out->persist = 0; /* else", "TWICE"),
     Mutant("no session keys after a restart", ED,
            "ed->fcnt_up = ed->fcnt_durable; /* those below may have been on air */\n    return load(s->se, ed);",
            "ed->fcnt_up = ed->fcnt_durable;\n    return LJS_OK;", "KEYS_KEPT"),

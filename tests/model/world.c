@@ -643,6 +643,20 @@ static ljs_ns read_network(const struct node *n)
     return ns;
 }
 
+/* The adversary has every uplink that was accepted: none is again, under whatever contexts there
+ * are now. */
+static void probe_heard(struct node *n)
+{
+    ljs_ns_up up;
+    ljs_buf state;
+
+    for (unsigned i = 0; i < n->heards; i++) {
+        law(LAW_TWICE, ljs_ns_uplink(&up, &state, w.vault, 0, 0, 0, n->heard[i].octets, n->heard[i].len,
+                                     n->network->data, n->network->len) != LJS_OK);
+        ljs_buf_free(&state);
+    }
+}
+
 /* A frame of the pending context without RekeyInd, from a device that does not keep the rules. */
 static void probe_plain(struct node *n, const ljs_session *s)
 {
@@ -696,6 +710,7 @@ static void accepted(struct node *n, const ljs_frame *frame, const ljs_message *
     law(LAW_OLD_STANDS, !memcmp(&before.current, &after.current, sizeof before.current));
     if (!joined.repeat && v11 && !ljs_device_session(&s, 0, n->record->data, n->record->len))
         probe_plain(n, &s);
+    probe_heard(n);
     put(n, false, ans->phy, ans->phy_len);
 out:
     for (unsigned i = 0; i < 3; i++)
@@ -787,9 +802,13 @@ static void uplink_arrives(struct node *n, const struct frame *f, bool applicati
         return;
     blob_put(&n->network, &state);
     law(LAW_REKEY_FIRST, !(up.switched && before.pending.scheme == LJS_SCHEME_1_1) || up.rekey);
-    err = ljs_ns_uplink(&up, &state, w.vault, 0, 0, 0, f->octets, f->len, n->network->data, n->network->len);
-    law(LAW_TWICE, err != LJS_OK);
-    ljs_buf_free(&state);
+    if (n->heards < HEARD_MAX) {
+        n->heard[n->heards++] = *f;
+    } else {
+        memmove(n->heard, n->heard + 1, sizeof n->heard - sizeof n->heard[0]);
+        n->heard[HEARD_MAX - 1] = *f;
+    }
+    probe_heard(n);
     if (read_network(n).due || application)
         answer_uplink(n, application);
 }
@@ -1024,6 +1043,7 @@ static bool hear(struct node *n, const struct frame *f, bool probing)
 static void arrive_down(struct node *n, const struct frame *f, bool cut)
 {
     struct frame forged = *f;
+    struct node after;
 
     for (unsigned i = 1; i <= 4; i++) { /* of a join-accept this spoils every field */
         forged.octets[f->len - 1] ^= (uint8_t)(0x80 >> i);
@@ -1032,6 +1052,10 @@ static void arrive_down(struct node *n, const struct frame *f, bool cut)
     if (!hear(n, f, false))
         return;
     law(LAW_TWICE, !hear(n, f, true));
+    node_copy(&after, n);
+    restart(&after);
+    law(LAW_TWICE, !hear(&after, f, true));
+    node_drop(&after);
     if (cut)
         restart(n);
 }
@@ -1200,11 +1224,11 @@ void node_digest(uint8_t out[16], const struct node *n)
     struct {
         uint8_t live[16], durable[16], network[16], record[16];
         struct frame air[AIR_MAX], again;
-        uint8_t airs, left[BUDGETS], takens, lives;
+        uint8_t airs, left[BUDGETS], takens, lives, heards;
         uint32_t join_nonce;
         int32_t dev_nonce, rj_count1, adopted;
         uint16_t draws;
-        uint8_t taken[16], life[16];
+        uint8_t taken[16], life[16], heard[16];
     } is;
 
     memset(&is, 0, sizeof is);
@@ -1224,6 +1248,7 @@ void node_digest(uint8_t out[16], const struct node *n)
     memcpy(is.left, n->left, sizeof is.left);
     is.takens = n->takens;
     is.lives = n->lives;
+    is.heards = n->heards;
     is.join_nonce = n->join_nonce;
     is.dev_nonce = n->dev_nonce;
     is.rj_count1 = n->rj_count1;
@@ -1233,6 +1258,8 @@ void node_digest(uint8_t out[16], const struct node *n)
         ljs__hash(is.taken, (const uint8_t *)n->taken, n->takens * sizeof n->taken[0]);
     if (n->lives)
         ljs__hash(is.life, (const uint8_t *)n->life, n->lives * sizeof n->life[0]);
+    if (n->heards)
+        ljs__hash(is.heard, (const uint8_t *)n->heard, n->heards * sizeof n->heard[0]);
     ljs__hash(out, (const uint8_t *)&is, sizeof is);
 }
 

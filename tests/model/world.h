@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { AIR_MAX = 3, FRAME_OCTETS = 64, TAKEN_MAX = 40, LIVES_MAX = 40 };
+enum { AIR_MAX = 3, FRAME_OCTETS = 64, TAKEN_MAX = 40, LIVES_MAX = 40, HEARD_MAX = 4 };
 
 /* What is explored: the versions on both sides, and what was before. */
 struct scenario {
@@ -108,12 +108,13 @@ struct node {
     uint8_t airs;
     uint8_t left[BUDGETS];
     /* what the laws remember */
-    uint8_t takens, lives;
+    uint8_t takens, lives, heards;
     uint8_t answer[16]; /* of the newest session: a hash of the octets */
     uint32_t join_nonce;
-    int32_t dev_nonce, rj_count1; /* last on air */
-    int32_t adopted;              /* JoinNonce that the device took last */
-    uint16_t draws;               /* of a random DevNonce */
+    int32_t dev_nonce, rj_count1;  /* last on air */
+    int32_t adopted;               /* JoinNonce that the device took last */
+    uint16_t draws;                /* of a random DevNonce */
+    struct frame heard[HEARD_MAX]; /* uplinks that the network server accepted, the last of them */
     struct taken taken[TAKEN_MAX];
     struct life life[LIVES_MAX];
 };
@@ -168,7 +169,7 @@ void node_heal(struct node *n);
     X(ENTITLED, "the network server gets network keys and no AppSKey")                                                 \
     X(ON_AIR, "the device's counters never go back on air, through any crash")                                         \
     X(ADOPTED, "a device that wants JoinNonce to rise takes no JoinNonce twice")                                       \
-    X(TWICE, "no frame is accepted twice, neither up nor down")                                                        \
+    X(TWICE, "no data frame is accepted twice, neither up under a later context nor down after a crash")               \
     X(REKEY_FIRST, "the network server passes up nothing of a pending 1.1 context before RekeyInd")                    \
     X(LASTING, "a session that the device takes is durable before anything is done under it")                          \
     X(KEYS_KEPT, "the keys a device has after an accept are those of its state")                                       \
