@@ -52,6 +52,19 @@ static void set_raiser(PyObject *callable)
 /* Where an error is what was asked for, it is a number. */
 %typemap(out) ljs_err ljs_result_err, ljs_err err { $result = PyLong_FromLong($1); }
 
+/* Text, or None.  A zero in it would end it here: "acme\0x" must not be the peer "acme". */
+%typemap(in) const char * (Py_ssize_t len) {
+    if ($input == Py_None)
+        $1 = NULL;
+    else if (!($1 = ($1_ltype)PyUnicode_AsUTF8AndSize($input, &len)))
+        SWIG_fail;
+    else if (strlen($1) != (size_t)len) {
+        PyErr_SetString(PyExc_ValueError, "embedded null character");
+        SWIG_fail;
+    }
+}
+%typemap(freearg) const char * ""
+
 /* ---- 2. octets in: anything with a contiguous buffer; None is NULL ---------------- */
 
 %typemap(in) (const uint8_t *in, size_t in_len) (Py_buffer view, int held = 0) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import operator
 from dataclasses import dataclass
 from typing import Iterable
 
@@ -15,7 +16,10 @@ class EUI(int):
     """A DevEUI or JoinEUI: a number that prints as 16 hexadecimal digits."""
 
     def __new__(cls, value: int | str) -> EUI:
-        return super().__new__(cls, native.eui_parse(value) if isinstance(value, str) else value)
+        number = native.eui_parse(value) if isinstance(value, str) else operator.index(value)
+        if not 0 <= number < 1 << 64:
+            raise OverflowError("an EUI has 64 bits")
+        return super().__new__(cls, number)
 
     def __str__(self) -> str:
         return f"{int(self):016x}"

@@ -168,8 +168,17 @@ def test_errors_are_exceptions(server: lorajs.JoinServer, key: lorajs.Key) -> No
         server.handle("text, not octets")
     with pytest.raises(TypeError):
         native.device_make(None, None, None, 0, 0, None, None)
-    with pytest.raises(OverflowError):
-        server.device(1 << 64)
+    for number in -1, 1 << 64:
+        with pytest.raises(OverflowError):
+            server.device(number)
+        with pytest.raises(OverflowError):
+            lorajs.EUI(number)
+    with pytest.raises(TypeError):
+        lorajs.EUI(b"12345678")  # int() would read decimal digits
+    for call in (lambda text: server.handle(b"{}", peer=text), lorajs.Store.sqlite,
+                 lambda text: server.set_peers([lorajs.Peer(text)])):
+        with pytest.raises(ValueError):
+            call("acme\0x")
     server.close()
     with pytest.raises(lorajs.ClosedError):
         server.handle(b"{}")
