@@ -177,7 +177,20 @@ def test_exit_codes_are_in_the_man_page():
 
 
 @pytest.mark.skipif(not shutil.which("groff"), reason="no groff")
-@pytest.mark.parametrize("page", sorted(p.name for p in (ROOT / "tools/man").glob("*.1")))
+def test_every_option_is_in_the_page_of_the_file(run):
+    page = (ROOT / "tools/man/lorajs.conf.5").read_text().replace("\\-", "-")
+    told = re.findall(r"^\.B ([a-z0-9-]+)$", page.split(".SH OPTIONS")[1].split(".SH PEERS")[0], re.M)
+    assert set(told) == {f.lstrip("-") for f in flags_in(run("serve", "--help").stdout)} - {"help", "config", "peer"}
+
+
+def test_pages_that_are_named_are_there():
+    pages = {p.name for p in (ROOT / "tools/man").iterdir()}
+    named = {f"{name}.{section}".replace("\\-", "-") for p in (ROOT / "tools/man").iterdir()
+             for name, section in re.findall(r"^\.BR (lorajs\S*) \((\d)\)", p.read_text(), re.M)}
+    assert named and named <= pages
+
+
+@pytest.mark.parametrize("page", sorted(p.name for p in (ROOT / "tools/man").glob("*.[15]")))
 def test_man_pages_are_well_formed(page):
     done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-z", str(ROOT / "tools/man" / page)],
                           capture_output=True, text=True)
