@@ -959,7 +959,8 @@ static void network_down(struct life *l)
     } dues[] = { { LJS_NS_DUE_ACK, ", ACK" },
                  { LJS_NS_DUE_REKEY_CONF, ", RekeyConf" },
                  { LJS_NS_DUE_FORCE_REJOIN, ", ForceRejoinReq" },
-                 { LJS_NS_DUE_REJOIN_PARAMS, ", RejoinParamSetupReq" } };
+                 { LJS_NS_DUE_REJOIN_PARAMS, ", RejoinParamSetupReq" },
+                 { LJS_NS_DUE_ADR_ACK, ", to ADRACKReq" } };
     bool says = l->must_say || chance(l, 10);
     ljs_ns_tx tx = { .struct_size = sizeof tx, .now = l->now };
     struct letter letter = { .sent = 0 };

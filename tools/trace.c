@@ -210,7 +210,7 @@ static void write_row(FILE *to, const struct trace *trace, size_t i)
         fprintf(to, "<circle cx=\"%d\" cy=\"%d\" r=\"4\"/><text class=\"n\" x=\"%d\" y=\"%d\">", x, y, x + 10, y + 4);
     } else {
         if (row->lost)
-            end = (x + end) / 2;
+            end -= (end - x) / 8; /* beside the text */
         fprintf(to,
                 "<line class=\"%s\" x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" marker-end=\"url(#%s)\"/>"
                 "<text class=\"m\" x=\"%d\" y=\"%d\">",
