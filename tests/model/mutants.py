@@ -118,6 +118,17 @@ MUTANTS = [
     Mutant("a device never heard does not give up", ED,
            "return s->ed.link_limit && s->ed.silent >= s->ed.link_limit;", "return s->ed.link_limit > 1000;", "HEALS",
            "1.0.4 1.0.3"),
+    Mutant("a repeat not recognised by the network server", NS, "*repeat = was != NULL;", "*repeat = false;",
+           "REKEY_FIRST", "1.1"),
+    # rejoining
+    Mutant("rejoin 0 checked against the newest session alone", JS, "i < j->r->d.sessions && err == LJS_E_MIC",
+           "i < j->r->d.sessions && i < 1 && err == LJS_E_MIC", "HEALS HEALS_REJOIN", "1.1 1.1-rejoins"),
+    Mutant("a rejoin 2 that was asked for dropped", NS, "n->rejoin2 = n->force.type == 2;", "n->rejoin2 = false;",
+           "HEALS_REJOIN", "1.1"),
+    Mutant("RejoinParamSetupReq not repeated in a new context", NS,
+           "if (n->params.phase != PARAMS_NONE && (n->params", "if (0 && (n->params", "HEALS_REJOIN", "1.1"),
+    Mutant("a rejoin 2 that forgets RejoinParamSetupReq", ED, "bool keep = ed->kind == LJS_FRAME_REJOIN2;",
+           "bool keep = false;", "HEALS_REJOIN", "1.1"),
     # crashes
     Mutant("a nonce on air before it is durable", ED, "s->out->persist = 1; /* the nonce is used", "s->out->persist = 0; /*",
            "ON_AIR"),

@@ -1314,8 +1314,8 @@ static bool come_together(struct node *n)
     return false;
 }
 
-/* The device's time goes on until it sends this, and it is answered. */
-static bool rejoins(struct node *n, ljs_ed_sends which)
+/* The device's time goes on until it sends this, and it is answered.  `next`: it is what comes next. */
+static bool rejoins(struct node *n, ljs_ed_sends which, bool next)
 {
     for (unsigned i = 0; i < 8 && broken < 0; i++) {
         memset(&seen, 0, sizeof seen);
@@ -1325,11 +1325,20 @@ static bool rejoins(struct node *n, ljs_ed_sends which)
             settle(n, false);
             return seen.rejoined && come_together(n);
         }
-        settle(n, false); /* another rejoin came first */
-        if (!come_together(n))
+        settle(n, false); /* one that was wanted before */
+        if (next || !come_together(n))
             return false;
     }
     return false;
+}
+
+/* Each type, and what the network has told the device of rejoining through all of them. */
+static bool rejoin_all(struct node *n)
+{
+    return wish(n, DO_PARAMS, OFTEN) && come_together(n) && rejoins(n, LJS_ED_SENDS_REJOIN0, false) &&
+           rejoins(n, LJS_ED_SENDS_REJOIN0, true) && wish(n, DO_FORCE2, 0) && come_together(n) &&
+           rejoins(n, LJS_ED_SENDS_REJOIN2, true) && rejoins(n, LJS_ED_SENDS_REJOIN0, true) &&
+           wish(n, DO_PARAMS, HARDLY_EVER) && come_together(n) && rejoins(n, LJS_ED_SENDS_REJOIN1, true);
 }
 
 void node_heal(struct node *n)
@@ -1337,14 +1346,8 @@ void node_heal(struct node *n)
     settle(n, false);
     if (broken >= 0 || !law(LAW_HEALS, come_together(n)))
         return;
-    if (w.is->rejoins) { /* with rejoin 0 out of the way of rejoin 1, which is rarer */
-        law(LAW_HEALS_REJOIN, wish(n, DO_PARAMS, HARDLY_EVER) && come_together(n) && rejoins(n, LJS_ED_SENDS_REJOIN1));
-        law(LAW_HEALS_REJOIN,
-            broken >= 0 || (wish(n, DO_PARAMS, OFTEN) && come_together(n) && rejoins(n, LJS_ED_SENDS_REJOIN0)));
-        law(LAW_HEALS_REJOIN,
-            broken >= 0 || (wish(n, DO_FORCE2, 0) && come_together(n) && rejoins(n, LJS_ED_SENDS_REJOIN2)));
-        law(LAW_HEALS_REJOIN, broken >= 0 || rejoins(n, LJS_ED_SENDS_REJOIN0));
-    }
+    if (w.is->rejoins)
+        law(LAW_HEALS_REJOIN, rejoin_all(n));
     if (broken >= 0)
         return;
     memset(&seen, 0, sizeof seen);
