@@ -21,6 +21,7 @@
 enum {
     DISCARD_MOST = 8 << 20, /* of a body that is refused: who sends it should hear why */
     PATH_MOST = 64,
+    ROOM_AT_ONCE = 16, /* connections closed for others within 10 ms */
     FIRST_ROOM = 1024
 };
 
@@ -305,8 +306,13 @@ static void ask_peer(struct request *r)
     if (!c->tls)
         return;
     generation = tls_generation(r->http->opts.tls);
-    if (!c->asked || c->generation != generation)
-        c->vouched = tls_peer(c->peer, r->http->opts.tls, session_of(r->connection));
+    if (!c->asked || c->generation != generation) {
+        bool vouched = tls_peer(c->peer, r->http->opts.tls, session_of(r->connection));
+
+        pthread_mutex_lock(&r->http->lock); /* make_room() looks */
+        c->vouched = vouched;
+        pthread_mutex_unlock(&r->http->lock);
+    }
     c->asked = true;
     c->generation = generation;
     r->call.vouched = c->vouched;
@@ -567,6 +573,32 @@ static bool full(struct http *h)
     return is;
 }
 
+/* We are full, and somebody waits.  Where peers are told by their certificates, whoever has
+ * not been told for one and asks nothing makes room, the oldest first: else anybody could
+ * hold all connections, and keep the peers out. */
+static void make_room(struct http *h)
+{
+    const int64_t second = 1000000000, now = http_clock(), patience = (h->opts.timeout - 2) * second;
+    unsigned left = ROOM_AT_ONCE;
+
+    if (!h->opts.tls)
+        return;
+    pthread_mutex_lock(&h->lock);
+    while (left--) {
+        struct conn *oldest = NULL;
+
+        for (struct conn *c = h->conns; c; c = c->next) /* newest first */
+            if (!c->closed && !c->vouched &&
+                (c->phase == RESTING || (c->phase == FRESH && c->deadline - now < patience)))
+                oldest = c;
+        if (!oldest)
+            break;
+        oldest->closed = true;
+        shutdown(oldest->fd, SHUT_RDWR);
+    }
+    pthread_mutex_unlock(&h->lock);
+}
+
 /* One connection; false when none waits. */
 static bool accept_one(struct http *h)
 {
@@ -596,6 +628,8 @@ static void *accept_all(void *user)
     while (!h->stopping) {
         bool wait = full(h);
 
+        if (wait && poll(&fds[1], 1, 0) > 0)
+            make_room(h);
         /* Too many connections, or too many files (which accept4() has said by
          * failing): the others stay in the kernel's queue. */
         if (poll(fds, wait ? 1 : 2, wait ? 10 : -1) <= 0 || wait || !(fds[1].revents & POLLIN))

@@ -325,3 +325,28 @@ def test_tls_begins_with_the_next_start(serve, pki, tmp_path, data):
     reload(server, tmp_path, tls_lines(pki) + peer("acme", pin(pki.pinned)))
     assert "next start" in server.stderr()
     assert result(server.ask(Device(1).join())) == "UnknownSender"
+
+
+def test_strangers_make_room_for_peers(start, pki, device):
+    """Whoever shows no certificate cannot keep those out who do; peers stay."""
+    server = start(tls_lines(pki) + "connections = 2\ntimeout = 30\n" + peer("acme", pin(pki.pinned)))
+    strangers = [connect(server, context(pki)) for _ in range(2)]
+    for sock in strangers:
+        sock.sendall(request(device.join()))
+        assert result(read_answer(sock)[2]) == "UnknownSender"
+    peers = []
+    for _ in range(2):
+        peers.append(connect(server, context(pki, pki.pinned)))
+        peers[-1].sendall(request(device.join()))
+        assert result(read_answer(peers[-1])[2]) == "Success"
+    assert all(is_closed(sock) for sock in strangers)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as late:
+        late.sendall(b"\x16\x03\x01")
+        for sock in peers:
+            sock.sendall(request(device.join()))
+            assert result(read_answer(sock)[2]) == "Success"
+            sock.close()
+    silent = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(2)]
+    assert result(ask(server, context(pki, pki.pinned), device.join())) == "Success"
+    for sock in silent:
+        sock.close()
