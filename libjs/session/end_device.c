@@ -74,8 +74,20 @@ static int64_t rejoin_gap(const step *s)
     return s->ed.airtime * 1001;
 }
 
+/* A request waits for its answer alone: no other one goes while the windows for it are open, though
+ * it be due, since its answer could not be told from a stranger then. */
+static void let_answer_come(struct ed *ed, int64_t until)
+{
+    int64_t *const times[] = { &ed->force_at, &ed->rejoin0_at, &ed->rejoin1_at };
+
+    for (size_t i = 0; i < COUNT(times); i++)
+        if (*times[i] >= 0 && *times[i] < until)
+            *times[i] = until;
+}
+
 static ljs_err request(step *s, ljs_frame_kind kind, ljs_ed_sends sends, int64_t nonce)
 {
+    let_answer_come(&s->ed, s->event->now + RECEIVE_WINDOWS_MS);
     s->out->sends = sends;
     s->out->nonce = (uint16_t)nonce;
     s->out->tx_dr = LJS_ED_DR_ANY;
@@ -237,16 +249,22 @@ static ljs_err load(ljs_se *se, const struct ed *ed)
 /* Nothing of this needs to be durable: the same restart again comes to the same. */
 static ljs_err restart(step *s)
 {
-    int64_t now = s->event->now;
+    int64_t now = s->event->now, count = INT64_C(1) << (s->ed.max_count_n + 4);
     struct ed *ed = &s->ed;
+    int64_t since = ed->since_rejoin0;
 
     /* Times of before mean nothing now.  [L2 1.1 §7]  the budget counts from a reset, too */
     ed->join_at = ed->force_at = now;
     if (ed->t0 >= 0)
         ed->t0 = now;
     ed->rejoin0_from = ed->scheme ? now + rejoin_gap(s) : 0;
-    if (ed->rejoin0_at >= 0)
-        schedule_rejoin0(s);
+    schedule_rejoin0(s);
+    if (ed->has_params) { /* [L2 1.1 §5.14]  uplinks count on, also those that may have been on air since */
+        since += ed->fcnt_durable - ed->fcnt_up;
+        ed->since_rejoin0 = since < count ? since : count;
+        if (since >= count)
+            ed->rejoin0_at = now;
+    }
     schedule_rejoin1(s);
     ed->waiting = ed->kind = ed->nonce = 0;
     ed->fcnt_up = ed->fcnt_durable; /* those below may have been on air */

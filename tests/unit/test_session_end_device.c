@@ -955,6 +955,65 @@ static void test_rejoin_params(void **unused)
     }
 }
 
+/* A device that restarts more often than it is to rejoin rejoins all the same: uplinks count on, and
+ * those that may have been on air since the state was written count, too. */
+static void test_rejoin_params_over_restarts(void **unused)
+{
+    const struct down params = { .mac = { 0x0f, 0xf1 }, .mac_len = 2 }; /* hardly ever, 2^5 uplinks */
+    ljs_ed_opts opts = world_opts();
+    struct world w;
+    unsigned uplinks, restarts;
+
+    (void)unused;
+    opts.fcnt_reserve = 4;
+    for (int clock = 0; clock < 2; clock++) {
+        opts.no_clock = !clock;
+        world_open(&w, &opts);
+        world_rekeyed(&w, 1);
+        assert_int_equal(step_down(&w, &params), LJS_OK);
+        for (uplinks = restarts = 0; w.out.wake_at < 0 || w.out.wake_at > w.now + 2000000; uplinks++) {
+            assert_true(uplinks < 32);
+            assert_int_equal(step_send(&w, 1, "x"), LJS_OK);
+            if (uplinks % 5 == 4) {
+                replace(&w.state, &w.durable);
+                assert_int_equal(step_kind(&w, LJS_ED_ON_RESTART), LJS_OK);
+                restarts++;
+            }
+        }
+        assert_true(uplinks >= 32 - 3 * restarts); /* and not much too early */
+        /* due, and not forgotten over one more restart */
+        replace(&w.state, &w.durable);
+        assert_int_equal(step_kind(&w, LJS_ED_ON_RESTART), LJS_OK);
+        assert_int_equal(w.out.wake_at, w.now + 1500 * 1001);
+        assert_int_equal(wake(&w), LJS_ED_SENDS_REJOIN0);
+        assert_int_equal(step_kind(&w, LJS_ED_ON_RESTART), LJS_OK);
+        assert_true(w.out.wake_at < 0 || w.out.wake_at > w.now + 2000000);
+        world_close(&w);
+    }
+}
+
+/* Two requests due at once: the answer to the first is waited for before the second goes. */
+static void test_one_request_at_a_time(void **unused)
+{
+    const struct down down = force_rejoin(0, 0, 0, 0, LJS_LOW_FIRST);
+    ljs_ed_opts opts = world_opts();
+    struct world w;
+
+    (void)unused;
+    opts.rejoin1_period = 15000;
+    world_open(&w, &opts);
+    world_rekeyed(&w, 1);
+    w.now = world_read(&w).wake_at; /* of rejoin 1 */
+    assert_int_equal(step_down(&w, &down), LJS_OK);
+    assert_int_equal(wake(&w), LJS_ED_SENDS_REJOIN0);
+    assert_int_equal(w.out.wake_at, w.now + 8000);
+    w.now += 7999;
+    assert_int_equal(step_kind(&w, LJS_ED_ON_TICK), LJS_OK);
+    assert_int_equal(w.out.sends, LJS_ED_SENDS_NOTHING);
+    assert_int_equal(wake(&w), LJS_ED_SENDS_REJOIN1);
+    world_close(&w);
+}
+
 static void test_rejoin1(void **unused)
 {
     ljs_ed_opts opts = world_opts();
@@ -1580,6 +1639,8 @@ int main(void)
         cmocka_unit_test(test_force_rejoin),
         cmocka_unit_test(test_rejoined),
         cmocka_unit_test(test_rejoin_params),
+        cmocka_unit_test(test_rejoin_params_over_restarts),
+        cmocka_unit_test(test_one_request_at_a_time),
         cmocka_unit_test(test_rejoin1),
         cmocka_unit_test(test_rj_count0_does_not_wrap),
         cmocka_unit_test(test_on_an_old_network),
