@@ -11,16 +11,18 @@
  *  Where the result says `persist`, the new state is made durable before its frame is sent or
  *  its downlink acted on; other states may be lost in a crash without harm.  After a crash the
  *  last durable state is brought back with ::LJS_ED_ON_RESTART, whatever the device did since:
- *  no DevNonce, RJcount or FCntUp is ever used twice.
+ *  no DevNonce that counts, RJcount or FCntUp is ever used twice.  How long it was off is not known:
+ *  what goes by time begins anew, what goes by the number of uplinks goes on.
  *
  *  Keys are in a secure element (::ljs_se), which computes by id; the state holds the inputs
- *  they are derived from, and no key.  It ends in a checksum, not a seal: it is no secret, and
- *  who can write it can only make the device join again.
+ *  they are derived from, and no key: it is no secret.  It ends in a checksum, not a seal: who can
+ *  write it can set counters back, and so have nonces and key streams used twice and old downlinks
+ *  taken again.  Keep it where the device alone writes, and never bring an older one back.
  *
  *  A device makes a state with ljs_ed_new(), steps ::LJS_ED_ON_START, sends the join-request it
  *  is given, steps ::LJS_ED_ON_DOWNLINK with what it hears and ::LJS_ED_ON_LOST when the receive
- *  windows are over, ::LJS_ED_ON_TICK when `wake_at` has come, and ::LJS_ED_ON_SEND with what
- *  the application has to say.
+ *  windows are over, ::LJS_ED_ON_TICK when `wake_at` has come and the radio is free, and
+ *  ::LJS_ED_ON_SEND with what the application has to say.
  *
  *      state      has                    leaves it by
  *      IDLE       no session             START -> JOINING
@@ -201,12 +203,12 @@ typedef struct ljs_ed_out {
 } ljs_ed_out;
 
 /** One event.
- *  @return ::LJS_E_STATE for an event that the state does not know (a frame when none is awaited,
- *  SEND without a session); ::LJS_E_SPENT when DevNonce, or FCntUp, is used up; ::LJS_E_NOKEY
+ *  @return ::LJS_E_STATE for an event that the state does not know (a join-accept when none is
+ *  awaited, data without a session); ::LJS_E_SPENT when DevNonce, or FCntUp, is used up; ::LJS_E_NOKEY
  *  from the element; ::LJS_E_INVAL for a field out of its range; ::LJS_E_SEAL, ::LJS_E_VERSION for
  *  the state.  Of a join-accept: ::LJS_E_MIC; ::LJS_E_REPLAY for a JoinNonce that does not rise,
- *  at first from 0 (or, of a 1.0.x device, does not differ); ::LJS_E_MAC for OptNeg clear in answer to a rejoin;
- * ::LJS_E_SIZE.  Of a data frame:
+ *  at first from 0 (or, of a 1.0.x device, does not differ); ::LJS_E_MAC for OptNeg clear in answer to a
+ *  rejoin; ::LJS_E_SIZE.  Of a data frame:
  *  ::LJS_E_SESSION for another DevAddr, ::LJS_E_MIC, ::LJS_E_REPLAY, ::LJS_E_FRAME, ::LJS_E_SIZE.
  *  Of SEND: ::LJS_E_SIZE when MAC commands and payload do not go into one frame */
 LJS_MUST ljs_err ljs_ed_step(ljs_ed_out *out, ljs_buf *out_state, ljs_se *se, const ljs_ed_event *event,

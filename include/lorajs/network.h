@@ -11,7 +11,9 @@
  *
  *  A network server makes a state with ljs_ns_new() for each device, and then calls
  *   - ljs_ns_join_accepted() when the Join Server has answered a JoinReq or RejoinReq, before
- *     the join-accept is sent.  The keys come from ljs_envelope_open();
+ *     the join-accept is sent.  The keys come from ljs_envelope_open().  One request of a device is
+ *     asked after the other: of two answers, the one given last makes the pending context, and a
+ *     device that has taken the other is not heard until it gives up and joins again;
  *   - ljs_ns_uplink() with each data frame of a DevAddr that is one of the state's;
  *   - ljs_ns_downlink() when the device can hear: with a payload of the application, with MAC
  *     commands of the network server's own, or with neither, to send what is due;
@@ -64,8 +66,11 @@ typedef struct ljs_ns_opts {
     ljs_netid net_id;           /**< ours: rejoin 0 and 2 of another are refused */
     uint8_t minor;              /**< the highest LoRaWAN 1.minor that the network speaks, 1..15; 1 */
     ljs_octet_order order;      /**< of ForceRejoinReq, as the device reads it; ::LJS_LOW_FIRST */
-    uint16_t rejoins_per_hour;  /**< rejoin 0 and 2 sent on within an hour at most; 0: no limit; 16 */
-    uint16_t rejoins1_per_hour; /**< the same of rejoin 1, which the network cannot check; 6 */
+    uint16_t rejoins_per_hour;  /**< rejoin 0 and 2 sent on at most within an hour, which the first one
+                                 *   begins; 0: no limit; 16 */
+    uint16_t rejoins1_per_hour; /**< the same of rejoin 1.  The network cannot check those: who forges as many
+                                 *   keeps the device's own away until the hour is over, and it comes
+                                 *   back by a join-request.  0 leaves them all to the Join Server; 6 */
 } ljs_ns_opts;
 /** All zero, but struct_size and the defaults above. */
 LJS_API void ljs_ns_opts_init(ljs_ns_opts *out);
@@ -146,7 +151,8 @@ typedef struct ljs_ns_up {
 } ljs_ns_up;
 
 /** One uplink data frame, whole.  Its context is found by DevAddr and MIC; its counter has to
- *  be greater than the last one under that context.
+ *  be greater than the last one under that context: what a device sends again with the same
+ *  counter is ::LJS_E_REPLAY, and is not acknowledged a second time.
  *  @param tx_dr, tx_ch  data rate and channel index of the reception: the MIC of 1.1 covers them
  *  @return ::LJS_E_SESSION for a DevAddr that is neither context's; ::LJS_E_MIC; ::LJS_E_REPLAY;
  *  ::LJS_E_STATE for an uplink of a pending 1.1 context without RekeyInd: drop it; what
@@ -162,7 +168,8 @@ typedef struct ljs_ns_tx {
     uint8_t adr;       /**< FCtrl: 0 or 1 */
     uint8_t pending;   /**< FCtrl: FPending, 0 or 1 */
     uint8_t fport;     /**< 1..255 with a payload, which may be empty; 0: no payload */
-    uint32_t fcnt;     /**< that the payload is encrypted with: a_fcnt_down of ljs_ns_read() or more */
+    uint32_t fcnt;     /**< that the payload is encrypted with: a_fcnt_down of ljs_ns_read() or more; no device
+                        *   finds its way over a gap of 2^16, and many not over 2^14, MAX_FCNT_GAP */
     uint8_t payload[LJS_FRM_PAYLOAD_MAX]; /**< under AppSKey */
     size_t payload_len;
     uint8_t mac[LJS_FRM_PAYLOAD_MAX]; /**< MAC commands of the network server's own, in clear */
