@@ -724,8 +724,12 @@ static void join_server(struct life *l, struct request *ask)
     if (l->trace)
         trace_message(l->trace, ask->sent, l->now, NETWORK, JOIN_SERVER, false, ljs_message_type_text(ask->req.type));
     err = l->world->ask(l->user, &answer, l->now / 1000, &ask->body);
-    if (!err)
-        err = ljs_message_answer(&ask->ans, &ask->req, answer.data, answer.len);
+    if (err && err != LJS_E_BUSY) {
+        l->fault = err;
+        return;
+    }
+    if (!err && (err = ljs_message_answer(&ask->ans, &ask->req, answer.data, answer.len)) == LJS_E_MESSAGE)
+        wrong(l, JOIN_SERVER, "the Join Server's answer is none to the request");
     ljs_buf_free(&answer);
     ask->err = err;
     if (!err)

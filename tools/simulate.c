@@ -749,21 +749,17 @@ static int run_triangle(const struct fleet *fleet, const struct opts *opts)
 
 int cmd_simulate(int argc, char **argv)
 {
-    struct opts opts = { .seed = "lorajs",
-                         .join_eui = "0200000000000001",
-                         .ns_id = "0200000000000002",
-                         .devices = 100,
-                         .joins = 1,
-                         .rejoins = 1,
-                         .connections = 32,
-                         .whims = 16,
-                         .triangle = { .uplinks = 16,
-                                       .rejoin0 = 6,
-                                       .rejoin1 = 72,
-                                       .force = 5,
-                                       .power_loss = 10,
-                                       .calm = 24,
-                                       .only = -1 } };
+    struct opts opts = {
+        .seed = "lorajs",
+        .join_eui = "0200000000000001",
+        .ns_id = "0200000000000002",
+        .devices = 100,
+        .joins = 1,
+        .rejoins = 1,
+        .connections = 32,
+        .whims = 16,
+        .triangle = { .uplinks = 16, .rejoin0 = 6, .rejoin1 = 72, .force = 5, .power_loss = 10, .calm = 24, .only = -1 }
+    };
     struct sim sim = { .opts = &opts };
     ljs_err err = LJS_OK;
     int code = read_flags(&simulate_usage, &opts, &argc, &argv);
