@@ -65,6 +65,23 @@ static void set_raiser(PyObject *callable)
 }
 %typemap(freearg) const char * ""
 
+/* Text in a struct: as much as there is room for, with its NUL. */
+%typemap(in) char [ANY] (char fixed[$1_dim0]) {
+    Py_ssize_t len = 0;
+    const char *text = PyUnicode_AsUTF8AndSize($input, &len);
+
+    if (!text)
+        SWIG_fail;
+    if (len >= (Py_ssize_t)sizeof fixed || strlen(text) != (size_t)len) {
+        PyErr_SetString(PyExc_ValueError, strlen(text) != (size_t)len ? "embedded null character" : "text too long");
+        SWIG_fail;
+    }
+    memset(fixed, 0, sizeof fixed);
+    memcpy(fixed, text, (size_t)len);
+    $1 = fixed;
+}
+%typemap(memberin) char [ANY] { memcpy($1, $input, sizeof $1); }
+
 /* ---- 2. octets in: anything with a contiguous buffer; None is NULL ---------------- */
 
 %typemap(in) (const uint8_t *in, size_t in_len) (Py_buffer view, int held = 0) {

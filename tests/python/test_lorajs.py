@@ -356,3 +356,13 @@ def test_import_is_quiet(tmp_path: pathlib.Path) -> None:
     done = subprocess.run([sys.executable, "-c", "import lorajs; print(lorajs.version())"], capture_output=True,
                           text=True, cwd=tmp_path, check=True)
     assert done.stdout.count(".") == 2 and not done.stderr and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["ns_kek_label", "as_kek_label", "as_id"])
+@pytest.mark.parametrize("text", ["a\0b", "x" * 128, "\u00e9" * 64], ids=["zero", "long", "long in octets"])
+def test_text_is_whole_or_refused(key: lorajs.Key, name: str, text: str) -> None:
+    server = lorajs.JoinServer(lorajs.Vault.generate(), lorajs.Store.memory())
+    with pytest.raises(ValueError):
+        server.make_device(lorajs.Device(DEV_EUI, JOIN_EUI, lorajs.Mac.V1_0_4, **{name: text}), app_key=key)
+    server.make_device(lorajs.Device(DEV_EUI, JOIN_EUI, lorajs.Mac.V1_0_4, **{name: "x" * 127}), app_key=key)
+    assert getattr(server.device(DEV_EUI), name) == "x" * 127
