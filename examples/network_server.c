@@ -268,10 +268,11 @@ static ljs_err network_hear(struct reply *reply, struct network *n, const uint8_
     return hear_data(reply, n, in, in_len);
 }
 
-/* The operator wishes that the device rejoin, by type 2: new keys, and the radio stays as it is. */
+/* The operator wishes that the device rejoin, by type 2: new keys, and the radio stays as it is.  It is said
+ * once; with more `tries`, yours calls ljs_ns_timer() when the `wake_at` of the last result has come. */
 static ljs_err network_rekey(struct network *n)
 {
-    const ljs_ns_force force = { .struct_size = sizeof force, .rejoin_type = 2, .data_rate = DATA_RATE, .tries = 4 };
+    const ljs_ns_force force = { .struct_size = sizeof force, .rejoin_type = 2, .data_rate = DATA_RATE, .tries = 1 };
     ljs_buf next = { NULL, 0 };
     ljs_err err = ljs_ns_force_rejoin(&next, n->vault, &force, n->state.data, n->state.len);
 
