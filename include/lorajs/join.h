@@ -41,7 +41,7 @@ typedef struct ljs_join_req {
     ljs_eui ns_id;              /**< SenderNSID */
     char peer[LJS_LABEL_MAX];   /**< whom the transport vouches for; "" when it vouches for none */
     uint8_t session_key_id[16]; /**< for the session to be: random, drawn by ljs_join_req_init() */
-    int64_t now;                /**< Unix time in seconds, 0 when unknown; kept with the session, decides nothing */
+    int64_t now; /**< Unix time in seconds, 0 when unknown; kept with the session; no step decides by it */
 } ljs_join_req;
 
 /** All zero but struct_size, MACVersion 1.0.0, and a fresh SessionKeyID. */

@@ -51,7 +51,8 @@ typedef struct ljs_server_opts {
     uint32_t lifetime;  /**< Lifetime of answers, in seconds; 0 promises nothing */
     /** Seconds; 0: no guard.  A device whose newest eight sessions were all made by rejoins within
      *  this time gets ::LJS_E_BUSY for the next rejoin: no device may rejoin that often, and each
-     *  costs a JoinNonce.  Joins and repeats are answered all the same. */
+     *  costs a JoinNonce.  Calls without a time (now 0) are not guarded.  Joins and repeats are answered all the same.
+     */
     uint32_t rejoin_window;
     uint8_t anonymous; /**< answer requests without a peer too: a laboratory on loopback */
     uint8_t clear;     /**< LJS_CLEAR_NS | LJS_CLEAR_AS for such requests */

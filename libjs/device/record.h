@@ -55,7 +55,7 @@ struct record { /* borrows the octets it was read from */
     struct key_set set[EPOCHS_MAX];
     unsigned sets;
     bool has_last, has_print, blocked;
-    uint8_t last[16];  /* what the newest session answered: see ljs__join_digest() */
+    uint8_t last[16];  /* what the newest session answered: see digest() of join.c */
     uint8_t print[16]; /* ljs__record_root_print() of a removed device */
 };
 

@@ -3,7 +3,7 @@
  * A ring is a guarded page of slots and the cipher handles that go with it.  A step
  * takes one from the pool, loads what it needs, computes in ids only, and gives it
  * back; giving back wipes every slot and every key schedule.  No function here lets key
- * octets out but the envelope in clear, ljs__ring_fingerprint() (keyed) and
+ * octets out but the envelope in clear, ljs__vault_fingerprint() (keyed) and
  * ljs__ring_key() (into a handle). */
 #ifndef LJS_KEYS_RING_H
 #define LJS_KEYS_RING_H

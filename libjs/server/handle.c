@@ -88,7 +88,8 @@ static bool rejoin_storm(const ljs_server *server, const struct record *record, 
 {
     int64_t since = now - (int64_t)server->opts.rejoin_window;
 
-    if (!server->opts.rejoin_window || record->d.sessions < LJS_SESSIONS_MAX - 1)
+    /* Who brings no time cannot be told how much of it has passed. */
+    if (!server->opts.rejoin_window || !now || record->d.sessions < LJS_SESSIONS_MAX - 1)
         return false;
     for (unsigned i = 0; i < LJS_SESSIONS_MAX - 1; i++)
         if (record->session[i].kind == LJS_FRAME_JOIN || record->session[i].at <= since)

@@ -120,11 +120,19 @@ static void test_no_guard(void **state)
         assert_int_equal(ask(LJS_FRAME_REJOIN1, rj_count1++, 1700000000), LJS_OK);
 }
 
+static void test_time_unknown(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(ask(LJS_FRAME_REJOIN1, rj_count1++, 0), LJS_OK);
+}
+
 int main(void)
 {
     static int off = 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_guard, begin, end),
+        cmocka_unit_test_setup_teardown(test_time_unknown, begin, end),
         cmocka_unit_test_prestate_setup_teardown(test_no_guard, begin, end, &off),
     };
 
