@@ -82,7 +82,9 @@ static bool prepare(struct slot *slot, const struct client_opts *opts)
            !curl_easy_setopt(easy, CURLOPT_PREREQDATA, slot) &&
            !curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) &&
            !curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, slot) && !curl_easy_setopt(easy, CURLOPT_PRIVATE, slot) &&
-           (!opts->ca || !curl_easy_setopt(easy, CURLOPT_CAINFO, opts->ca)) &&
+           /* Whom to trust is the file alone; a directory would be read anew for every connection. */
+           (!opts->ca ||
+            (!curl_easy_setopt(easy, CURLOPT_CAINFO, opts->ca) && !curl_easy_setopt(easy, CURLOPT_CAPATH, NULL))) &&
            (!opts->cert || !curl_easy_setopt(easy, CURLOPT_SSLCERT, opts->cert)) &&
            (!opts->cert_key || !curl_easy_setopt(easy, CURLOPT_SSLKEY, opts->cert_key));
 }

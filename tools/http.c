@@ -673,8 +673,10 @@ __attribute__((format(printf, 2, 0))) static void on_message(void *user, const c
 
 static struct MHD_Daemon *start(struct http *h)
 {
-    unsigned mode = MHD_USE_EPOLL_INTERNALLY | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
-                    (h->opts.tls ? MHD_USE_TLS : 0U);
+    /* With epoll libmicrohttpd 0.9.75 asks in a circle, and never sleeps, while any client is in
+     * the middle of a TLS handshake: a stranger who says half a hello would take a whole core. */
+    unsigned mode = (h->opts.tls ? MHD_USE_POLL_INTERNALLY | MHD_USE_TLS : MHD_USE_EPOLL_INTERNALLY) |
+                    MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem tls[] = {
         { MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(intptr_t)tls_no_certificate },
         { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(intptr_t)TLS_PRIORITIES },

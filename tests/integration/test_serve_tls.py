@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import http.client
 import json
+import os
 import pathlib
 import signal
 import socket
@@ -349,4 +350,24 @@ def test_strangers_make_room_for_peers(start, pki, device):
     silent = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(2)]
     assert result(ask(server, context(pki, pki.pinned), device.join())) == "Success"
     for sock in silent:
+        sock.close()
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of all threads of a process, in it and in the kernel for it."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_half_a_handshake_costs_nothing(start, pki):
+    """The server sleeps while clients are in the middle of a handshake, however many."""
+    server = start(tls_lines(pki) + peer("acme", pin(pki.pinned)))
+    half = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(8)]
+    for sock in half:
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00")  # of a ClientHello, and no more
+    time.sleep(0.2)
+    before = cpu_seconds(server.process.pid)
+    time.sleep(1)
+    assert cpu_seconds(server.process.pid) - before < 0.1
+    for sock in half:
         sock.close()
