@@ -1,17 +1,15 @@
 /* lorajs.i -- the whole binding: a conversion for each shape of argument, then the C
  * headers as they are.  Conversions match types, or the parameter names that the headers
- * keep to: in, in_len, record, record_len, out, out_record. */
+ * keep to: in, in_len, record, record_len, state, state_len, out, out_record, out_state.
+ * What C calls back in Python is in callbacks.h. */
 %module(package="lorajs", threads="1") native /* not "_native": Python mangles __native inside classes */
 %nothread;                                    /* hold the GIL, but for the calls listed below */
 %feature("autodoc", "0");
 %rename("%(strip:[ljs_])s") "";
+%pythonnondynamic; /* a misspelt field of a struct is an error */
 
 %{
-#define PY_SSIZE_T_CLEAN
-#include <lorajs/lorajs.h>
-
-#include <stdlib.h>
-#include <string.h>
+#include "callbacks.h"
 %}
 %include <stdint.i>
 #define LJS_API
@@ -19,41 +17,69 @@
 
 /* ---- 1. ljs_err: raised, never returned.  lorajs/errors.py makes the exception ---- */
 
-%{
-static PyObject *raiser; /* (code, name, text, remedy) -> exception */
-
-static void raise_err(ljs_err err)
-{
-    PyObject *exc;
-
-    if (PyErr_Occurred()) /* a callback has raised already */
-        return;
-    exc = PyObject_CallFunction(raiser, "isss", (int)err, ljs_errname(err), ljs_strerror(err), ljs_remedy(err));
-    if (exc) {
-        PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
-        Py_DECREF(exc);
-    }
-}
-%}
 %typemap(out) ljs_err {
-    if ($1 != LJS_OK) {
-        raise_err($1);
+    if (failed($1))
         SWIG_fail;
-    }
     $result = SWIG_Py_Void();
 }
 %inline %{
 static void set_raiser(PyObject *callable)
 {
+    Py_CLEAR(raiser);
     Py_INCREF(callable);
-    Py_XSETREF(raiser, callable);
+    raiser = callable;
 }
 %}
-/* Where an error is what was asked for, it is a number. */
-%typemap(out) ljs_err ljs_result_err, ljs_err err { $result = PyLong_FromLong($1); }
+/* Where an error is what was asked for, or what comes with it tells more, it is a number. */
+%typemap(out) ljs_err ljs_result_err, ljs_err err, ljs_err result { $result = PyLong_FromLong($1); }
+%typemap(out) ljs_err ljs_server_handle, ljs_err ljs_import_parse, ljs_err ljs_message_answer {
+    if (called_back())
+        SWIG_fail;
+    $result = PyLong_FromLong($1);
+}
 
-/* Text, or None.  A zero in it would end it here: "acme\0x" must not be the peer "acme". */
+%{
+/* One more result: alone, or a tuple.  SWIG's own differs from version to version. */
+static PyObject *and_result(PyObject *results, PyObject *one)
+{
+    PyObject *first, *all;
+
+    if (!results || !one) {
+        Py_XDECREF(results);
+        Py_XDECREF(one);
+        return NULL;
+    }
+    if (results == Py_None) {
+        Py_DECREF(results);
+        return one;
+    }
+    first = PyTuple_Check(results) ? results : PyTuple_Pack(1, results);
+    if (first != results)
+        Py_DECREF(results);
+    one = first ? one : NULL;
+    results = one ? PyTuple_Pack(1, one) : NULL;
+    all = results ? PySequence_Concat(first, results) : NULL;
+    Py_XDECREF(first);
+    Py_XDECREF(results);
+    Py_XDECREF(one);
+    return all;
+}
+%}
+%define GIVE(ONE)
+$result = and_result($result, ONE);
+%enddef
+
+/* ---- 2. text: a str, whole.  A zero in it would end it: "acme\0x" is not "acme" ---- */
+
 %typemap(in) const char * (Py_ssize_t len) {
+    if (!($1 = ($1_ltype)PyUnicode_AsUTF8AndSize($input, &len)))
+        SWIG_fail;
+    if (strlen($1) != (size_t)len) {
+        PyErr_SetString(PyExc_ValueError, "embedded null character");
+        SWIG_fail;
+    }
+}
+%typemap(in) const char *OR_NONE (Py_ssize_t len) {
     if ($input == Py_None)
         $1 = NULL;
     else if (!($1 = ($1_ltype)PyUnicode_AsUTF8AndSize($input, &len)))
@@ -63,7 +89,8 @@ static void set_raiser(PyObject *callable)
         SWIG_fail;
     }
 }
-%typemap(freearg) const char * ""
+%typemap(freearg) const char *, const char *OR_NONE ""
+%apply const char *OR_NONE { const char *peer, const char *ns_label, const char *as_label };
 
 /* Text in a struct: as much as there is room for, with its NUL. */
 %typemap(in) char [ANY] (char fixed[$1_dim0]) {
@@ -82,7 +109,7 @@ static void set_raiser(PyObject *callable)
 }
 %typemap(memberin) char [ANY] { memcpy($1, $input, sizeof $1); }
 
-/* ---- 2. octets in: anything with a contiguous buffer; None is NULL ---------------- */
+/* ---- 3. octets in: anything with a contiguous buffer; None is NULL ---------------- */
 
 %typemap(in) (const uint8_t *in, size_t in_len) (Py_buffer view, int held = 0) {
     $1 = NULL;
@@ -95,37 +122,37 @@ static void set_raiser(PyObject *callable)
         $2 = (size_t)view.len;
     }
 }
+%typemap(check) (const uint8_t *in, size_t in_len) ""
 %typemap(freearg) (const uint8_t *in, size_t in_len) {
     if (held$argnum)
         PyBuffer_Release(&view$argnum);
 }
-%apply (const uint8_t *in, size_t in_len) { (const uint8_t *record, size_t record_len) };
+%apply (const uint8_t *in, size_t in_len) {
+    (const uint8_t *record, size_t record_len), (const uint8_t *state, size_t state_len),
+    (const uint8_t *key, size_t key_len), (const uint8_t *prefix, size_t prefix_len)
+};
 
-/* ---- 3. octets out: bytes --------------------------------------------------------- */
+/* ---- 4. octets out: bytes --------------------------------------------------------- */
 
 %typemap(in, numinputs=0) ljs_buf *OUT (ljs_buf made) {
     made.data = NULL;
     made.len = 0;
     $1 = &made;
 }
-%typemap(argout) ljs_buf *OUT {
-    %append_output(PyBytes_FromStringAndSize((const char *)$1->data, (Py_ssize_t)$1->len));
-}
+%typemap(argout) ljs_buf *OUT { GIVE(PyBytes_FromStringAndSize((const char *)$1->data, (Py_ssize_t)$1->len)) }
 %typemap(freearg) ljs_buf *OUT { ljs_buf_free($1); }
-%apply ljs_buf *OUT { ljs_buf *out, ljs_buf *out_record };
-%ignore ljs_buf;
-%ignore ljs_buf_free;
-%ignore ljs_buf_copy;
+%apply ljs_buf *OUT { ljs_buf *out, ljs_buf *out_record, ljs_buf *out_state };
 
 %typemap(in, numinputs=0) uint8_t out[ANY] ($*1_ltype made[$1_dim0]) { $1 = made; }
-%typemap(argout) uint8_t out[ANY] { %append_output(PyBytes_FromStringAndSize((const char *)$1, $1_dim0)); }
+%typemap(argout) uint8_t out[ANY] { GIVE(PyBytes_FromStringAndSize((const char *)$1, $1_dim0)) }
 %typemap(freearg) uint8_t out[ANY] {
     if ($1)
         explicit_bzero($1, $1_dim0);
 }
 
-/* ---- 4. arrays of octets in structs: bytes, zero-padded on the way in ------------- */
+/* ---- 5. arrays in structs ---------------------------------------------------------- */
 
+/* Octets: bytes, zero-padded on the way in. */
 %typemap(out) uint8_t [ANY] { $result = PyBytes_FromStringAndSize((const char *)$1, $1_dim0); }
 %typemap(in) uint8_t [ANY] ($*1_ltype fixed[$1_dim0]) {
     char *octets;
@@ -143,97 +170,48 @@ static void set_raiser(PyObject *callable)
 }
 %typemap(memberin) uint8_t [ANY] { memcpy($1, $input, $1_dim0); }
 
-/* ---- 5. structs out: a new object, wiped before it is freed ----------------------- */
+/* Numbers: a tuple of them, zero-padded on the way in. */
+%typemap(out) NUMBERS [ANY] {
+    $result = PyTuple_New($1_dim0);
+    for (Py_ssize_t i = 0; $result && i < $1_dim0; i++)
+        PyTuple_SetItem($result, i, PyLong_FromUnsignedLongLong($1[i]));
+}
+%typemap(in) NUMBERS [ANY] ($*1_ltype fixed[$1_dim0]) {
+    Py_ssize_t n = PySequence_Size($input);
 
-%define VALUE(T)
-%typemap(in, numinputs=0) T *out {
-    if (!($1 = ($1_ltype)calloc(1, sizeof *$1))) {
-        PyErr_NoMemory();
+    if (n > $1_dim0)
+        PyErr_SetString(PyExc_ValueError, "too many numbers");
+    memset(fixed, 0, sizeof fixed);
+    for (Py_ssize_t i = 0; !PyErr_Occurred() && i < n; i++) {
+        PyObject *item = PySequence_GetItem($input, i);
+        unsigned long long number = item ? PyLong_AsUnsignedLongLong(item) : 0;
+
+        Py_XDECREF(item);
+        fixed[i] = ($*1_ltype)number;
+        if (fixed[i] != number && !PyErr_Occurred())
+            PyErr_SetString(PyExc_OverflowError, "a number too large");
+    }
+    if (PyErr_Occurred())
         SWIG_fail;
-    }
+    $1 = fixed;
 }
-%typemap(argout) T *out {
-    %append_output(SWIG_NewPointerObj($1, $1_descriptor, SWIG_POINTER_OWN));
-    $1 = NULL;
-}
-%typemap(freearg) T *out { free($1); }
-%extend T {
-    ~T()
-    {
-        explicit_bzero($self, sizeof *$self);
-        free($self);
-    }
-}
-%enddef
-VALUE(ljs_frame)
-VALUE(ljs_accept)
-VALUE(ljs_cf_list)
-VALUE(ljs_envelope)
-VALUE(ljs_device)
-VALUE(ljs_join_eui)
-VALUE(ljs_session)
-VALUE(ljs_join_req)
-VALUE(ljs_join_ans)
-VALUE(ljs_event)
+%typemap(memberin) NUMBERS [ANY] { memcpy($1, $input, sizeof $1); }
+%apply NUMBERS [ANY] { uint16_t [ANY], uint32_t [ANY], ljs_eui [ANY] };
 
-/* ---- 6. numbers out --------------------------------------------------------------- */
+/* ---- 6. structs in: never None -------------------------------------------------------- */
 
-%typemap(in, numinputs=0) ljs_mac *out (ljs_mac made) {
-    made = (ljs_mac)0;
-    $1 = &made;
-}
-%typemap(argout) ljs_mac *out { %append_output(PyLong_FromLong((long)*$1)); }
-%typemap(in, numinputs=0) NUMBER *out ($*1_ltype made) {
-    made = 0;
-    $1 = &made;
-}
-%typemap(argout) NUMBER *out { %append_output(PyLong_FromUnsignedLongLong(*$1)); }
-%apply NUMBER *out { uint8_t *out, ljs_eui *out, ljs_devaddr *out, ljs_netid *out };
-
-/* ---- 7. handles: owned by the object, freed with its last reference --------------- */
-
-%define HANDLE(T, NAME)
-%nodefaultctor T;
-%nodefaultdtor T;
-struct T {};
-%extend T { ~T() { T ## _free($self); } }
-%ignore T ## _free;
-%typemap(in, numinputs=0) T **out (T *made) {
-    made = NULL;
-    $1 = &made;
-}
-%typemap(argout) T **out { %append_output(SWIG_NewPointerObj(*$1, SWIGTYPE_p_ ## T, SWIG_POINTER_OWN)); }
-%typemap(check) T *NAME {
+%typemap(check) const SWIGTYPE *, SWIGTYPE * {
     if (!$1) {
-        PyErr_SetString(PyExc_TypeError, #NAME " is None");
+        PyErr_SetString(PyExc_TypeError, "$1_name is None");
         SWIG_fail;
     }
 }
-%enddef
-HANDLE(ljs_key, key)
-HANDLE(ljs_vault, vault)
-HANDLE(ljs_store, store)
-HANDLE(ljs_server, server)
-HANDLE(ljs_peers, peers)
-%typemap(check) const ljs_key *key = ljs_key *key;
-%typemap(check) const ljs_key *root = ljs_key *key;
-%typemap(check) const ljs_key *mic_key = ljs_key *key;
-%typemap(check) const ljs_key *enc_key = ljs_key *key;
-%typemap(check) const ljs_key *mc_ke_key = ljs_key *key;
-%typemap(check) const ljs_key *mc_key = ljs_key *key;
-%typemap(check) const ljs_peers *peers = ljs_peers *peers;
+/* ... but for what may be NULL by its header. */
+%typemap(check) const char *, const ljs_key *kek, const ljs_key *ns_kek, const ljs_key *as_kek, const ljs_key *nwk,
+    const ljs_key *app, const ljs_key *gen_app, const ljs_key *rekey, const ljs_key *f_nwk_s_int,
+    const ljs_key *s_nwk_s_int, const ljs_key *nwk_s_enc, const ljs_server_opts *opts, void * ""
 
-/* ---- 8. structs in: never None, and those that grow are born with their size ------ */
-
-%typemap(check) const SWIGTYPE *STRUCT {
-    if (!$1) {
-        PyErr_SetString(PyExc_TypeError, "a struct is None");
-        SWIG_fail;
-    }
-}
-%apply const SWIGTYPE *STRUCT { const ljs_frame *, const ljs_accept *, const ljs_accept_of *, const ljs_envelope *,
-    const ljs_derivation *, const ljs_device *, const ljs_root_keys *, const ljs_join_req *, const ljs_cf_list *,
-    const ljs_dl_settings * };
+/* Those that grow are born with their size. */
 %define SIZED(T)
 %ignore T::struct_size;
 %extend T {
@@ -249,69 +227,264 @@ HANDLE(ljs_peers, peers)
 %enddef
 SIZED(ljs_device)
 SIZED(ljs_server_opts)
-%ignore ljs_join_req::struct_size;
-%nodefaultctor ljs_join_req; /* ljs_join_req_init() makes one */
-
-/* ---- 9. rows: gathered into a list ------------------------------------------------ */
-
-%{
-static ljs_err add_row(PyObject *list, PyObject *row)
-{
-    int bad = !row || PyList_Append(list, row) < 0;
-
-    Py_XDECREF(row);
-    return bad ? LJS_E_NOMEM : LJS_OK; /* and the exception is set */
-}
-
-static ljs_err add_device(void *user, ljs_eui dev_eui)
-{
-    return add_row(user, PyLong_FromUnsignedLongLong(dev_eui));
-}
-
-static ljs_err add_kek(void *user, const char *label, size_t kek_len)
-{
-    return add_row(user, Py_BuildValue("(sn)", label, (Py_ssize_t)kek_len));
-}
-%}
-%define ROWS(T, FN)
-%typemap(in, numinputs=0) (T *row, void *user) (PyObject *list = NULL) {
-    if (!(list = PyList_New(0)))
-        SWIG_fail;
-    $1 = FN;
-    $2 = list;
-}
-%typemap(argout) (T *row, void *user) {
-    %append_output(list$argnum);
-    list$argnum = NULL;
-}
-%typemap(freearg) (T *row, void *user) { Py_XDECREF(list$argnum); }
+SIZED(ljs_ns_accepted)
+SIZED(ljs_ns_force)
+SIZED(ljs_ns_tx)
+/* ... or by an _init() of their own, or are only ever given. */
+%define MADE_BY_C(T)
+%ignore T::struct_size;
+%nodefaultctor T;
 %enddef
-ROWS(ljs_device_row, add_device)
-ROWS(ljs_kek_row, add_kek)
+MADE_BY_C(ljs_join_req)
+MADE_BY_C(ljs_message)
+MADE_BY_C(ljs_ns_opts)
+MADE_BY_C(ljs_ns)
+MADE_BY_C(ljs_ed_opts)
+MADE_BY_C(ljs_ed_event)
+MADE_BY_C(ljs_ed)
 
-/* ---- not yet, or not for Python --------------------------------------------------- */
+/* ---- 7. structs out: a new object, wiped before it is freed ----------------------------- */
+
+%define VALUE(T)
+%typemap(in, numinputs=0) T *out {
+    if (!($1 = ($1_ltype)calloc(1, sizeof *$1))) {
+        PyErr_NoMemory();
+        SWIG_fail;
+    }
+}
+%typemap(argout) T *out {
+    GIVE(SWIG_NewPointerObj($1, $1_descriptor, SWIG_POINTER_OWN))
+    $1 = NULL;
+}
+%typemap(freearg) T *out { free($1); }
+%enddef
+%define WIPED(T)
+VALUE(T)
+%extend T {
+    ~T()
+    {
+        explicit_bzero($self, sizeof *$self);
+        free($self);
+    }
+}
+%enddef
+WIPED(ljs_frame)
+WIPED(ljs_accept)
+WIPED(ljs_cf_list)
+WIPED(ljs_data)
+WIPED(ljs_mac_command)
+WIPED(ljs_envelope)
+WIPED(ljs_device)
+WIPED(ljs_join_eui)
+WIPED(ljs_session)
+WIPED(ljs_join_req)
+WIPED(ljs_join_ans)
+WIPED(ljs_message)
+WIPED(ljs_event)
+WIPED(ljs_ns_opts)
+WIPED(ljs_ns_joined)
+WIPED(ljs_ns_up)
+WIPED(ljs_ns_down)
+WIPED(ljs_ns_route)
+WIPED(ljs_ns_woken)
+WIPED(ljs_ns)
+WIPED(ljs_ed_opts)
+WIPED(ljs_ed_event)
+WIPED(ljs_ed_out)
+WIPED(ljs_ed)
+/* A line of an import owns its keys; they are gone with it. */
+VALUE(ljs_import)
+%extend ljs_import {
+    ~ljs_import()
+    {
+        ljs_import_clear($self);
+        free($self);
+    }
+}
+%rename("imported") ljs_import; /* "import" is a word of Python */
+%nodefaultctor ljs_import;
+%immutable ljs_import;
+%ignore ljs_import_clear;
+%typemap(out) ljs_buf { $result = PyBytes_FromStringAndSize((const char *)$1.data, (Py_ssize_t)$1.len); }
+
+/* ---- 8. numbers out ------------------------------------------------------------------------ */
+
+%typemap(in, numinputs=0) NUMBER *out ($*1_ltype made) {
+    memset(&made, 0, sizeof made);
+    $1 = &made;
+}
+%typemap(argout) NUMBER *out { GIVE(PyLong_FromUnsignedLongLong(*$1)) }
+%apply NUMBER *out {
+    uint8_t *out, ljs_eui *out, ljs_devaddr *out, ljs_netid *out, ljs_mac *out, uint64_t *version
+};
+/* A place in octets: goes in, and comes out moved. */
+%typemap(in) size_t *at ($*1_ltype place) {
+    place = (size_t)PyLong_AsUnsignedLongLong($input);
+    if (PyErr_Occurred())
+        SWIG_fail;
+    $1 = &place;
+}
+%typemap(argout) size_t *at { GIVE(PyLong_FromUnsignedLongLong(*$1)) }
+
+/* ---- 9. handles: owned by the object, freed with its last reference -------------------------- */
+
+%define HANDLE(T)
+%nodefaultctor T;
+%nodefaultdtor T;
+struct T {};
+%extend T {
+    ~T()
+    {
+        Py_BEGIN_ALLOW_THREADS /* a database closes, a page is unlocked */
+        T ## _free($self);
+        Py_END_ALLOW_THREADS
+    }
+}
+%ignore T ## _free;
+%typemap(in, numinputs=0) T **out (T *made) {
+    made = NULL;
+    $1 = &made;
+}
+%typemap(argout) T **out { GIVE(SWIG_NewPointerObj(*$1, SWIGTYPE_p_ ## T, SWIG_POINTER_OWN)) }
+%enddef
+HANDLE(ljs_key)
+HANDLE(ljs_vault)
+HANDLE(ljs_store)
+HANDLE(ljs_server)
+HANDLE(ljs_peers)
+HANDLE(ljs_se)
+
+/* ---- 10. callbacks ----------------------------------------------------------------------------- */
+
+/* An object with the methods that callbacks.h calls; C keeps a reference to it until it is closed. */
+%define METHODS(T, OPS)
+%typemap(in) (const T *ops, void *self) {
+    $1 = ($1_ltype)&OPS;
+    $2 = $input;
+    Py_INCREF($input);
+}
+%typemap(check) (const T *ops, void *self) ""
+%enddef
+METHODS(ljs_store_ops, store_ops)
+METHODS(ljs_se_ops, se_ops)
+
+%define ROWS(T, FN)
+%typemap(in) (T *row, void *user) {
+    $1 = FN;
+    $2 = $input;
+}
+%typemap(check) (T *row, void *user) ""
+%enddef
+ROWS(ljs_store_row, store_row)
+ROWS(ljs_device_row, device_row)
+ROWS(ljs_kek_row, kek_row)
 
 %ignore ljs_server_opts::log;
 %ignore ljs_server_opts::log_user;
-%ignore ljs_call;
-%rename(message) ljs_call::in; /* a keyword of Python */
-%ignore ljs_server_handle_batch;
-%ignore ljs_import;
-%ignore ljs_import_parse;
-%ignore ljs_import_clear;
-%ignore ljs_message;
-%ignore ljs_message_init;
-%ignore ljs_message_parse;
-%ignore ljs_message_build;
-%ignore ljs_message_reply;
-%ignore ljs_message_answer;
+%extend ljs_server_opts {
+    /* Borrowed: whoever keeps the server keeps the callable. */
+    void log_to(PyObject *callable)
+    {
+        $self->log = log_event;
+        $self->log_user = callable;
+    }
+}
+%{
+static PyObject *event_object(const ljs_event *event)
+{
+    ljs_event *copy = malloc(sizeof *copy);
 
-/* The GIL is let go where the store or the disk may be waited for. */
+    if (!copy)
+        return PyErr_NoMemory();
+    *copy = *event;
+    return SWIG_NewPointerObj(copy, SWIGTYPE_p_ljs_event, SWIG_POINTER_OWN);
+}
+%}
+
+/* Changes: [(key, value or None, if_version, group)] in, a result for each out. */
+%typemap(in) (ljs_change *changes, size_t changes_len) (struct changes made) {
+    if (changes_take(&made, $input) < 0)
+        SWIG_fail;
+    $1 = made.change;
+    $2 = made.len;
+}
+%typemap(arginit) (ljs_change *changes, size_t changes_len) { memset(&made$argnum, 0, sizeof made$argnum); }
+%typemap(check) (ljs_change *changes, size_t changes_len) ""
+%typemap(argout) (ljs_change *changes, size_t changes_len) { GIVE(changes_results(&made$argnum)) }
+%typemap(freearg) (ljs_change *changes, size_t changes_len) { changes_clear(&made$argnum); }
+
+/* Calls: [(peer or None, now, message)] in, [(err, answer, exception or None)] out. */
+%typemap(in) (ljs_call *calls, size_t calls_len) (struct batch made) {
+    if (batch_take(&made, $input) < 0)
+        SWIG_fail;
+    $1 = made.call;
+    $2 = made.len;
+}
+%typemap(arginit) (ljs_call *calls, size_t calls_len) { memset(&made$argnum, 0, sizeof made$argnum); }
+%typemap(check) (ljs_call *calls, size_t calls_len) ""
+%typemap(argout) (ljs_call *calls, size_t calls_len) {
+    GIVE(batch_give(&made$argnum))
+    if (!$result)
+        SWIG_fail;
+}
+%typemap(freearg) (ljs_call *calls, size_t calls_len) { batch_clear(&made$argnum); }
+
+/* ---- what Python has in another shape ---------------------------------------------------------- */
+
+%ignore ljs_buf;      /* bytes */
+%ignore ljs_buf_free;
+%ignore ljs_buf_copy;
+%ignore ljs_call;     /* tuples */
+%ignore ljs_change;
+%rename(message) ljs_call::in; /* a word of Python */
+%rename(value) ljs_change::in;
+%ignore ljs_store_ops; /* objects with methods */
+%ignore ljs_se_ops;
+
+/* ---- the GIL is let go where somebody waits or computes for more than a microsecond ------------- */
+
+%thread ljs_key_import;
+%thread ljs_key_generate;
+%thread ljs_vault_new;
+%thread ljs_aes_encrypt;
+%thread ljs_aes_decrypt;
+%thread ljs_aes_cmac;
+%thread ljs_envelope_seal;
+%thread ljs_envelope_open;
+%thread ljs_key_wrap;
+%thread ljs_key_unwrap;
+%thread ljs_derive;
+%thread ljs_mc_key_encrypt;
+%thread ljs_mc_key_decrypt;
+%thread ljs_frame_verify;
+%thread ljs_frame_sign;
+%thread ljs_accept_mic;
+%thread ljs_accept_seal;
+%thread ljs_accept_open;
+%thread ljs_data_mic;
+%thread ljs_data_crypt;
+%thread ljs_device_make;
+%thread ljs_device_add_join_eui;
+%thread ljs_device_read;
+%thread ljs_device_join_eui;
+%thread ljs_device_session;
+%thread ljs_device_dev_nonces;
+%thread ljs_device_check;
+%thread ljs_device_step;
+%thread ljs_device_json;
+%thread ljs_import_parse;
+%thread ljs_join;
+%thread ljs_app_s_key;
+%thread ljs_message_parse;
+%thread ljs_message_build;
+%thread ljs_message_answer;
 %thread ljs_store_sqlite;
-%thread ljs_store_free;
+%thread ljs_store_get;
+%thread ljs_store_commit;
+%thread ljs_store_each;
 %thread ljs_server_new;
-%thread ljs_server_free;
 %thread ljs_server_handle;
+%thread ljs_server_handle_batch;
 %thread ljs_server_ready;
 %thread ljs_server_flush;
 %thread ljs_server_make_device;
@@ -319,15 +492,35 @@ ROWS(ljs_kek_row, add_kek)
 %thread ljs_server_get_device;
 %thread ljs_server_step_device;
 %thread ljs_server_decision;
+%thread ljs_server_each_device;
 %thread ljs_server_put_kek;
 %thread ljs_server_del_kek;
+%thread ljs_server_each_kek;
+%thread ljs_ns_new;
+%thread ljs_ns_join_accepted;
+%thread ljs_ns_uplink;
+%thread ljs_ns_downlink;
+%thread ljs_ns_rejoin;
+%thread ljs_ns_force_rejoin;
+%thread ljs_ns_rejoin_params;
+%thread ljs_ns_timer;
+%thread ljs_ns_read;
+%thread ljs_se_software;
+%thread ljs_ed_new;
+%thread ljs_ed_step;
+%thread ljs_ed_load;
+%thread ljs_ed_read;
 
 %include <lorajs/base.h>
 %include <lorajs/frame.h>
+%include <lorajs/mac.h>
 %include <lorajs/keys.h>
 %include <lorajs/device.h>
 %include <lorajs/import.h>
 %include <lorajs/join.h>
 %include <lorajs/message.h>
 %include <lorajs/store.h>
+%include <lorajs/backend.h>
 %include <lorajs/server.h>
+%include <lorajs/network.h>
+%include <lorajs/end_device.h>

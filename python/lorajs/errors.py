@@ -66,4 +66,9 @@ def _make(code: int, name: str, text: str, remedy: str) -> Error:
     return _BY_NAME.get(name, Refused if code < -100 else Fault)(code, name, text, remedy)
 
 
+def error(code: int) -> Error:
+    """The exception of an ljs_err."""
+    return _make(code, native.errname(code), native.strerror(code), native.remedy(code))
+
+
 native.set_raiser(_make)

@@ -10,7 +10,7 @@ from typing import Iterable
 
 from . import native
 from .device import EUI, Device, _flags, _nonces, _root_keys
-from .errors import ClosedError, NotFound
+from .errors import ClosedError, NotFound, error
 from .keys import Clear, Key, Vault
 
 
@@ -89,7 +89,10 @@ class JoinServer:
         """Answer one Backend Interfaces message; refusals are answers too.
 
         `peer` is whom your transport vouches for.  MessageError for octets that are no message at all."""
-        return native.server_handle(self._open, peer, now, message)
+        err, answer = native.server_handle(self._open, peer, now, message)
+        if err:
+            raise error(err)
+        return answer
 
     def set_peers(self, peers: Iterable[Peer]) -> None:
         """Who may ask, from the next message on."""
@@ -127,7 +130,9 @@ class JoinServer:
 
     def devices(self) -> list[EUI]:
         """Every DevEUI, rising, removed ones too."""
-        return [EUI(dev_eui) for dev_eui in native.server_each_device(self._open)]
+        found: list[EUI] = []
+        native.server_each_device(self._open, lambda dev_eui: found.append(EUI(dev_eui)))
+        return found
 
     def block(self, dev_eui: int) -> None:
         native.server_step_device(self._open, dev_eui, native.LJS_DEVICE_BLOCK)
@@ -164,7 +169,9 @@ class JoinServer:
 
     def keks(self) -> list[tuple[str, int]]:
         """(label, octets) of each."""
-        return native.server_each_kek(self._open)
+        found: list[tuple[str, int]] = []
+        native.server_each_kek(self._open, lambda label, octets: found.append((label, octets)))
+        return found
 
     # -- operation
 
