@@ -446,6 +446,11 @@ static PyObject *event_object(const ljs_event *event)
 %thread ljs_key_import;
 %thread ljs_key_generate;
 %thread ljs_vault_new;
+%thread ljs_vault_from_key;
+%thread ljs_vault_mark;
+%thread ljs_vault_is;
+%thread ljs_master_seal;
+%thread ljs_master_open;
 %thread ljs_aes_encrypt;
 %thread ljs_aes_decrypt;
 %thread ljs_aes_cmac;
@@ -515,6 +520,7 @@ static PyObject *event_object(const ljs_event *event)
 %include <lorajs/frame.h>
 %include <lorajs/mac.h>
 %include <lorajs/keys.h>
+%include <lorajs/master.h>
 %include <lorajs/device.h>
 %include <lorajs/import.h>
 %include <lorajs/join.h>

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Do as the documents say: the shell blocks of deployment.md and backup-and-restore.md in
+"""Do as the documents say: the shell blocks of deployment.md, custody.md and backup-and-restore.md in
 their order, with their configuration, until devices join over TLS; and follow every link.
 
     docs.py PROGRAM
@@ -85,6 +85,7 @@ class Trial:
 
 def follow(t: Trial) -> None:
     certificates, keys, devices, serve = blocks("deployment.md", "sh")
+    [moves] = blocks("custody.md", "sh")
     backup, restore = blocks("backup-and-restore.md", "sh")
     [config] = blocks("deployment.md", "conf")
     t.sh(certificates)
@@ -95,6 +96,8 @@ def follow(t: Trial) -> None:
     t.sh(keys)
     t.sh("sed 's/^/acme-2026 /' acme-2026.key >keks")
     t.sh(devices)
+    t.sh("umask 077 && lorajs key generate >words")
+    t.sh(moves)
 
     process, url, metrics = t.serve(serve)
     check(urllib.request.urlopen(f"{metrics}/readyz").read() == b"ready\n", "ready")

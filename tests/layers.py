@@ -31,6 +31,7 @@ PUBLIC = {
     "frame": "air",
     "mac": "air",
     "keys": "keys",
+    "master": "keys",
     "store": "store",
     "backend": "store",
     "device": "device",

@@ -10,7 +10,8 @@
 
 static const struct flag flags[] = {
     { "config", "FILE", "the configuration file; flags win over it", FLAG_TEXT, AT(config), 0, 0 },
-    { "data", "DIR", DATA_HELP "; what is missing in it is made", FLAG_TEXT, AT(data), 0, 0 },
+    { "data", "DIR", DATA_HELP "; what is missing in it is made", FLAG_TEXT, AT(where.data), 0, 0 },
+    { "master-key", "SOURCE", MASTER_HELP, FLAG_TEXT, AT(where.master_key), 0, 0 },
     { "listen", "HOST:PORT",
       "where network and application servers ask (default 127.0.0.1:8080); port 0 takes a free one", FLAG_TEXT,
       AT(listen), 0, 0 },

@@ -22,7 +22,7 @@ struct peer_name {
 struct config {
     /* Options, by the names they have in the file and on the command line. */
     const char *config;
-    const char *data;
+    struct where where;
     const char *listen;
     const char *metrics;
     const char *tls_certificate, *tls_key, *client_ca;

@@ -1,17 +1,20 @@
 /* data.c -- the data directory, and reading what the operator gives: files, keys, EUIs.
  *
  * A master key comes into being only together with a new database, and no database ever
- * stands without its key.  Under a lock on the directory, in this order:
+ * stands without its key, or what stands for it (master.h).  Under a lock on the directory,
+ * in this order:
  *   1. the key is written to master.key.new, and that is made durable;
  *   2. the database is made and becomes this key's;
  *   3. master.key.new becomes master.key.
  * A crash after 1 leaves a key that nothing hangs on, and the next start begins again;
  * a crash after 2 leaves both, and the next start does step 3.  So a master.key without
  * its database always means that the database was lost, and is an error. */
-#include "tool.h"
+#include "master.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -19,7 +22,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { MASTER_LEN = 32, MASTER_TEXT = 2 * MASTER_LEN + 1, LINE_MAX_KEYS = 256 };
+enum { LINE_MAX_KEYS = 256 };
 
 const char *data_dir(const char *given)
 {
@@ -59,12 +62,7 @@ ssize_t from_hex(uint8_t *out, size_t room, const char *text, size_t len)
 
 /* ---- the data directory ----------------------------------------------------- */
 
-struct place {
-    const char *dir;
-    int fd; /* of the directory, locked */
-};
-
-static const char db_name[] = "lorajs.db", key_name[] = "master.key", new_name[] = "master.key.new";
+static const char db_name[] = "lorajs.db";
 
 static int make_parents(const char *dir)
 {
@@ -89,7 +87,7 @@ static int make_parents(const char *dir)
     return DONE;
 }
 
-static int open_place(struct place *out, const char *dir, enum data_mode mode)
+int place_open(struct place *out, const char *dir, enum data_mode mode)
 {
     struct stat st;
     int code;
@@ -119,7 +117,7 @@ static int open_place(struct place *out, const char *dir, enum data_mode mode)
     return DONE;
 }
 
-static void close_place(struct place *place)
+void place_close(struct place *place)
 {
     if (place->fd >= 0)
         close(place->fd); /* and the lock with it */
@@ -131,143 +129,148 @@ static bool has(const struct place *place, const char *name)
     return faccessat(place->fd, name, F_OK, 0) == 0 || errno != ENOENT;
 }
 
-/* A new master key, durable as master.key.new. */
-static int write_new_key(const struct place *place)
+/* Which keeper has a stand-in here, KEEPERS for none; whether two have one. */
+static enum keeper find_keeper(bool *two, const struct place *place, bool db)
 {
-    static const char digits[] = "0123456789abcdef";
-    char text[MASTER_TEXT];
-    ljs_buf bytes = { NULL, 0 };
-    ljs_key *key = NULL;
-    int fd = -1, code = FAILED;
-    ljs_err err = ljs_key_generate(&key, MASTER_LEN);
+    enum keeper found = KEEPERS;
 
-    if (!err)
-        err = ljs_key_export(&bytes, key);
-    if (err) {
-        complain_err(err, "a new master key");
-        goto out;
-    }
-    for (size_t i = 0; i < bytes.len; i++) {
-        text[2 * i] = digits[bytes.data[i] >> 4];
-        text[2 * i + 1] = digits[bytes.data[i] & 15];
-    }
-    text[MASTER_TEXT - 1] = '\n';
-    /* A file that is there was left by a crash before the database was made. */
-    if ((unlinkat(place->fd, new_name, 0) && errno != ENOENT) ||
-        (fd = openat(place->fd, new_name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)) < 0 ||
-        fchmod(fd, 0600) || write(fd, text, sizeof text) != sizeof text || fsync(fd) || fsync(place->fd)) {
-        complain("%s/%s: %s", place->dir, new_name, strerror(errno));
-        goto out;
-    }
-    code = DONE;
-out:
-    if (fd >= 0)
-        close(fd);
-    explicit_bzero(text, sizeof text);
-    ljs_buf_free(&bytes);
-    ljs_key_free(key);
-    return code;
+    *two = false;
+    for (unsigned k = 0; k < KEEPERS; k++)
+        if (has(place, stand_in[k].name)) {
+            *two |= found != KEEPERS;
+            found = (enum keeper)k;
+        }
+    for (unsigned k = 0; db && found == KEEPERS && k < KEEPERS; k++)
+        if (has(place, stand_in[k].fresh))
+            found = (enum keeper)k;
+    return found;
 }
 
-static int read_master(ljs_vault **out, const struct place *place, const char *name)
+static int choose_source(struct source *out, const struct place *place, const char *asked)
 {
-    char text[MASTER_TEXT + 1];
-    uint8_t bytes[MASTER_LEN];
-    struct stat st;
-    int code = FAILED, fd = openat(place->fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hang us */
-    ssize_t n = -1;
-    ljs_err err;
+    static const char *const by_default[KEEPERS] = { "file", "passphrase", NULL };
+    bool two;
+    enum keeper found = find_keeper(&two, place, has(place, db_name));
 
-    *out = NULL;
-    if (fd < 0 || fstat(fd, &st)) {
-        complain("master key %s/%s: %s", place->dir, name, strerror(errno));
-        goto out;
+    if (asked) {
+        int code = source_read(out, asked);
+
+        if (code != GO_ON || found == KEEPERS || out->kept == found || has(place, stand_in[out->kept].name) ||
+            has(place, stand_in[out->kept].fresh))
+            return code;
+        complain("%s has a %s: its master key is not kept as --master-key says; `lorajs master move` changes that",
+                 place->dir, stand_in[found].name);
+        return FAILED;
     }
-    if (!S_ISREG(st.st_mode) || (st.st_mode & 077)) {
-        complain("master key %s/%s: %s", place->dir, name,
-                 S_ISREG(st.st_mode) ? "others than its owner may use it; run `chmod 600` on it, and think of who may "
-                                       "have read it"
-                                     : "it is no plain file");
-        goto out;
+    if (two) {
+        complain("%s has two files for one master key; say with --master-key which counts, and run `lorajs master "
+                 "move` again, or remove the other",
+                 place->dir);
+        return FAILED;
     }
-    n = read(fd, text, sizeof text);
-    if (n < 0) {
-        complain("master key %s/%s: %s", place->dir, name, strerror(errno));
-        goto out;
+    if (found == KEPT_ELSEWHERE) {
+        complain("%s has a %s: its master key is kept elsewhere; say where with --master-key", place->dir,
+                 stand_in[found].name);
+        return FAILED;
     }
-    if (n != MASTER_TEXT || text[n - 1] != '\n' || from_hex(bytes, sizeof bytes, text, (size_t)n - 1) != MASTER_LEN) {
-        complain("master key %s/%s: it is not 64 hexadecimal digits and a newline; put back the one that belongs to "
-                 "the database",
-                 place->dir, name);
-        goto out;
-    }
-    err = ljs_vault_new(out, bytes, sizeof bytes);
-    code = err ? complain_err(err, "master key") : DONE;
-out:
-    explicit_bzero(text, sizeof text);
-    explicit_bzero(bytes, sizeof bytes);
-    if (fd >= 0)
-        close(fd);
-    return code;
+    return source_read(out, by_default[found == KEEPERS ? KEPT_HERE : found]);
 }
 
-/* Which key file belongs to the database that is there, or to the one to be made.  Sets
- * *fresh when master.key.new has yet to become master.key. */
-static int settle_key(bool *fresh, const struct place *place, enum data_mode mode)
+/* Which file stands for the key of the database that is there, or of the one to be made.  Sets
+ * *fresh when it has yet to get its name, *begun when it is to be made, too. */
+int place_settle(struct source *out, bool *fresh, bool *begun, const struct place *place, const char *asked,
+                 enum data_mode mode)
 {
     struct stat st;
-    bool key = has(place, key_name), db = has(place, db_name);
+    const struct stand_in *file;
+    bool key, db;
+    int code = choose_source(out, place, asked);
 
-    *fresh = false;
+    *fresh = *begun = false;
+    if (code != GO_ON)
+        return code;
+    file = &stand_in[out->kept];
+    key = has(place, file->name);
+    db = has(place, db_name);
     if (key && db) {
         /* An emptied database would be taken for a new one, and old JoinNonces used again. */
         if (fstatat(place->fd, db_name, &st, 0) == 0 && st.st_size > 0)
-            return DONE;
-        complain("%s/%s is empty though there is a %s; put back a copy of the database", place->dir, db_name, key_name);
+            return GO_ON;
+        complain("%s/%s is empty though there is a %s; put back a copy of the database", place->dir, db_name,
+                 file->name);
     } else if (key) {
         complain("%s has a %s but no %s: the database was lost or moved; put it back, or, to begin anew with new "
                  "device keys, move the key away too",
-                 place->dir, key_name, db_name);
-    } else if (db && has(place, new_name)) {
+                 place->dir, file->name, db_name);
+    } else if (db && has(place, file->fresh)) {
         *fresh = true;
-        return DONE;
+        return GO_ON;
     } else if (db) {
         complain("%s has a %s but no %s: what is in it cannot be opened without its key; put the key back", place->dir,
-                 db_name, key_name);
+                 db_name, file->name);
     } else if (mode == DATA_OPEN) {
         complain("%s holds no database yet; `lorajs device import` or `lorajs serve` begins one", place->dir);
     } else {
-        *fresh = true;
-        return write_new_key(place);
+        *fresh = *begun = true;
+        return GO_ON;
     }
     return FAILED;
 }
 
-int data_open(struct data *out, const char *dir, enum data_mode mode, const ljs_server_opts *opts)
+int place_use(struct data *out, const struct place *place, const struct source *source, const ljs_key *key,
+              const ljs_server_opts *opts)
 {
-    struct place place;
     char path[4200];
-    bool fresh = false;
-    ljs_err err;
+    ljs_err err = ljs_vault_from_key(&out->vault, key);
+
+    snprintf(path, sizeof path, "%s/%s", place->dir, db_name);
+    if (!err)
+        err = ljs_store_sqlite(&out->store, path);
+    if (!err)
+        err = ljs_server_new(&out->server, out->vault, out->store, opts);
+    if (err == LJS_E_SEAL && source->kept != KEPT_HERE) {
+        /* The stand-in has shown that the key is the right one. */
+        complain("%s: the master key is that of this data directory, and yet the database is not sealed by it: it is "
+                 "damaged, or another one (%s); put back a copy of the database",
+                 path, ljs_errname(err));
+        return FAILED;
+    }
+    if (err)
+        complain_err(err, path);
+    return err ? FAILED : DONE;
+}
+
+int place_name(const struct place *place, const struct stand_in *file)
+{
+    if (!renameat(place->fd, file->fresh, place->fd, file->name) && !fsync(place->fd))
+        return DONE;
+    complain("%s/%s: %s", place->dir, file->name, strerror(errno));
+    return FAILED;
+}
+
+int data_open(struct data *out, const struct where *where, enum data_mode mode, const ljs_server_opts *opts)
+{
+    const struct stretch as_usual = { 0, 0 };
+    struct place place;
+    struct source source;
+    ljs_key *key = NULL;
+    bool fresh = false, begun = false;
     int code;
 
     *out = (struct data){ NULL, NULL, NULL };
-    if ((code = open_place(&place, dir, mode)) || (code = settle_key(&fresh, &place, mode)) ||
-        (code = read_master(&out->vault, &place, fresh ? new_name : key_name)))
+    if ((code = place_open(&place, data_dir(where->data), mode)))
         goto out;
-    snprintf(path, sizeof path, "%s/%s", dir, db_name);
-    if ((err = ljs_store_sqlite(&out->store, path)) ||
-        (err = ljs_server_new(&out->server, out->vault, out->store, opts))) {
-        complain_err(err, path);
-        code = FAILED;
+    if ((code = place_settle(&source, &fresh, &begun, &place, where->master_key, mode)) != GO_ON)
         goto out;
-    }
-    if (fresh && (renameat(place.fd, new_name, place.fd, key_name) || fsync(place.fd))) {
-        complain("%s/%s: %s", dir, key_name, strerror(errno));
-        code = FAILED;
-    }
+    code = begun ? master_begin(&key, &place, &source, &as_usual, NULL)
+                 : master_take(&key, &place, &source, fresh ? stand_in[source.kept].fresh : stand_in[source.kept].name);
+    if (!code)
+        code = place_use(out, &place, &source, key, opts);
+    if (!code && fresh)
+        code = place_name(&place, &stand_in[source.kept]);
 out:
-    close_place(&place);
+    ljs_key_free(key);
+    place_close(&place);
     if (code)
         data_close(out);
     return code;
@@ -313,20 +316,14 @@ static bool grow(ljs_buf *buf, size_t room)
     return true;
 }
 
-int read_all(ljs_buf *out, const char *path, size_t most)
+int read_fd(ljs_buf *out, int fd, const char *name, size_t most)
 {
-    bool standard = !strcmp(path, "-");
-    const char *name = standard ? "standard input" : path;
-    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC), code = FAILED;
     ljs_buf buf = { NULL, 0 };
     size_t room = 0;
     ssize_t n;
+    int code = FAILED;
 
     *out = (ljs_buf){ NULL, 0 };
-    if (fd < 0) {
-        complain("%s: %s", name, strerror(errno));
-        return FAILED;
-    }
     do {
         if (buf.len == room && !grow(&buf, room = room ? 2 * room : 4096)) {
             complain("%s: out of memory", name);
@@ -349,30 +346,49 @@ int read_all(ljs_buf *out, const char *path, size_t most)
     code = DONE;
 out:
     ljs_buf_free(&buf);
+    return code;
+}
+
+int read_all(ljs_buf *out, const char *path, size_t most)
+{
+    bool standard = !strcmp(path, "-");
+    const char *name = standard ? "standard input" : path;
+    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC), code;
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (fd < 0) {
+        complain("%s: %s", name, strerror(errno));
+        return FAILED;
+    }
+    code = read_fd(out, fd, name, most);
     if (!standard)
         close(fd);
     return code;
 }
 
-/* One line from a terminal, without echo; whatever else is wanted comes from read_all(). */
-static int read_hidden(ljs_buf *out, size_t most)
+int read_hidden(ljs_buf *out, int fd, const char *prompt, size_t most)
 {
     struct termios was, quiet;
+    sigset_t all, before;
     uint8_t *line = calloc(1, most);
     ssize_t n = -1;
 
     *out = (ljs_buf){ NULL, 0 };
-    if (line && !tcgetattr(STDIN_FILENO, &was)) {
+    if (line && !tcgetattr(fd, &was)) {
         quiet = was;
         quiet.c_lflag &= ~(tcflag_t)ECHO;
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet); /* drops what was typed before, so the prompt comes after */
-        fputs("key in hexadecimal (not shown): ", stderr);
-        n = read(STDIN_FILENO, line, most);
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &was);
+        /* A signal ends us after the line: before, it would leave a terminal that shows nothing. */
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        tcsetattr(fd, TCSAFLUSH, &quiet); /* drops what was typed before, so the prompt comes after */
+        fputs(prompt, stderr);
+        n = read(fd, line, most);
+        tcsetattr(fd, TCSAFLUSH, &was);
         fputc('\n', stderr);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
     if (n < 0) {
-        complain("standard input: %s", strerror(errno));
+        complain("%s: %s", fd == STDIN_FILENO ? "standard input" : "terminal", strerror(errno));
         free(line);
         return FAILED;
     }
@@ -400,8 +416,9 @@ int read_key(ljs_key **out, const char *path)
     bool standard = !strcmp(path, "-");
     ljs_buf text;
     size_t begin = 0, end;
-    int code =
-        standard && isatty(STDIN_FILENO) ? read_hidden(&text, LINE_MAX_KEYS) : read_all(&text, path, LINE_MAX_KEYS);
+    int code = standard && isatty(STDIN_FILENO)
+                   ? read_hidden(&text, STDIN_FILENO, "key in hexadecimal (not shown): ", LINE_MAX_KEYS)
+                   : read_all(&text, path, LINE_MAX_KEYS);
 
     *out = NULL;
     if (code)

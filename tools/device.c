@@ -29,12 +29,12 @@ static void report(bool json, ljs_eui dev_eui, const char *what)
 enum { IMPORT_LINE_MAX = 1 << 20, IMPORT_FAULT_MAX = 256 }; /* 65,536 used DevNonces fit */
 
 struct import_opts {
-    const char *data;
+    struct where where;
     bool json, dry_run, example, allow_weak, replace_keys;
 };
 
 static const struct flag import_flags[] = {
-    { "data", "DIR", DATA_HELP, FLAG_TEXT, offsetof(struct import_opts, data), 0, 0 },
+    WHERE_FLAGS(struct import_opts),
     { "dry-run", NULL, "check every line and change nothing", FLAG_SWITCH, offsetof(struct import_opts, dry_run), 0,
       0 },
     { "allow-weak-keys", NULL, "take keys that are so regular that they are no secret", FLAG_SWITCH,
@@ -334,13 +334,15 @@ static int open_nowhere(struct data *out)
 
 static bool has_database(const char *dir)
 {
+    static const char *const files[] = { "lorajs.db", "master.key", "master.sealed", "master.mark" };
     char path[4200];
+    bool found = false;
 
-    snprintf(path, sizeof path, "%s/lorajs.db", dir);
-    if (!access(path, F_OK))
-        return true;
-    snprintf(path, sizeof path, "%s/master.key", dir);
-    return !access(path, F_OK);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+        found |= !access(path, F_OK);
+    }
+    return found;
 }
 
 static int cmd_import(int argc, char **argv)
@@ -348,7 +350,6 @@ static int cmd_import(int argc, char **argv)
     struct import_opts opts = { 0 };
     struct data data = { NULL, NULL, NULL };
     struct import_run run = { &opts, &data, 0, 0 };
-    const char *dir;
     int code = read_flags(&import_usage, &opts, &argc, &argv);
 
     if (code != GO_ON)
@@ -361,8 +362,7 @@ static int cmd_import(int argc, char **argv)
         complain("device import needs FILE, or - for standard input (see `lorajs device import --help`)");
         return USAGE;
     }
-    dir = data_dir(opts.data);
-    if (opts.dry_run && !has_database(dir)) {
+    if (opts.dry_run && !has_database(data_dir(opts.where.data))) {
         /* Into the memory for good, so that lines which contradict each other are seen. */
         opts.dry_run = false;
         code = open_nowhere(&data);
@@ -370,7 +370,7 @@ static int cmd_import(int argc, char **argv)
             code = import_all(&run, argv[0]);
         opts.dry_run = true;
     } else {
-        code = data_open(&data, dir, opts.dry_run ? DATA_OPEN : DATA_CREATE, NULL);
+        code = data_open(&data, &opts.where, opts.dry_run ? DATA_OPEN : DATA_CREATE, NULL);
         if (!code)
             code = import_all(&run, argv[0]);
     }
@@ -391,8 +391,8 @@ static int cmd_import(int argc, char **argv)
 /* ---- add -------------------------------------------------------------------- */
 
 struct add_opts {
-    const char *data, *keys, *dev_eui, *version, *ns_kek_label, *as_kek_label, *as_id, *home_net_id, *home_ns_id,
-        *x25519;
+    struct where where;
+    const char *keys, *dev_eui, *version, *ns_kek_label, *as_kek_label, *as_id, *home_net_id, *home_ns_id, *x25519;
     struct texts join_eui;
     int64_t next_join_nonce, last_dev_nonce;
     bool require_1_1, allow_weak, replace_keys, json;
@@ -400,7 +400,7 @@ struct add_opts {
 
 #define AT(member) offsetof(struct add_opts, member)
 static const struct flag add_flags[] = {
-    { "data", "DIR", DATA_HELP, FLAG_TEXT, AT(data), 0, 0 },
+    WHERE_FLAGS(struct add_opts),
     { "dev-eui", "EUI", "16 hexadecimal digits, most significant first; needed", FLAG_TEXT, AT(dev_eui), 0, 0 },
     { "join-eui", "EUI", "likewise; up to four times; needed", FLAG_LIST, AT(join_eui), 0, 0 },
     { "lorawan-version", "1.0.0|1.0.1|1.0.2|1.0.3|1.0.4|1.1", "the highest that the device speaks; needed", FLAG_TEXT,
@@ -520,7 +520,7 @@ static int cmd_add(int argc, char **argv)
     if (code != GO_ON)
         return code;
     if ((code = device_of(&import.device, import.join_eui, &opts)) || (code = read_named_keys(keys, KEYS, opts.keys)) ||
-        (code = data_open(&data, data_dir(opts.data), DATA_CREATE, NULL)))
+        (code = data_open(&data, &opts.where, DATA_CREATE, NULL)))
         goto out;
     import.nwk = keys[NWK].key;
     import.app = keys[APP].key;
@@ -559,12 +559,12 @@ out:
 /* ---- show ------------------------------------------------------------------- */
 
 struct show_opts {
-    const char *data;
+    struct where where;
     bool json, all;
 };
 
 static const struct flag show_flags[] = {
-    { "data", "DIR", DATA_HELP, FLAG_TEXT, offsetof(struct show_opts, data), 0, 0 },
+    WHERE_FLAGS(struct show_opts),
     { "json", NULL, "a JSON object a device, by the names of import", FLAG_SWITCH, offsetof(struct show_opts, json), 0,
       0 },
     { 0 },
@@ -705,7 +705,7 @@ static int cmd_show(int argc, char **argv)
 
     if (code != GO_ON)
         return code;
-    if ((code = check_euis(argc, argv)) || (code = data_open(&data, data_dir(opts.data), DATA_OPEN, NULL)))
+    if ((code = check_euis(argc, argv)) || (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
         return code;
     for (int i = 0; i < argc; i++) {
         ljs_eui eui;
@@ -729,7 +729,7 @@ static int cmd_show(int argc, char **argv)
 /* ---- list ------------------------------------------------------------------- */
 
 static const struct flag list_flags[] = {
-    { "data", "DIR", DATA_HELP, FLAG_TEXT, offsetof(struct show_opts, data), 0, 0 },
+    WHERE_FLAGS(struct show_opts),
     { "all", NULL, "removed ones too, of which the nonces are remembered", FLAG_SWITCH, offsetof(struct show_opts, all),
       0, 0 },
     { "json", NULL, "a JSON object a device, by the names of import", FLAG_SWITCH, offsetof(struct show_opts, json), 0,
@@ -792,7 +792,7 @@ static int cmd_list(int argc, char **argv)
 
     if (code != GO_ON)
         return code;
-    if ((code = data_open(&data, data_dir(opts.data), DATA_OPEN, NULL)))
+    if ((code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
         return code;
     run.server = data.server;
     if ((err = ljs_server_each_device(data.server, list_row, &run)))
@@ -808,7 +808,7 @@ static int cmd_list(int argc, char **argv)
 /* ---- block, unblock, reset-nonces, remove ------------------------------------ */
 
 static const struct flag act_flags[] = {
-    { "data", "DIR", DATA_HELP, FLAG_TEXT, offsetof(struct show_opts, data), 0, 0 },
+    WHERE_FLAGS(struct show_opts),
     { "json", NULL, "a JSON object a device", FLAG_SWITCH, offsetof(struct show_opts, json), 0, 0 },
     { 0 },
 };
@@ -842,7 +842,7 @@ static int act(int argc, char **argv, const struct usage *usage, ljs_device_act 
 
     if (code != GO_ON)
         return code;
-    if ((code = check_euis(argc, argv)) || (code = data_open(&data, data_dir(opts.data), DATA_OPEN, NULL)))
+    if ((code = check_euis(argc, argv)) || (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
         return code;
     for (int i = 0; i < argc; i++) {
         ljs_eui eui;

@@ -8,13 +8,14 @@
 #include <unistd.h>
 
 struct kek_opts {
-    const char *data, *key_file;
+    struct where where;
+    const char *key_file;
     bool replace, allow_weak, json;
 };
 
 #define AT(member) offsetof(struct kek_opts, member)
 static const struct flag add_flags[] = {
-    { "data", "DIR", DATA_HELP, FLAG_TEXT, AT(data), 0, 0 },
+    WHERE_FLAGS(struct kek_opts),
     { "key-file", "FILE", "where the key is, in hexadecimal (default -, standard input)", FLAG_TEXT, AT(key_file), 0,
       0 },
     { "replace", NULL, "put it in the place of another key of this label", FLAG_SWITCH, AT(replace), 0, 0 },
@@ -24,7 +25,7 @@ static const struct flag add_flags[] = {
     { 0 },
 };
 static const struct flag list_flags[] = {
-    { "data", "DIR", DATA_HELP, FLAG_TEXT, AT(data), 0, 0 },
+    WHERE_FLAGS(struct kek_opts),
     { "json", NULL, "a JSON object a KEK", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
@@ -96,7 +97,7 @@ static int cmd_add(int argc, char **argv)
         code = REFUSED;
         goto out;
     }
-    if ((code = data_open(&data, data_dir(opts.data), DATA_CREATE, NULL)))
+    if ((code = data_open(&data, &opts.where, DATA_CREATE, NULL)))
         goto out;
     err = ljs_server_put_kek(data.server, argv[0], key, opts.replace);
     if (err == LJS_E_EXISTS) {
@@ -142,7 +143,7 @@ static int cmd_list(int argc, char **argv)
 
     if (code != GO_ON)
         return code;
-    if ((code = data_open(&data, data_dir(opts.data), DATA_OPEN, NULL)))
+    if ((code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
         return code;
     run.json = opts.json;
     if ((err = ljs_server_each_kek(data.server, list_row, &run)))
@@ -162,7 +163,7 @@ static int cmd_remove(int argc, char **argv)
 
     if (code != GO_ON)
         return code;
-    if ((code = check_label(argv[0])) || (code = data_open(&data, data_dir(opts.data), DATA_OPEN, NULL)))
+    if ((code = check_label(argv[0])) || (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
         return code;
     err = ljs_server_del_kek(data.server, argv[0]);
     if (err == LJS_E_NOTFOUND) {

@@ -29,6 +29,7 @@ const struct command commands[] = {
     { "device", "the devices of a data directory", NULL, device_commands, NULL },
     { "kek", "the keys that session keys are wrapped under", NULL, kek_commands, NULL },
     { "key", "make keys", NULL, key_commands, NULL },
+    { "master", "who keeps the master key", NULL, master_commands, NULL },
     { "inspect", "explain a join frame, field by field", cmd_inspect, NULL, &inspect_usage },
     { "why", "what was decided about a device, and what to do", cmd_why, NULL, &why_usage },
     { "simulate", "join with many devices against a server", cmd_simulate, NULL, &simulate_usage },

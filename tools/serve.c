@@ -536,10 +536,10 @@ static int open_all(struct serve *s, int *fd, int *metrics_fd)
     s->any_sender = at.loopback && !c->peers_len;
     opts.anonymous = s->any_sender;
     opts.clear = s->any_sender && c->allow_clear_keys ? LJS_CLEAR_NS | LJS_CLEAR_AS : 0;
-    if ((code = data_open(&s->data, data_dir(c->data), DATA_CREATE, &opts)))
+    if ((code = data_open(&s->data, &c->where, DATA_CREATE, &opts)))
         return code;
-    if (!data_writable(data_dir(c->data)))
-        say(s->log, SAY_WARNING, "%s cannot be written: no device will join", data_dir(c->data));
+    if (!data_writable(data_dir(c->where.data)))
+        say(s->log, SAY_WARNING, "%s cannot be written: no device will join", data_dir(c->where.data));
     if ((err = use_peers(s, c)))
         return complain_err(err, "peers");
     tell_who_may_ask(s, at.loopback);

@@ -68,7 +68,18 @@ void print_usage(const struct usage *usage);
 
 /* --data DIR if given, else $LORAJS_DATA, else /var/lib/lorajs. */
 const char *data_dir(const char *given);
-#define DATA_HELP "the data directory (default $LORAJS_DATA, else /var/lib/lorajs)"
+#define DATA_HELP   "the data directory (default $LORAJS_DATA, else /var/lib/lorajs)"
+#define MASTER_HELP "who keeps the master key; see lorajs-master(1) (default: whoever does so already, else file)"
+
+/* The flags of every command that opens a data directory; a member `where` of its options. */
+struct where {
+    const char *data, *master_key;
+};
+#define WHERE_FLAGS(opts)                                                                                              \
+    { "data", "DIR", DATA_HELP, FLAG_TEXT, offsetof(opts, where.data), 0, 0 },                                         \
+    {                                                                                                                  \
+        "master-key", "SOURCE", MASTER_HELP, FLAG_TEXT, offsetof(opts, where.master_key), 0, 0                         \
+    }
 
 command_fn cmd_serve;                          /* serve.c */
 command_fn cmd_inspect;                        /* inspect.c */
@@ -77,6 +88,7 @@ command_fn cmd_why;                            /* why.c */
 extern const struct command device_commands[]; /* device.c */
 extern const struct command kek_commands[];    /* kek.c */
 extern const struct command key_commands[];    /* kek.c */
+extern const struct command master_commands[]; /* master.c */
 command_fn cmd_completion;                     /* completion.c */
 extern const struct command commands[];        /* main.c: all of them */
 
@@ -89,8 +101,7 @@ void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* complain about `what`, with the error's text and its remedy; the exit code that goes with it. */
 int complain_err(ljs_err err, const char *what);
 
-/* The data directory: DIR/lorajs.db and DIR/master.key (32 octets as 64 hex digits and a
- * newline, mode 0600). */
+/* The data directory: DIR/lorajs.db, and the file that stands for the master key (master.h). */
 struct data {
     ljs_vault *vault;
     ljs_store *store;
@@ -104,13 +115,17 @@ enum data_mode {
 
 /* Complains itself.  A master key file that others may read, a database without its key, or
  * a key without its database (but for DATA_CREATE on neither) is an error.  DONE, or an exit code. */
-int data_open(struct data *out, const char *dir, enum data_mode mode, const ljs_server_opts *opts);
+int data_open(struct data *out, const struct where *where, enum data_mode mode, const ljs_server_opts *opts);
 void data_close(struct data *data);
 /* Could the database that is there be written?  SQLite opens it either way. */
 bool data_writable(const char *dir);
 
 /* A whole file, or standard input for "-", at most `most` octets; ljs_buf_free() wipes it. */
 int read_all(ljs_buf *out, const char *path, size_t most);
+/* The same of an open file, which it does not close; `name` is for complaints. */
+int read_fd(ljs_buf *out, int fd, const char *name, size_t most);
+/* One line from the terminal `fd`, with its newline and without echo. */
+int read_hidden(ljs_buf *out, int fd, const char *prompt, size_t most);
 /* A key of 16, 24 or 32 octets in hex on one line; "-" is standard input, without echo on a
  * terminal.  Never from argv. */
 int read_key(ljs_key **out, const char *path);

@@ -7,13 +7,13 @@
 #include <string.h>
 
 struct why_opts {
-    const char *data;
+    struct where where;
     int64_t limit;
     bool json;
 };
 
 static const struct flag flags[] = {
-    { "data", "DIR", DATA_HELP, FLAG_TEXT, offsetof(struct why_opts, data), 0, 0 },
+    WHERE_FLAGS(struct why_opts),
     { "limit", "N", "how many decisions at most (default 20)", FLAG_NUMBER, offsetof(struct why_opts, limit), 1, 1000 },
     { "json", NULL, "JSON, an object a line: the device, then each decision", FLAG_SWITCH,
       offsetof(struct why_opts, json), 0, 0 },
@@ -326,8 +326,7 @@ int cmd_why(int argc, char **argv)
 
     if (code != GO_ON)
         return code;
-    if ((code = read_eui(&dev_eui, argv[0], "a DevEUI")) ||
-        (code = data_open(&data, data_dir(opts.data), DATA_OPEN, NULL)))
+    if ((code = read_eui(&dev_eui, argv[0], "a DevEUI")) || (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
         return code;
     code = why(&opts, data.server, dev_eui);
     data_close(&data);

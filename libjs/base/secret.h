@@ -36,4 +36,9 @@ void ljs__tag(uint8_t out[16], const uint8_t key[32], const uint8_t *in, size_t 
 void ljs__hash(uint8_t out[16], const uint8_t *in, size_t in_len);                       /* BLAKE2b-128 */
 void ljs__subkey(uint8_t out[32], const uint8_t master[32], uint64_t id, const char context[8]);
 
+/* Argon2id, version 1.3, one lane [RFC 9106]: a key of a passphrase.  memory is in KiB, 8 at the
+ * least.  LJS_E_NOMEM. */
+ljs_err ljs__stretch(uint8_t out[32], const uint8_t salt[16], uint32_t memory, uint32_t passes, const uint8_t *in,
+                     size_t in_len);
+
 #endif

@@ -2,14 +2,15 @@
 
 #include "keys/ring_inside.h"
 
+#include <lorajs/master.h>
+
 enum {
-    MASTER_LEN = 32,
     FORMAT = 1,
     MASTER_VERSION = 1,
     HEADER_LEN = 1 + 2, /* format | master key version */
     AD_MAX = 512,       /* the longest owner a set is bound to: two labels and numbers */
     TAG_LEN = 16,
-    DOMAINS = TAG_END_DEVICE + 1,
+    DOMAINS = TAG_MASTER + 1,
     /* libsodium leaves keys there: BLAKE2b spills what it reads some 1,500 octets down. */
     STACK_BELOW = 4096,
     SET_MAX = sizeof((struct ring *)0)->work.octets,
@@ -30,7 +31,7 @@ ljs_err ljs_vault_new(ljs_vault **out, const uint8_t *in, size_t in_len)
     *out = NULL;
     if (err)
         return err;
-    if (in_len != MASTER_LEN)
+    if (in_len != LJS_MASTER_LEN)
         return LJS_E_INVAL;
     vault = ljs__secret_alloc((sizeof *vault + 15) / 16 * 16);
     if (!vault)
@@ -43,6 +44,12 @@ ljs_err ljs_vault_new(ljs_vault **out, const uint8_t *in, size_t in_len)
     ljs__wipe_stack(STACK_BELOW);
     *out = vault;
     return LJS_OK;
+}
+
+ljs_err ljs_vault_from_key(ljs_vault **out, const ljs_key *key)
+{
+    *out = NULL;
+    return key->process == ljs__process() ? ljs_vault_new(out, key->octets, key->len) : LJS_E_STATE;
 }
 
 void ljs_vault_free(ljs_vault *vault)
@@ -193,6 +200,25 @@ ljs_err ljs__vault_check(const ljs_vault *vault, enum tag_domain domain, const u
     if (!err && !ljs__equal(tag, in + in_len - TAG_LEN, TAG_LEN))
         err = LJS_E_SEAL;
     ljs__wipe(tag, sizeof tag); /* the tag of what somebody else wrote is not for him */
+    return err;
+}
+
+static const uint8_t marked[] = "master key";
+
+ljs_err ljs_vault_mark(uint8_t out[16], ljs_vault *vault)
+{
+    memset(out, 0, TAG_LEN);
+    return tag_of(out, vault, TAG_MASTER, marked, sizeof marked);
+}
+
+ljs_err ljs_vault_is(ljs_vault *vault, const uint8_t *in, size_t in_len)
+{
+    uint8_t mark[TAG_LEN];
+    ljs_err err = ljs_vault_mark(mark, vault);
+
+    if (!err && (in_len != TAG_LEN || !ljs__equal(mark, in, TAG_LEN)))
+        err = LJS_E_SEAL;
+    ljs__wipe(mark, sizeof mark);
     return err;
 }
 

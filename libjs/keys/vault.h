@@ -33,7 +33,15 @@ ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum ke
                         size_t n, const uint8_t *ad, size_t ad_len, const uint8_t *in, size_t in_len);
 
 /* What kind of value a tag is over, so that none can stand for another. */
-enum tag_domain { TAG_DEVICE = 1, TAG_KEK = 2, TAG_STORE = 3, TAG_LOG = 4, TAG_NETWORK = 5, TAG_END_DEVICE = 6 };
+enum tag_domain {
+    TAG_DEVICE = 1,
+    TAG_KEK = 2,
+    TAG_STORE = 3,
+    TAG_LOG = 4,
+    TAG_NETWORK = 5,
+    TAG_END_DEVICE = 6,
+    TAG_MASTER = 7
+};
 
 /* Append the 16-octet tag over the domain and all that is in w. */
 ljs_err ljs__vault_tag(struct wr *w, const ljs_vault *vault, enum tag_domain domain);

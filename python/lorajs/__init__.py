@@ -21,7 +21,7 @@ from .device import (
     sessions,
 )
 from .errors import ClosedError, Error, Fault, FrameError, InvalidError, MessageError, NotFound, Refused
-from .keys import Clear, Envelope, Key, Vault
+from .keys import Clear, Envelope, Key, Vault, open_master, seal_master
 from .native import version
 from .server import Decision, JoinServer, MessageType, Peer, Store
 
@@ -31,5 +31,5 @@ __all__ = [
     "ClosedError", "Clear", "Decision", "Device", "EUI", "Envelope", "Error", "Fault", "Frame", "FrameError",
     "FrameKind", "InvalidError", "JoinAnswer", "JoinRequest", "JoinServer", "Key", "Mac", "MessageError",
     "MessageType", "NotFound", "Peer", "Refused", "Scheme", "Session", "State", "Store", "Vault", "join",
-    "make_device", "sessions", "version",
+    "make_device", "open_master", "seal_master", "sessions", "version",
 ]

@@ -76,11 +76,40 @@ class Vault:
         with open(path, encoding="ascii") as file:
             return cls(bytearray.fromhex(file.read().strip()))
 
+    @classmethod
+    def from_key(cls, key: Key) -> Vault:
+        """From a master key as a handle: 32 octets."""
+        vault = cls.__new__(cls)
+        vault.native = native.vault_from_key(key.native)
+        return vault
+
+    def mark(self) -> bytes:
+        """Sixteen octets by which this master key is known again; they say nothing of it."""
+        return native.vault_mark(self.native)
+
+    def check_mark(self, mark: bytes) -> None:
+        """Raise Fault SEAL when this was the mark of another master key; compared in constant time."""
+        native.vault_is(self.native, mark)
+
     def __repr__(self) -> str:
         return "<Vault>"
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a Vault is not pickled")
+
+
+def seal_master(key: Key, passphrase: bytes | bytearray, *, memory: int = 0, passes: int = 0) -> bytes:
+    """A master key of 32 octets under a passphrase of 12 to 1024, by Argon2id [RFC 9106].
+
+    `memory` is in KiB, 8192 to 4194304; `passes` 1 to 64; 0 is 256 MiB and three.  Raises Fault
+    WEAK for a shorter passphrase, InvalidError for what is out of range."""
+    return native.master_seal(key.native, memory, passes, passphrase)
+
+
+def open_master(sealed: bytes, passphrase: bytes | bytearray) -> Key:
+    """What seal_master() sealed.  Raises Fault SEAL for another passphrase, InvalidError for octets
+    that are damaged, whatever the passphrase."""
+    return Key(native.master_open(passphrase, sealed))
 
 
 class Clear(enum.IntFlag):

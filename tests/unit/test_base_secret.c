@@ -282,6 +282,35 @@ static void tags_and_subkeys(void **state)
     assert_memory_not_equal(a, key, 32);
 }
 
+/* Against the reference implementation: argon2-cffi's hash_secret_raw(..., parallelism=1,
+ * hash_len=32, type=Type.ID, version=0x13). */
+static void stretched(void **state)
+{
+    static const struct {
+        uint32_t memory, passes;
+        uint8_t want[32];
+    } known[] = {
+        { 8192, 1, { 0x9a, 0xee, 0xf7, 0x53, 0x13, 0xe5, 0x85, 0xf4, 0x92, 0xc3, 0x3c, 0x5e, 0x12, 0xd8, 0x2e, 0x9a,
+                     0xd2, 0x53, 0xb7, 0xdd, 0x78, 0x63, 0x2d, 0x53, 0x7e, 0x89, 0x9c, 0xd4, 0xed, 0xdd, 0x78, 0x9c } },
+        { 16384,
+          3,
+          { 0xf0, 0x72, 0x31, 0x3e, 0x32, 0x1a, 0x04, 0x1b, 0xa7, 0xa8, 0xfa, 0x60, 0x86, 0x97, 0x93, 0x67,
+            0xd1, 0xce, 0x28, 0x5a, 0x4e, 0x34, 0x02, 0x0c, 0x10, 0x90, 0x1c, 0xda, 0x2a, 0xf7, 0x35, 0x53 } },
+    };
+    static const char passphrase[] = "correct horse battery staple";
+    uint8_t salt[16], out[32];
+
+    (void)state;
+    for (uint8_t i = 0; i < sizeof salt; i++)
+        salt[i] = i;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        assert_int_equal(
+            ljs__stretch(out, salt, known[i].memory, known[i].passes, (const uint8_t *)passphrase, strlen(passphrase)),
+            LJS_OK);
+        assert_memory_equal(out, known[i].want, sizeof out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +324,7 @@ int main(void)
         cmocka_unit_test(random_octets),
         cmocka_unit_test(seal_and_open),
         cmocka_unit_test(tags_and_subkeys),
+        cmocka_unit_test(stretched),
     };
 
     return cmocka_run_group_tests(tests, init_once, NULL);

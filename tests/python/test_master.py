@@ -1,0 +1,64 @@
+"""Master keys from Python: under a passphrase, and known again by their marks."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import lorajs
+
+WORDS = b"orbit velvet canyon magnet ripple thirteen"
+CHEAP = {"memory": 8192, "passes": 1}
+
+
+def test_seal_and_open() -> None:
+    key = lorajs.Key.generate(32)
+    sealed = lorajs.seal_master(key, WORDS, **CHEAP)
+    assert lorajs.open_master(sealed, bytearray(WORDS)).export() == key.export()
+    assert key.export() not in sealed and sealed != lorajs.seal_master(key, WORDS, **CHEAP)
+    assert sealed[5:13] == (8192).to_bytes(4, "little") + (1).to_bytes(4, "little")
+
+
+def test_what_is_wrong_is_told_apart() -> None:
+    sealed = lorajs.seal_master(lorajs.Key.generate(32), WORDS, **CHEAP)
+    with pytest.raises(lorajs.Fault) as wrong:
+        lorajs.open_master(sealed, WORDS + b" ")
+    assert wrong.value.name == "SEAL"
+    for bit in range(0, 8 * len(sealed), 7):
+        bad = bytearray(sealed)
+        bad[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(lorajs.InvalidError):
+            lorajs.open_master(bytes(bad), WORDS)
+    with pytest.raises(lorajs.Fault) as weak:
+        lorajs.seal_master(lorajs.Key.generate(32), b"too short", **CHEAP)
+    assert weak.value.name == "WEAK"
+    for key, costs in ((lorajs.Key.generate(16), CHEAP), (lorajs.Key.generate(32), {"memory": 1024}),
+                       (lorajs.Key.generate(32), {"memory": 8192, "passes": 65})):
+        with pytest.raises(lorajs.InvalidError):
+            lorajs.seal_master(key, WORDS, **costs)
+
+
+def test_marks() -> None:
+    octets = os.urandom(32)
+    vault, same = lorajs.Vault(bytearray(octets)), lorajs.Vault.from_key(lorajs.Key.from_bytes(bytearray(octets)))
+    assert len(vault.mark()) == 16 and vault.mark() == same.mark()
+    same.check_mark(vault.mark())
+    for mark in (lorajs.Vault.generate().mark(), vault.mark()[:15], b""):
+        with pytest.raises(lorajs.Fault) as other:
+            vault.check_mark(mark)
+        assert other.value.name == "SEAL"
+    with pytest.raises(lorajs.InvalidError):
+        lorajs.Vault.from_key(lorajs.Key.generate(16))
+
+
+def test_records_of_one_open_with_the_other() -> None:
+    octets = os.urandom(32)
+    vault, same = lorajs.Vault(bytearray(octets)), lorajs.Vault.from_key(lorajs.Key.from_bytes(bytearray(octets)))
+    key = lorajs.Key.generate()
+    device = lorajs.Device(lorajs.EUI(1), lorajs.EUI(2), lorajs.Mac.V1_0_4)
+    record = lorajs.make_device(vault, device, app_key=key)
+    phy = lorajs.Frame(lorajs.FrameKind.JOIN, device.dev_eui, device.join_eui, nonce=1).sign(key)
+    request = lorajs.JoinRequest(phy, net_id=0x13, dev_addr=0x26011234, mac=device.mac, clear=lorajs.Clear.NS)
+    answer, _ = lorajs.join(same, request, record)
+    assert answer.join_nonce == 1

@@ -1,0 +1,555 @@
+/* master.c -- who keeps the master key: the directory, a passphrase, or somebody else; and
+ * `lorajs master ...`, which changes that. */
+#include "master.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MASTER_TEXT = 2 * LJS_MASTER_LEN + 1, MARK_LEN = 16, STAND_IN_MAX = 1024 };
+
+const struct stand_in stand_in[KEEPERS] = {
+    [KEPT_HERE] = { "master.key", "master.key.new" },
+    [KEPT_SEALED] = { "master.sealed", "master.sealed.new" },
+    [KEPT_ELSEWHERE] = { "master.mark", "master.mark.new" },
+};
+
+/* ---- what --master-key says -------------------------------------------------- */
+
+static const struct {
+    const char *text; /* a name follows where it ends in a colon */
+    enum keeper kept;
+    unsigned from;
+} sources[] = {
+    { "file", KEPT_HERE, FROM_HERE },
+    { "file:", KEPT_ELSEWHERE, FROM_FILE },
+    { "credential:", KEPT_ELSEWHERE, FROM_CREDENTIAL },
+    { "fd:", KEPT_ELSEWHERE, FROM_FD },
+    { "passphrase", KEPT_SEALED, FROM_TERMINAL },
+    { "passphrase:file:", KEPT_SEALED, FROM_FILE },
+    { "passphrase:credential:", KEPT_SEALED, FROM_CREDENTIAL },
+    { "passphrase:fd:", KEPT_SEALED, FROM_FD },
+};
+
+static bool read_fd_number(int *out, const char *text)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+
+    *out = (int)number;
+    return *text >= '0' && *text <= '9' && !*end && number <= 65535;
+}
+
+int source_read(struct source *out, const char *text)
+{
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        size_t n = strlen(sources[i].text);
+        bool named = sources[i].text[n - 1] == ':';
+
+        if (strncmp(text, sources[i].text, n) != 0 || !text[n] == named)
+            continue;
+        *out = (struct source){ .kept = sources[i].kept, .from = sources[i].from, .name = text + n, .fd = -1 };
+        if (out->from == FROM_FD && !read_fd_number(&out->fd, text + n))
+            break;
+        if (out->from == FROM_CREDENTIAL && (strchr(text + n, '/') || text[n] == '.'))
+            break;
+        return GO_ON;
+    }
+    /* Not repeated: somebody may have written the key or the passphrase itself. */
+    complain("--master-key takes file, file:PATH, credential:NAME, fd:N, passphrase, passphrase:file:PATH, "
+             "passphrase:credential:NAME or passphrase:fd:N");
+    return USAGE;
+}
+
+/* ---- secrets that come from somewhere ---------------------------------------- */
+
+/* A plain file that nobody else may use.  `dir_fd` AT_FDCWD for a path of the operator's. */
+static int open_secret(int *out, int dir_fd, const char *name, const char *what)
+{
+    int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hang us */
+    struct stat st;
+
+    *out = -1;
+    if (fd < 0 || fstat(fd, &st)) {
+        complain("%s: %s", what, strerror(errno));
+    } else if (!S_ISREG(st.st_mode)) {
+        complain("%s: it is no plain file", what);
+    } else if (st.st_mode & 077) {
+        complain("%s: others than its owner may use it; run `chmod 600` on it, and think of who may have read it",
+                 what);
+    } else {
+        *out = fd;
+        return DONE;
+    }
+    if (fd >= 0)
+        close(fd);
+    return FAILED;
+}
+
+/* systemd has seen to who may read it, by means that a mode does not show. */
+static int open_credential(int *out, const char *name)
+{
+    const char *dir = getenv("CREDENTIALS_DIRECTORY");
+    char path[4200];
+
+    *out = -1;
+    if (!dir || !*dir) {
+        complain("credential %s: there is no $CREDENTIALS_DIRECTORY; this is for services of systemd with "
+                 "LoadCredential= or LoadCredentialEncrypted=",
+                 name);
+        return FAILED;
+    }
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    if ((*out = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
+        complain("credential %s: %s", path, strerror(errno));
+        return FAILED;
+    }
+    return DONE;
+}
+
+/* What the source gives, without one newline at its end. */
+static int read_source(ljs_buf *out, const struct source *source, const char *what, size_t most)
+{
+    char name[4300];
+    int fd = source->fd, code = DONE;
+
+    *out = (ljs_buf){ NULL, 0 };
+    snprintf(name, sizeof name, "%s %s", what, source->name);
+    if (source->from == FROM_FILE)
+        code = open_secret(&fd, AT_FDCWD, source->name, name);
+    else if (source->from == FROM_CREDENTIAL)
+        code = open_credential(&fd, source->name);
+    if (!code)
+        code = read_fd(out, fd, name, most);
+    if (fd >= 0)
+        close(fd);
+    if (out->len && out->data[out->len - 1] == '\n')
+        out->len--;
+    if (out->len && out->data[out->len - 1] == '\r')
+        out->len--;
+    return code;
+}
+
+static int ask(ljs_buf *out, const char *prompt)
+{
+    int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY), code;
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (fd < 0) {
+        complain("the passphrase cannot be asked for: there is no terminal; say --master-key passphrase:file:PATH, "
+                 "passphrase:credential:NAME or passphrase:fd:N");
+        return FAILED;
+    }
+    code = read_hidden(out, fd, prompt, LJS_PASSPHRASE_MAX + 2);
+    close(fd);
+    if (out->len && out->data[out->len - 1] == '\n')
+        out->len--;
+    return code;
+}
+
+static bool same(const ljs_buf *a, const ljs_buf *b)
+{
+    uint8_t differ = a->len != b->len;
+
+    for (size_t i = 0; i < a->len && i < b->len; i++)
+        differ |= a->data[i] ^ b->data[i];
+    return !differ;
+}
+
+/* A new passphrase is asked for twice: nobody sees what was typed. */
+static int read_passphrase(ljs_buf *out, const struct source *source, bool new)
+{
+    ljs_buf again = { NULL, 0 };
+    int code;
+
+    if (source->from != FROM_TERMINAL)
+        return read_source(out, source, "passphrase", LJS_PASSPHRASE_MAX + 2);
+    code = ask(out, new ? "new passphrase of the master key: " : "passphrase of the master key: ");
+    if (!code && new) {
+        code = ask(&again, "the same again: ");
+        if (!code && !same(out, &again)) {
+            complain("these were two different passphrases");
+            code = REFUSED;
+        }
+        ljs_buf_free(&again);
+    }
+    return code;
+}
+
+static int key_of_text(ljs_key **out, const ljs_buf *text, const char *what)
+{
+    uint8_t octets[LJS_MASTER_LEN];
+    ljs_err err;
+
+    if (from_hex(octets, sizeof octets, (const char *)text->data, text->len) != LJS_MASTER_LEN) {
+        complain("%s: it is not 64 hexadecimal digits and a newline; put back the one that belongs to the database",
+                 what);
+        return FAILED;
+    }
+    err = ljs_key_import(out, octets, sizeof octets);
+    explicit_bzero(octets, sizeof octets);
+    return err ? complain_err(err, what) : DONE;
+}
+
+static int key_from_elsewhere(ljs_key **out, const struct source *source)
+{
+    ljs_buf text;
+    char what[4300];
+    int code = read_source(&text, source, "master key", MASTER_TEXT + 1);
+
+    snprintf(what, sizeof what, "master key %s", source->name);
+    if (!code)
+        code = key_of_text(out, &text, what);
+    ljs_buf_free(&text);
+    return code;
+}
+
+/* ---- stand-ins ---------------------------------------------------------------- */
+
+/* Octets as hexadecimal and a newline, durable; a file that is there was left by a crash. */
+static int write_text(const struct place *place, const char *name, const uint8_t *in, size_t in_len)
+{
+    static const char digits[] = "0123456789abcdef";
+    char text[2 * STAND_IN_MAX + 1];
+    size_t n = 0;
+    int fd = -1, code = DONE;
+
+    for (size_t i = 0; i < in_len && i < STAND_IN_MAX; i++) {
+        text[n++] = digits[in[i] >> 4];
+        text[n++] = digits[in[i] & 15];
+    }
+    text[n++] = '\n';
+    if ((unlinkat(place->fd, name, 0) && errno != ENOENT) ||
+        (fd = openat(place->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)) < 0 ||
+        fchmod(fd, 0600) || write(fd, text, n) != (ssize_t)n || fsync(fd) || fsync(place->fd)) {
+        complain("%s/%s: %s", place->dir, name, strerror(errno));
+        code = FAILED;
+    }
+    if (fd >= 0)
+        close(fd);
+    explicit_bzero(text, sizeof text);
+    return code;
+}
+
+static int write_key(const struct place *place, const ljs_key *key)
+{
+    ljs_buf octets;
+    ljs_err err = ljs_key_export(&octets, key);
+    int code =
+        err ? complain_err(err, "master key") : write_text(place, stand_in[KEPT_HERE].fresh, octets.data, octets.len);
+
+    ljs_buf_free(&octets);
+    return code;
+}
+
+static int check_same(const ljs_key *there, const ljs_key *key, const struct source *source);
+
+/* Opened once more before it counts: a key under words that do not open it would be lost. */
+static int write_sealed(const struct place *place, const struct source *source, const struct stretch *stretch,
+                        const ljs_key *key)
+{
+    ljs_buf words = { NULL, 0 }, sealed = { NULL, 0 };
+    ljs_key *again = NULL;
+    int code = read_passphrase(&words, source, true);
+    ljs_err err = LJS_OK;
+
+    if (!code)
+        err = ljs_master_seal(&sealed, key, (uint32_t)stretch->memory * 1024, (uint32_t)stretch->passes, words.data,
+                              words.len);
+    if (!code && !err)
+        err = ljs_master_open(&again, words.data, words.len, sealed.data, sealed.len);
+    if (err == LJS_E_WEAK || (err == LJS_E_INVAL && words.len > LJS_PASSPHRASE_MAX)) {
+        complain("a passphrase has %d to %d octets; six words drawn by lot make a good one", LJS_PASSPHRASE_MIN,
+                 LJS_PASSPHRASE_MAX);
+        code = REFUSED;
+    } else if (err) {
+        code = complain_err(err, "passphrase");
+    }
+    if (!code)
+        code = check_same(again, key, source);
+    if (!code)
+        code = write_text(place, stand_in[KEPT_SEALED].fresh, sealed.data, sealed.len);
+    ljs_key_free(again);
+    ljs_buf_free(&words);
+    ljs_buf_free(&sealed);
+    return code;
+}
+
+static int write_mark(const struct place *place, const ljs_key *key)
+{
+    uint8_t mark[MARK_LEN];
+    ljs_vault *vault;
+    ljs_err err = ljs_vault_from_key(&vault, key);
+
+    if (!err)
+        err = ljs_vault_mark(mark, vault);
+    ljs_vault_free(vault);
+    return err ? complain_err(err, "master key") : write_text(place, stand_in[KEPT_ELSEWHERE].fresh, mark, sizeof mark);
+}
+
+/* Is it the key that elsewhere there should be? */
+static int check_same(const ljs_key *there, const ljs_key *key, const struct source *source)
+{
+    uint8_t mark[MARK_LEN];
+    ljs_vault *a = NULL, *b = NULL;
+    ljs_err err = ljs_vault_from_key(&a, there);
+    int code = DONE;
+
+    if (!err)
+        err = ljs_vault_from_key(&b, key);
+    if (!err)
+        err = ljs_vault_mark(mark, a);
+    if (!err)
+        err = ljs_vault_is(b, mark, sizeof mark);
+    if (err == LJS_E_SEAL) {
+        complain("master key %s: it is another one than that of the database; put a copy of the right one there first",
+                 source->name);
+        code = REFUSED;
+    } else if (err) {
+        code = complain_err(err, "master key");
+    }
+    ljs_vault_free(a);
+    ljs_vault_free(b);
+    return code;
+}
+
+static int copy_key(ljs_key **out, const ljs_key *key)
+{
+    ljs_buf octets = { NULL, 0 };
+    ljs_err err = key ? ljs_key_export(&octets, key) : LJS_OK;
+
+    if (!err)
+        err = key ? ljs_key_import(out, octets.data, octets.len) : ljs_key_generate(out, LJS_MASTER_LEN);
+    ljs_buf_free(&octets);
+    return err ? complain_err(err, "master key") : DONE;
+}
+
+int master_begin(ljs_key **out, const struct place *place, const struct source *source, const struct stretch *stretch,
+                 const ljs_key *key)
+{
+    int code;
+
+    *out = NULL;
+    if (source->kept == KEPT_ELSEWHERE) {
+        code = key_from_elsewhere(out, source);
+        if (!code && key)
+            code = check_same(*out, key, source);
+        if (!code)
+            code = write_mark(place, *out);
+    } else {
+        code = copy_key(out, key);
+        if (!code)
+            code = source->kept == KEPT_HERE ? write_key(place, *out) : write_sealed(place, source, stretch, *out);
+    }
+    if (code) {
+        ljs_key_free(*out);
+        *out = NULL;
+    }
+    return code;
+}
+
+/* A stand-in's text, without its newline; FAILED when it has none. */
+static int read_stand_in(ljs_buf *out, const struct place *place, const char *name, const char *what)
+{
+    int fd, code = open_secret(&fd, place->fd, name, what);
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (code)
+        return code;
+    code = read_fd(out, fd, what, 2 * STAND_IN_MAX + 1);
+    close(fd);
+    if (!code && out->len && out->data[out->len - 1] == '\n')
+        out->len--;
+    else if (out->len)
+        out->data[0] = 'z'; /* no newline: cut short, and so no number */
+    return code;
+}
+
+static int unseal(ljs_key **out, const struct source *source, const ljs_buf *text, const char *what)
+{
+    uint8_t sealed[STAND_IN_MAX];
+    ssize_t n = from_hex(sealed, sizeof sealed, (const char *)text->data, text->len);
+    ljs_buf words = { NULL, 0 };
+    int code = DONE;
+    ljs_err err = n < 0 ? LJS_E_INVAL : LJS_OK;
+
+    if (!err)
+        code = read_passphrase(&words, source, false);
+    if (!err && !code)
+        err = ljs_master_open(out, words.data, words.len, sealed, (size_t)n);
+    ljs_buf_free(&words);
+    if (err == LJS_E_INVAL) {
+        complain("%s: it is damaged, whatever the passphrase; put back a copy of it", what);
+        code = FAILED;
+    } else if (err == LJS_E_SEAL) {
+        complain("%s: this is not its passphrase", what);
+        code = REFUSED;
+    } else if (err) {
+        code = complain_err(err, what);
+    }
+    return code;
+}
+
+static int check_mark(const ljs_key *key, const struct source *source, const ljs_buf *text, const char *what)
+{
+    uint8_t mark[MARK_LEN];
+    ljs_vault *vault;
+    ljs_err err;
+
+    if (from_hex(mark, sizeof mark, (const char *)text->data, text->len) != MARK_LEN) {
+        complain("%s: it is not 32 hexadecimal digits and a newline; put back a copy of it", what);
+        return FAILED;
+    }
+    if (!(err = ljs_vault_from_key(&vault, key)))
+        err = ljs_vault_is(vault, mark, sizeof mark);
+    ljs_vault_free(vault);
+    if (err == LJS_E_SEAL) {
+        complain("master key %s: it is not the one of this data directory", source->name);
+        return REFUSED;
+    }
+    return err ? complain_err(err, what) : DONE;
+}
+
+int master_take(ljs_key **out, const struct place *place, const struct source *source, const char *name)
+{
+    ljs_buf text;
+    char what[4300];
+    int code;
+
+    *out = NULL;
+    snprintf(what, sizeof what, "%s %s/%s", source->kept == KEPT_ELSEWHERE ? "mark of the master key" : "master key",
+             place->dir, name);
+    code = read_stand_in(&text, place, name, what);
+    if (!code && source->kept == KEPT_HERE)
+        code =
+            text.len == MASTER_TEXT - 1 ? key_of_text(out, &text, what) : key_of_text(out, &(ljs_buf){ NULL, 0 }, what);
+    else if (!code && source->kept == KEPT_SEALED)
+        code = unseal(out, source, &text, what);
+    else if (!code && !(code = key_from_elsewhere(out, source)))
+        code = check_mark(*out, source, &text, what);
+    ljs_buf_free(&text);
+    if (code) {
+        ljs_key_free(*out);
+        *out = NULL;
+    }
+    return code;
+}
+
+/* ---- master move --------------------------------------------------------------- */
+
+struct move_opts {
+    struct where where;
+    const char *to;
+    struct stretch stretch;
+    bool json;
+};
+
+#define AT(member) offsetof(struct move_opts, member)
+static const struct flag move_flags[] = {
+    WHERE_FLAGS(struct move_opts),
+    { "to", "SOURCE", "who is to keep it, in the words of --master-key; needed", FLAG_TEXT, AT(to), 0, 0 },
+    { "stretch-memory", "MIB", "memory that one guess at the passphrase costs (default 256)", FLAG_NUMBER,
+      AT(stretch.memory), LJS_STRETCH_MEMORY_MIN / 1024, LJS_STRETCH_MEMORY_MAX / 1024 },
+    { "stretch-passes", "N", "passes over that memory (default 3)", FLAG_NUMBER, AT(stretch.passes), 1,
+      LJS_STRETCH_PASSES_MAX },
+    { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
+    { 0 },
+};
+#undef AT
+
+static const struct usage move_usage = {
+    "master move",
+    "",
+    "Gives the master key of a data directory another keeper, or a new passphrase. The key itself stays what it is, "
+    "and so does every record.\n"
+    "To a file elsewhere or a credential nothing is written: a copy of the key must be there already, and is compared. "
+    "What kept the key before is removed from the data directory once the new keeper has it; a disk may still hold "
+    "its octets. The daemon may be running; give it the new --master-key for its next start.",
+    move_flags,
+    0,
+    0,
+};
+
+/* What move would remove must not be what the new source names. */
+static bool is_only_copy(const struct place *place, const char *name, const struct source *to)
+{
+    struct stat here, there;
+
+    return to->kept == KEPT_ELSEWHERE && to->from == FROM_FILE && !stat(to->name, &there) &&
+           !fstatat(place->fd, name, &here, AT_SYMLINK_NOFOLLOW) && here.st_dev == there.st_dev &&
+           here.st_ino == there.st_ino && here.st_nlink == 1;
+}
+
+static int move(const struct place *place, const struct move_opts *opts, const struct source *to)
+{
+    struct source was;
+    const char *name;
+    struct data data = { NULL, NULL, NULL };
+    ljs_key *key = NULL, *moved = NULL, *again = NULL;
+    bool fresh = false, begun = false;
+    int code = place_settle(&was, &fresh, &begun, place, opts->where.master_key, DATA_OPEN);
+
+    if (code != GO_ON)
+        return code;
+    if (was.kept == to->kept && to->kept != KEPT_SEALED) {
+        complain("master move: that is what keeps it already");
+        return REFUSED;
+    }
+    name = fresh ? stand_in[was.kept].fresh : stand_in[was.kept].name;
+    if (is_only_copy(place, name, to)) {
+        complain("master move: %s is the key in the data directory itself; put a copy of it elsewhere first", to->name);
+        return REFUSED;
+    }
+    if ((code = master_take(&key, place, &was, name)) || (code = place_use(&data, place, &was, key, NULL)) ||
+        (code = master_begin(&moved, place, to, &opts->stretch, key)))
+        goto out;
+    /* Read back what can be read back without asking anybody: a key under words that nobody
+     * typed is never left alone. */
+    if (to->kept == KEPT_HERE &&
+        ((code = master_take(&again, place, to, stand_in[to->kept].fresh)) || (code = check_same(again, key, to))))
+        goto out;
+    if ((code = place_name(place, &stand_in[to->kept])))
+        goto out;
+    if (was.kept != to->kept && (unlinkat(place->fd, name, 0) || fsync(place->fd))) {
+        complain("%s/%s: %s; remove it by hand", place->dir, name, strerror(errno));
+        code = FAILED;
+        goto out;
+    }
+    printf(opts->json ? "{\"master_key\":\"%s\",\"result\":\"moved\"}\n" : "%s: moved\n", stand_in[to->kept].name);
+out:
+    data_close(&data);
+    ljs_key_free(key);
+    ljs_key_free(moved);
+    ljs_key_free(again);
+    return code;
+}
+
+static int cmd_move(int argc, char **argv)
+{
+    struct move_opts opts = { 0 };
+    struct place place;
+    struct source to;
+    int code = read_flags(&move_usage, &opts, &argc, &argv);
+
+    if (code != GO_ON)
+        return code;
+    if (!opts.to) {
+        complain("master move needs --to (see `lorajs master move --help`)");
+        return USAGE;
+    }
+    if ((code = source_read(&to, opts.to)) != GO_ON)
+        return code;
+    code = place_open(&place, data_dir(opts.where.data), DATA_OPEN);
+    if (!code)
+        code = move(&place, &opts, &to);
+    place_close(&place);
+    return code;
+}
+
+const struct command master_commands[] = {
+    { "move", "give it another keeper, or a new passphrase", cmd_move, NULL, &move_usage },
+    { 0 },
+};
