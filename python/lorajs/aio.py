@@ -1,0 +1,189 @@
+"""A Join Server for programs with an event loop: nothing in it ever waits for the store.
+
+Messages that wait together are answered together, in a thread and with one commit for all of
+them, so that the batches are as large as the load and not as the number of threads.  asyncio
+alone; for HTTP see lorajs.asgi, for a database that has an asynchronous interface of its own
+lorajs.join()."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from typing import Optional, Tuple
+
+from . import native
+from .errors import ClosedError, Refused, error
+from .server import JoinServer
+
+_log = logging.getLogger("lorajs.aio")
+
+
+class QueueFull(Refused):
+    """As many messages wait already as may: come again later."""
+
+    def __init__(self) -> None:
+        code = native.LJS_E_BUSY
+        super().__init__(code, native.errname(code), native.strerror(code), native.remedy(code))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), ()
+
+
+# An ljs_err; the answer, b"" where there is none; what the store or the log raised.
+Outcome = Tuple[int, bytes, Optional[BaseException]]
+
+
+class _Call:
+    __slots__ = ("message", "peer", "now", "loop", "outcome")
+
+    def __init__(self, message: bytes, peer: str | None, now: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.message = message
+        self.peer = peer
+        self.now = now
+        self.loop = loop
+        self.outcome: asyncio.Future[Outcome] = loop.create_future()
+
+
+def _settle(settled: list[tuple[_Call, Outcome]]) -> None:
+    for call, outcome in settled:
+        if not call.outcome.done():  # else nobody waits for it any more
+            call.outcome.set_result(outcome)
+
+
+class AsyncJoinServer:
+    """handle() of a JoinServer, to be awaited.
+
+    One object serves any number of event loops.  The JoinServer stays yours: it may be called
+    beside this, is kept alive by it, and is not closed with it."""
+
+    def __init__(self, server: JoinServer, *, queue: int = 1024, batch: int = 64, workers: int = 2,
+                 flush: float = 10.0) -> None:
+        """At most `queue` messages wait; `workers` threads take up to `batch` of them at a time.
+
+        What JoinServer.decisions() tells of refusals is written at most `flush` seconds after them.
+        ValueError for a number below 1, or `flush` not above 0."""
+        if min(queue, batch, workers) < 1 or not flush > 0:
+            raise ValueError("queue, batch and workers are at least 1, flush is above 0")
+        self.server = server
+        self._queue, self._batch, self._workers, self._flush_after = queue, batch, workers, flush
+        self._lock = threading.Lock()  # of all below; nobody waits while holding it
+        self._rest = threading.Condition(self._lock)
+        self._waiting: OrderedDict[_Call, None] = OrderedDict()
+        self._working = 0
+        self._closed = False
+        self._threads: ThreadPoolExecutor | None = None
+        self._flushes_in: asyncio.AbstractEventLoop | None = None
+
+    async def handle(self, message: bytes, *, peer: str | None = None, now: int = 0) -> bytes:
+        """Answer one Backend Interfaces message, as JoinServer.handle() does, with its exceptions.
+
+        Whoever is cancelled while the message waits takes it back; later it is answered for nobody,
+        and the same request is answered the same again.  QueueFull; ClosedError after aclose()."""
+        err, answer, raised = await self.outcome(message, peer=peer, now=now)
+        if raised:
+            raise raised
+        if err:
+            raise error(err)
+        return answer
+
+    async def outcome(self, message: bytes, *, peer: str | None = None, now: int = 0) -> Outcome:
+        """The same without its exceptions: (ljs_err, answer, what a store of yours raised).
+
+        With 0 there is an answer, also to whom it raised: `Other`; with LJS_E_MESSAGE one that says
+        so; with another error there may be none."""
+        loop = asyncio.get_running_loop()
+        call = _Call(bytes(memoryview(message)), peer, now, loop)
+        with self._lock:
+            if self._closed:
+                raise ClosedError("the join server is closed")
+            if len(self._waiting) >= self._queue:
+                raise QueueFull
+            self._waiting[call] = None
+            if self._working < self._workers:
+                self._pool().submit(self._work)
+                self._working += 1
+        self._flush_later(loop)
+        try:
+            return await call.outcome
+        except asyncio.CancelledError:
+            with self._lock:
+                self._waiting.pop(call, None)
+                self._rest.notify_all()
+            raise
+
+    def reopen(self) -> None:
+        """After aclose(): take messages again."""
+        with self._lock:
+            self._closed = False
+
+    async def aclose(self) -> None:
+        """No more messages; returns when those that wait are answered and decisions are written."""
+        with self._lock:
+            self._closed = True
+        await asyncio.get_running_loop().run_in_executor(None, self._drain)
+
+    # -- in threads
+
+    def _pool(self) -> ThreadPoolExecutor:
+        if self._threads is None:  # one more, so that load keeps no decision from being written
+            self._threads = ThreadPoolExecutor(self._workers + 1, "lorajs")
+        return self._threads
+
+    def _take(self) -> list[_Call]:
+        """Empty when the worker is to end."""
+        with self._lock:
+            taken = [self._waiting.popitem(last=False)[0] for _ in range(min(self._batch, len(self._waiting)))]
+            if not taken:
+                self._working -= 1
+                self._rest.notify_all()
+            return taken
+
+    def _work(self) -> None:
+        while calls := self._take():
+            by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Call, Outcome]]] = {}
+            for call, outcome in zip(calls, self._answer(calls)):
+                by_loop.setdefault(call.loop, []).append((call, outcome))
+            for loop, settled in by_loop.items():
+                try:
+                    loop.call_soon_threadsafe(_settle, settled)
+                except RuntimeError:  # the loop is closed, and who waited in it is gone
+                    pass
+
+    def _answer(self, calls: list[_Call]) -> list[Outcome]:
+        try:
+            return native.server_handle_batch(self.server._open, [(c.peer, c.now, c.message) for c in calls])
+        except BaseException as raised:  # whatever it is, it is for whoever asked
+            if len(calls) == 1 or not isinstance(raised, Exception):
+                return [(native.LJS_E_STATE, b"", raised)] * len(calls)
+            return [outcome for call in calls for outcome in self._answer([call])]  # one of them is to blame
+
+    def _flush_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._flushes_in is not loop:  # or in one that may never run again
+            self._flushes_in = loop
+            loop.call_later(self._flush_after, self._flush_now)
+
+    def _flush_now(self) -> None:
+        with self._lock:
+            self._flushes_in = None
+            if not self._closed:
+                self._pool().submit(self._flush)
+
+    def _flush(self) -> None:
+        try:
+            self.server.flush()
+        except ClosedError:
+            pass
+        except Exception:
+            _log.exception("cannot write decisions")
+
+    def _drain(self) -> None:
+        with self._lock:
+            while self._waiting or self._working:
+                self._rest.wait()
+            threads, self._threads = self._threads, None
+        if threads:
+            threads.shutdown()
+        self._flush()
