@@ -1,7 +1,8 @@
 /* A life of one device, told by the input: what it does, what it hears (join-accepts and downlinks
  * well and badly made, any octets), when its power fails.
  * Laws: DevNonce, RJcount1 and, under one session, RJcount0 and FCntUp strictly grow in what goes
- * on air, whenever the power fails; JoinNonce grows; a downlink counter is never taken twice; what
+ * on air, whenever the power fails, but for the last data frame that is sent again, word for word, until
+ * it is answered; JoinNonce grows; a downlink counter is never taken twice; what
  * is refused changes nothing and tells nothing; nothing forged is taken; a session begins with a
  * join-accept that was asked for, and with nothing else. */
 #include "session/end_device.h"
@@ -29,6 +30,9 @@ struct game {
     ljs_devaddr dev_addr;
     uint32_t down, join_nonce;
     uint16_t confirmed_up;
+    uint8_t last[LJS_DATA_MAX]; /* the data frame on air; last_len 0: it is not to go there again */
+    size_t last_len;
+    bool last_confirmed;
     /* the highest seen, -1 for none */
     int64_t dev_nonce, rj0, rj1, up, n_down, a_down;
 };
@@ -82,7 +86,7 @@ static void grows(int64_t *last, int64_t next)
 }
 
 /* What goes on air. */
-static void on_air(struct game *g)
+static void on_air(struct game *g, bool again)
 {
     const ljs_ed_out *out = &g->out;
     ljs_data data;
@@ -90,7 +94,15 @@ static void on_air(struct game *g)
     if (out->sends == LJS_ED_SENDS_DATA) {
         CHECK(!ljs_data_parse(&data, out->frame, out->frame_len));
         CHECK(data.direction == LJS_UP && data.fcnt == (out->fcnt & 0xffff));
+        if (again) {
+            CHECK(out->fcnt == g->up && !out->persist && out->frame_len == g->last_len);
+            CHECK(!memcmp(out->frame, g->last, g->last_len - 4)); /* all but the MIC */
+            return;
+        }
         grows(&g->up, out->fcnt);
+        memcpy(g->last, out->frame, out->frame_len);
+        g->last_len = out->frame_len;
+        g->last_confirmed = data.confirmed;
         if (data.confirmed)
             g->confirmed_up = data.fcnt;
         return;
@@ -143,7 +155,10 @@ static ljs_err step(struct game *g, const ljs_ed_event *event, bool fails)
     g->state = next;
     if (g->out.persist)
         replace(&g->durable, &g->state);
-    on_air(g);
+    on_air(g, event->kind == LJS_ED_ON_SEND_AGAIN);
+    if (g->out.acked || (g->out.heard && !g->last_confirmed) || g->out.joined || g->out.rejoined ||
+        event->kind == LJS_ED_ON_RESTART || g->out.session_lost)
+        g->last_len = 0;
     if (g->out.heard)
         grows(g->scheme == LJS_SCHEME_1_1 && g->out.fport ? &g->a_down : &g->n_down, g->out.fcnt);
     return LJS_OK;
@@ -262,7 +277,7 @@ static void happens(struct game *g)
     event.random = how * UINT32_C(0x01010101);
     switch (what & 7) {
     case 0:
-        event.kind = (ljs_ed_event_kind)(how % 9); /* and two that there are not */
+        event.kind = (ljs_ed_event_kind)(how % 10); /* and two that there are not */
         if (event.kind == LJS_ED_ON_RESTART)
             crash(g, &event, how & 128);
         else
@@ -298,7 +313,21 @@ static void happens(struct game *g)
         CHECK(step(g, &event, false));
         break;
     }
-    case 6: /* the power fails as the state is written */
+    case 6: /* the last data frame again, or one that is not the last; or the power fails as the state is written */
+        if (how & 1) {
+            size_t len = g->last_len;
+
+            event.kind = LJS_ED_ON_SEND_AGAIN;
+            memcpy(event.frame, g->last, len);
+            event.frame_len = len;
+            event.tx_dr = how >> 1 & 7;
+            event.tx_ch = how >> 4;
+            if (how & 32 && len)
+                event.frame[how % (len - 4)] ^= 1;
+            if (!step(g, &event, false))
+                CHECK(len && !(how & 32));
+            break;
+        }
         if (step(g, &event, true) == LJS_E_STORE)
             crash(g, &event, how & 128);
         break;

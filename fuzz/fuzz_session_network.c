@@ -1,8 +1,9 @@
 /* A network server and what comes to it from one device and from anybody, told by the input:
  * join-accepts, uplinks good, old, forged and made of any octets, rejoin-requests, wishes, time.
  * Laws: who is refused changes nothing and is told nothing; counters only grow; an uplink counter
- * that was accepted is never accepted again, whatever becomes of the context; nothing under a 1.1
- * context is passed up before RekeyInd; a context that is gone stays gone; downlinks are of a
+ * that was accepted is never accepted again, whatever becomes of the context, but for the very last
+ * frame, of which nothing is passed up then, and not for ever; nothing under a 1.1 context is passed up
+ * before RekeyInd; a context that is gone stays gone; downlinks are of a
  * context that was heard, each under a counter of its own; RJcount0 rises; rejoin 2 is let
  * through only when it was asked for; a forged frame never counts. */
 #include "session/network.h"
@@ -25,6 +26,12 @@ struct track {
     int64_t up, n_down, a_down, rj;
     int32_t confirmed;
     bool asked2;
+    /* the last uplink that was accepted, and how often again */
+    struct said said;
+    char mac[LJS_FOPTS_MAX];
+    uint8_t phy[LJS_DATA_MAX];
+    size_t phy_len;
+    unsigned again;
 };
 
 struct game {
@@ -149,17 +156,56 @@ static void uplink_in(struct game *g, int i, const struct said *said, const ljs_
     CHECK(i >= 0 && !said->forged); /* octets of nobody's are never taken */
     t = &g->t[i];
     CHECK(t->state == WAITING || t->state == LIVING);
-    CHECK(out.fcnt == said->fcnt && out.fcnt > t->up && out.dev_addr == lives[i].addr);
+    CHECK(out.fcnt == said->fcnt && out.dev_addr == lives[i].addr);
     CHECK(out.session_key_id[0] == i + 1);
-    CHECK(out.switched == (t->state == WAITING));
     CHECK(!out.switched || lives[i].scheme == LJS_SCHEME_1_0 || out.rekey);
     CHECK(!out.rekey || (lives[i].scheme == LJS_SCHEME_1_1 && out.minor && out.due & LJS_NS_DUE_REKEY_CONF));
+    CHECK(!said->confirmed || out.due & LJS_NS_DUE_ACK);
+    if (out.again) {
+        CHECK(t->state == LIVING && out.fcnt == t->up && out.again == ++t->again && out.again <= LJS_NS_AGAIN_MAX);
+        CHECK(frame->len == t->phy_len && !memcmp(frame->data, t->phy, t->phy_len - 4)); /* all but the MIC */
+        CHECK(!out.switched && !out.acked && !out.params_answered && !out.has_fport && !out.fport);
+        CHECK(!out.payload_len && !out.mac_len);
+        return;
+    }
+    CHECK(out.fcnt > t->up && out.switched == (t->state == WAITING));
     CHECK(out.mac_len == said->mac_len && (!out.mac_len || memcmp(out.mac, said->mac, out.mac_len) == 0));
     CHECK(out.payload_len == (said->port ? 2 : 0));
     if (out.switched && living >= 0)
         g->t[living].state = GONE;
     t->state = LIVING;
     t->up = out.fcnt;
+    t->said = *said;
+    memcpy(t->mac, said->mac, said->mac_len);
+    t->said.mac = NULL; /* which is no pointer to keep */
+    memcpy(t->phy, frame->data, frame->len);
+    t->phy_len = frame->len;
+    t->again = 0;
+}
+
+/* What the device in use sent last, on whichever channel: it is taken as often as it may be. */
+static void again(struct game *g)
+{
+    unsigned how = (unsigned)rd_le(&g->in, 1);
+    int i = find(g, LIVING);
+    struct said said;
+    struct track *t;
+    ljs_buf frame;
+    unsigned before;
+
+    if (i < 0)
+        return;
+    t = &g->t[i];
+    said = t->said;
+    said.mac = t->mac;
+    said.dr = how & 7;
+    said.ch = how >> 3 & 7;
+    said.forged = how >> 6 == 3;
+    before = t->again;
+    frame = life_uplink(&lives[i], &said);
+    uplink_in(g, i, &said, &frame);
+    CHECK(t->again - before == (!said.forged && before < LJS_NS_AGAIN_MAX));
+    ljs_buf_free(&frame);
 }
 
 static void uplink(struct game *g)
@@ -308,8 +354,8 @@ static void noise(struct game *g)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const events[])(struct game *) = { uplink,   uplink, uplink, accept, downlink,
-                                                     downlink, rejoin, wish,   wait,   noise };
+    static void (*const events[])(struct game *) = { uplink, uplink, uplink, accept, downlink, downlink,
+                                                     rejoin, wish,   wait,   noise,  again };
     struct game g = { .in = { data, size, false } };
     ljs_ns_opts opts;
 
@@ -318,7 +364,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     opts.dev_eui = NETWORK_DEV;
     opts.net_id = NETWORK_NET;
     for (unsigned i = 0; i < LIVES; i++)
-        g.t[i] = (struct track){ UNBORN, -1, -1, -1, -1, -1, false };
+        g.t[i] = (struct track){ .state = UNBORN, .up = -1, .n_down = -1, .a_down = -1, .rj = -1, .confirmed = -1 };
     CHECK(!ljs_ns_new(&g.state, vault, &opts));
     for (unsigned n = 0; n < EVENTS_MAX && !g.in.bad && g.in.left; n++)
         events[rd_le(&g.in, 1) % COUNT(events)](&g);

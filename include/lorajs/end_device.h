@@ -12,7 +12,8 @@
  *  its downlink acted on; other states may be lost in a crash without harm.  After a crash the
  *  last durable state is brought back with ::LJS_ED_ON_RESTART, whatever the device did since:
  *  no DevNonce that counts, RJcount or FCntUp is ever used twice.  How long it was off is not known:
- *  what goes by time begins anew, what goes by the number of uplinks goes on.
+ *  what goes by time goes on from when that state was made, or, by a clock that went on
+ *  meanwhile, as it was; what goes by the number of uplinks goes on.
  *
  *  Keys are in a secure element (::ljs_se), which computes by id; the state holds the inputs
  *  they are derived from, and no key: it is no secret.  It ends in a checksum, not a seal: who can
@@ -23,6 +24,11 @@
  *  is given, steps ::LJS_ED_ON_DOWNLINK with what it hears and ::LJS_ED_ON_LOST when the receive
  *  windows are over, ::LJS_ED_ON_TICK when `wake_at` has come and the radio is free, and
  *  ::LJS_ED_ON_SEND with what the application has to say.
+ *
+ *  A confirmed uplink without its ACK, and any uplink where the network set NbTrans, is sent
+ *  again with ::LJS_ED_ON_SEND_AGAIN, after the windows are over, on whichever channel and data rate:
+ *  the same frame, under the same counter, with the MIC that 1.1 wants for them.  How
+ *  often and how soon is the caller's to say.  [L2 1.0.4 §4.3.1.3, §5.2; L2 1.1 §4.3.1.3, §19]
  *
  *      state      has                    leaves it by
  *      IDLE       no session             START -> JOINING
@@ -127,13 +133,14 @@ LJS_MUST ljs_err ljs_ed_new(ljs_buf *out_state, const ljs_ed_opts *opts);
 
 /** What happens to a device. */
 typedef enum ljs_ed_event_kind {
-    LJS_ED_ON_START = 1,    /**< power-up, or the wish to join: a join-request at once, budget allowing */
-    LJS_ED_ON_TICK = 2,     /**< `wake_at` has come; too early or for nothing is no harm */
-    LJS_ED_ON_SEND = 3,     /**< the application, or MAC commands of the caller's own, go up */
-    LJS_ED_ON_DOWNLINK = 4, /**< a frame was heard: join-accept or data */
-    LJS_ED_ON_LOST = 5,     /**< the receive windows of the last frame are over: no answer will come to it */
-    LJS_ED_ON_STOP = 6,     /**< the session, or the wish for one, is given up */
-    LJS_ED_ON_RESTART = 7,  /**< this state was read back after a crash or power loss; `now` may begin anew */
+    LJS_ED_ON_START = 1,      /**< power-up, or the wish to join: a join-request at once, budget allowing */
+    LJS_ED_ON_TICK = 2,       /**< `wake_at` has come; too early or for nothing is no harm */
+    LJS_ED_ON_SEND = 3,       /**< the application, or MAC commands of the caller's own, go up */
+    LJS_ED_ON_DOWNLINK = 4,   /**< a frame was heard: join-accept or data */
+    LJS_ED_ON_LOST = 5,       /**< the receive windows of the last frame are over: no answer will come to it */
+    LJS_ED_ON_STOP = 6,       /**< the session, or the wish for one, is given up */
+    LJS_ED_ON_RESTART = 7,    /**< this state was read back after a crash or power loss; `now` may begin anew */
+    LJS_ED_ON_SEND_AGAIN = 8, /**< the last data frame once more */
 } ljs_ed_event_kind;
 
 /** An event; what its kind does not take is not looked at.  Begin with ljs_ed_event_init(). */
@@ -143,7 +150,7 @@ typedef struct ljs_ed_event {
     int64_t now;
     uint32_t random;             /**< START, TICK, DOWNLINK, RESTART: spreads what is scheduled; the lower 16 bits
                                   *   are the DevNonce before 1.0.4 */
-    uint8_t frame[LJS_DATA_MAX]; /**< DOWNLINK: as it was heard */
+    uint8_t frame[LJS_DATA_MAX]; /**< DOWNLINK: as it was heard; SEND_AGAIN: as it was sent, then or since */
     size_t frame_len;
     uint8_t fport;                        /**< SEND: 1..255 with a payload, which may be empty; 0: none */
     uint8_t payload[LJS_FRM_PAYLOAD_MAX]; /**< SEND: in clear */
@@ -151,7 +158,8 @@ typedef struct ljs_ed_event {
     uint8_t mac[LJS_FRM_PAYLOAD_MAX]; /**< SEND: MAC commands of the caller's own, in clear */
     size_t mac_len;
     uint8_t confirmed; /**< SEND: 0 or 1 */
-    uint8_t tx_dr;     /**< SEND: data rate and channel index it will be sent with: the MIC of 1.1 covers them */
+    uint8_t tx_dr;     /**< SEND, SEND_AGAIN: data rate and channel index it will be sent with: the MIC of 1.1
+                        *   covers them */
     uint8_t tx_ch;
 } ljs_ed_event;
 LJS_API void ljs_ed_event_init(ljs_ed_event *out, ljs_ed_event_kind kind, int64_t now);
@@ -204,7 +212,9 @@ typedef struct ljs_ed_out {
 
 /** One event.
  *  @return ::LJS_E_STATE for an event that the state does not know (a join-accept when none is
- *  awaited, data without a session); ::LJS_E_SPENT when DevNonce, or FCntUp, is used up; ::LJS_E_NOKEY
+ *  awaited, data without a session; SEND_AGAIN of any frame but the last data frame since the last
+ *  restart, of one that was answered, by its ACK if it was confirmed, else by any downlink, or beyond
+ *  15 times in all); ::LJS_E_SPENT when DevNonce, or FCntUp, is used up; ::LJS_E_NOKEY
  *  from the element; ::LJS_E_INVAL for a field out of its range; ::LJS_E_SEAL, ::LJS_E_VERSION for
  *  the state.  Of a join-accept: ::LJS_E_MIC; ::LJS_E_REPLAY for a JoinNonce that does not rise,
  *  at first from 0 (or, of a 1.0.x device, does not differ); ::LJS_E_MAC for OptNeg clear in answer to a
@@ -244,6 +254,7 @@ typedef struct ljs_ed {
     int64_t a_fcnt_down; /**< the last, -1 for none */
     uint32_t silent;     /**< uplinks since the last downlink */
     uint8_t ack_due;     /**< the next uplink acknowledges a downlink */
+    uint8_t again_left;  /**< how often the last data frame may be sent again, 0..14 */
     uint8_t force_left;  /**< rejoin-requests that ForceRejoinReq still wants */
     uint8_t force_type;  /**< 0 or 2 */
     uint8_t has_params;  /**< RejoinParamSetupReq was heard */

@@ -29,6 +29,11 @@
  *  as often as it comes.  A pending context that is never heard of waits, without effect, until
  *  the next one takes its place.  [L2 1.1 §5.10, §6.2]
  *
+ *  A device sends an uplink again, under the same counter, when it hears no answer to a confirmed
+ *  one, or NbTrans times in any case.  The last uplink of the current context is taken again: ACK
+ *  and RekeyConf are owed anew, and nothing of it is passed up a second time (`again`).  It has to be
+ *  the very same frame, and comes ::LJS_NS_AGAIN_MAX times at most.  [L2 1.0.4 §4.3.1.3, §5.2]
+ *
  *      state       has                 leaves it by
  *      NONE        nothing             a join-accept (join, rejoin 1) -> PENDING
  *      PENDING     a pending context   its first uplink -> ACTIVE (1.0), REKEYING (1.1, with RekeyInd)
@@ -124,6 +129,8 @@ enum {
     LJS_NS_DUE_ADR_ACK = 16,      /**< ADRACKReq: any downlink will do */
 };
 
+enum { LJS_NS_AGAIN_MAX = 14, /**< how often one uplink is taken again: NbTrans is 15 at most */ };
+
 /** An uplink that was accepted. */
 typedef struct ljs_ns_up {
     ljs_ns_state state; /**< after the step */
@@ -131,6 +138,9 @@ typedef struct ljs_ns_up {
     ljs_devaddr dev_addr;
     uint8_t session_key_id[16]; /**< of the context, for the application server */
     uint32_t fcnt;              /**< the whole counter */
+    uint8_t again;              /**< 0: a new frame; else the last one, for the nth time after the first: no payload, no
+                                 *   port and no MAC commands are told, since they were.  Who has told the device
+                                 *   NbTrans drops the step, with its new state, when this reaches it */
     uint8_t confirmed;          /**< the frame asks for an ACK */
     uint8_t adr;                /**< FCtrl */
     uint8_t class_b;            /**< FCtrl */
@@ -151,10 +161,17 @@ typedef struct ljs_ns_up {
 } ljs_ns_up;
 
 /** One uplink data frame, whole.  Its context is found by DevAddr and MIC; its counter has to
- *  be greater than the last one under that context: what a device sends again with the same
- *  counter is ::LJS_E_REPLAY, and is not acknowledged a second time.
+ *  be greater than the last one under that context, or it is the last frame again.
+ *
+ *  Whether a frame was sent again, heard by a second gateway, or recorded and replayed by
+ *  somebody cannot be told from its octets: take together what several gateways heard of one
+ *  transmission before this step.  A replay gains a downlink that nobody waits for, a few times.
+ *  Under 1.1 its ACK names the uplink's counter and is no use for another; under 1.0 an ACK
+ *  names none, and somebody who also keeps the next confirmed uplink from the network can let the
+ *  device take it for that one's.  Who fears this drops each step with `again` under 1.0.
  *  @param tx_dr, tx_ch  data rate and channel index of the reception: the MIC of 1.1 covers them
- *  @return ::LJS_E_SESSION for a DevAddr that is neither context's; ::LJS_E_MIC; ::LJS_E_REPLAY;
+ *  @return ::LJS_E_SESSION for a DevAddr that is neither context's; ::LJS_E_MIC; ::LJS_E_REPLAY for
+ *  a counter that is not greater, unless the frame is the last one again and not too often so;
  *  ::LJS_E_STATE for an uplink of a pending 1.1 context without RekeyInd: drop it; what
  *  ljs_data_parse() says; ::LJS_E_FRAME for a downlink */
 LJS_MUST ljs_err ljs_ns_uplink(ljs_ns_up *out, ljs_buf *out_state, ljs_vault *vault, int64_t now, uint8_t tx_dr,

@@ -109,10 +109,15 @@ static ljs_err send_join(step *s)
     return request(s, LJS_FRAME_JOIN, LJS_ED_SENDS_JOIN, nonce);
 }
 
+static int64_t rejoin0_span(const struct ed *ed)
+{
+    return INT64_C(1000) << (ed->max_time_n + 10);
+}
+
 /* [L2 1.1 §5.14]  rejoin 0 every 2^(MaxTimeN+10) seconds at least: up to 1/16 earlier, at random */
 static void schedule_rejoin0(step *s)
 {
-    int64_t span = INT64_C(1000) << (s->ed.max_time_n + 10);
+    int64_t span = rejoin0_span(&s->ed);
 
     s->ed.since_rejoin0 = 0;
     s->ed.rejoin0_at = s->ed.has_params && !s->ed.no_clock ? s->event->now + span - chance(s, span / 16) : -1;
@@ -217,6 +222,7 @@ static void drop_session(step *s)
     ed->fcnt_up = ed->fcnt_durable = ed->silent = ed->confirmed_up = ed->ack_wanted = 0;
     ed->n_fcnt_down = ed->a_fcnt_down = ed->ack_down = -1;
     ed->waiting = ed->kind = ed->nonce = 0;
+    ed->sent_times = ed->sent_print = ed->sent_conf = 0;
     ed->params_due = ed->has_params = ed->max_time_n = ed->max_count_n = ed->since_rejoin0 = 0;
     ed->rejoin0_at = ed->rejoin1_at = -1;
     ed->force_left = ed->force_type = ed->force_period = ed->force_dr = ed->force_at = 0;
@@ -246,27 +252,40 @@ static ljs_err load(ljs_se *se, const struct ed *ed)
     return err ? err : ljs__ed_derive_session(se, ed);
 }
 
+/* What was to be within a span, over a restart.  A clock that is behind the state has begun anew: then
+ * what was left when the state was made is left still. */
+static void carry(int64_t *at, const step *s, int64_t span)
+{
+    int64_t now = s->event->now, left = *at - (now < s->ed.made_at ? s->ed.made_at : now);
+
+    if (*at < 0)
+        return;
+    if (left < 0) /* at random, since many devices may have got their power back at once */
+        left = chance(s, span / 16);
+    *at = now + (left < span ? left : span); /* a state of schema 1 does not know when it was made */
+}
+
 /* Nothing of this needs to be durable: the same restart again comes to the same. */
 static ljs_err restart(step *s)
 {
     int64_t now = s->event->now, count = INT64_C(1) << (s->ed.max_count_n + 4);
     struct ed *ed = &s->ed;
-    int64_t since = ed->since_rejoin0;
+    int64_t since = ed->since_rejoin0 + ed->fcnt_durable - ed->fcnt_up;
 
-    /* Times of before mean nothing now.  [L2 1.1 §7]  the budget counts from a reset, too */
+    /* [L2 1.1 §7]  the budget counts from a reset, too */
     ed->join_at = ed->force_at = now;
     if (ed->t0 >= 0)
         ed->t0 = now;
-    ed->rejoin0_from = ed->scheme ? now + rejoin_gap(s) : 0;
-    schedule_rejoin0(s);
+    ed->rejoin0_from = ed->scheme ? now + rejoin_gap(s) + chance(s, rejoin_gap(s) / 4) : 0;
+    carry(&ed->rejoin0_at, s, rejoin0_span(ed));
+    carry(&ed->rejoin1_at, s, ed->rejoin1_period * 1000);
     if (ed->has_params) { /* [L2 1.1 §5.14]  uplinks count on, also those that may have been on air since */
-        since += ed->fcnt_durable - ed->fcnt_up;
         ed->since_rejoin0 = since < count ? since : count;
         if (since >= count)
             ed->rejoin0_at = now;
     }
-    schedule_rejoin1(s);
     ed->waiting = ed->kind = ed->nonce = 0;
+    ed->sent_times = ed->sent_print = ed->sent_conf = 0;
     ed->fcnt_up = ed->fcnt_durable; /* those below may have been on air */
     return load(s->se, ed);
 }
@@ -362,6 +381,17 @@ static ljs_err take_accept(step *s)
 
 /* ---- uplinks ---------------------------------------------------------------- */
 
+/* Of a data frame, but for its MIC. */
+static int64_t print_of(const uint8_t *frame, size_t frame_len)
+{
+    uint8_t hash[16];
+    int64_t print;
+
+    ljs__hash(hash, frame, frame_len - LJS__DATA_MIC_LEN);
+    memcpy(&print, hash, sizeof print);
+    return print;
+}
+
 static void put_command(struct octets *o, const ljs_mac_command *command)
 {
     put_le(o, command->cid, 1);
@@ -428,6 +458,9 @@ static ljs_err send_data(step *s)
         ed->confirmed_up = data.fcnt;
         ed->ack_wanted = 1;
     }
+    ed->sent_times = 1;
+    ed->sent_print = print_of(s->out->frame, s->out->frame_len);
+    ed->sent_conf = of.conf_fcnt;
     ed->ack_down = -1;
     ed->params_due = 0;
     if (ed->silent < UINT32_MAX)
@@ -446,6 +479,41 @@ static ljs_err send_data(step *s)
     if (ed->has_params && ed->since_rejoin0 >= count && (ed->rejoin0_at < 0 || ed->rejoin0_at > event->now))
         ed->rejoin0_at = event->now;
     return LJS_OK;
+}
+
+static bool sent_last(const step *s)
+{
+    const ljs_ed_event *event = s->event;
+    const struct ed *ed = &s->ed;
+
+    return ed->sent_times && ed->sent_times < ED_SENT_MAX && event->frame_len >= LJS__DATA_MIN &&
+           print_of(event->frame, event->frame_len) == ed->sent_print;
+}
+
+/* The same octets, but for the MIC: in 1.1 it covers data rate and channel.  Neither FCntUp nor what goes by
+ * the number of uplinks counts it.  [L2 1.0.4 §4.3.1.1, §4.3.1.3] */
+static ljs_err send_again(step *s)
+{
+    const ljs_ed_event *event = s->event;
+    struct ed *ed = &s->ed;
+    const ljs_data_of of = { .scheme = (ljs_scheme)ed->scheme,
+                             .fcnt = (uint32_t)(ed->fcnt_up - 1),
+                             .conf_fcnt = (uint16_t)ed->sent_conf,
+                             .tx_dr = event->tx_dr,
+                             .tx_ch = event->tx_ch };
+    ljs_data data;
+    ljs_err err = ljs_data_parse(&data, event->frame, event->frame_len);
+
+    if (err)
+        return err;
+    memcpy(s->out->frame, event->frame, event->frame_len);
+    s->out->frame_len = event->frame_len;
+    s->out->sends = LJS_ED_SENDS_DATA;
+    s->out->fcnt = of.fcnt;
+    s->out->tx_dr = event->tx_dr;
+    ed->sent_times++;
+    return ljs__ed_data_mic(s->out->frame + s->out->frame_len - LJS__DATA_MIC_LEN, s->se, ed, &of, &data, s->out->frame,
+                            s->out->frame_len);
 }
 
 /* ---- downlinks -------------------------------------------------------------- */
@@ -582,6 +650,9 @@ static ljs_err take_data(step *s)
     out->acked = data->ack && ed->ack_wanted;
     if (data->ack)
         ed->ack_wanted = 0;
+    /* [L2 1.0.4 §4.3.1.3]  no more of a confirmed frame once its ACK is heard, and of another once anything is */
+    if (!ed->ack_wanted || ed->confirmed_up != ((ed->fcnt_up - 1) & 0xffff))
+        ed->sent_times = ed->sent_print = ed->sent_conf = 0;
     out->pending = data->pending;
     out->has_fport = data->has_fport;
     out->fport = data->fport;
@@ -609,13 +680,14 @@ static bool rekey_conf(const step *s)
     {                                                                                                                  \
 #from, #kind, guard, action, #to, LJS_ED_##from, LJS_ED_##to, ON(kind), holds, act                             \
     }
-#define ON(kind)   ON_##kind
-#define ON_START   LJS_ED_ON_START
-#define ON_TICK    LJS_ED_ON_TICK
-#define ON_SEND    LJS_ED_ON_SEND
-#define ON_LOST    LJS_ED_ON_LOST
-#define ON_STOP    LJS_ED_ON_STOP
-#define ON_RESTART LJS_ED_ON_RESTART
+#define ON(kind)      ON_##kind
+#define ON_START      LJS_ED_ON_START
+#define ON_TICK       LJS_ED_ON_TICK
+#define ON_SEND       LJS_ED_ON_SEND
+#define ON_LOST       LJS_ED_ON_LOST
+#define ON_STOP       LJS_ED_ON_STOP
+#define ON_RESTART    LJS_ED_ON_RESTART
+#define ON_SEND_AGAIN LJS_ED_ON_SEND_AGAIN
 
 /* What is in no row is refused.  A downlink is an event of this table once it has been verified:
  * whatever does not verify is refused before. */
@@ -623,7 +695,7 @@ static bool rekey_conf(const step *s)
 static const struct end_device_row rows[] = {
     ROW(IDLE,     START,   "budget left",            join_due,     "send a join-request",            start,           JOINING),
     ROW(IDLE,     START,   "",                       NULL,         "wait for the budget",            power_up,        JOINING),
-    ROW(IDLE,     RESTART, "",                       NULL,         "clock anew",                     restart,     IDLE),
+    ROW(IDLE,     RESTART, "",                       NULL,         "budget anew",                    restart,         IDLE),
 
     ROW(JOINING,  TICK,    "budget left",            join_due,     "send a join-request",            send_join,       JOINING),
     ROW(JOINING,  TICK,    "",                       NULL,         "",                               nothing,         JOINING),
@@ -631,7 +703,7 @@ static const struct end_device_row rows[] = {
     ROW(JOINING,  ACCEPT,  "no OptNeg",              rules_1_0,    "new session of 1.0",             take_accept,     JOINED),
     ROW(JOINING,  LOST,    "",                       NULL,         "no join-accept will come",       close_windows,   JOINING),
     ROW(JOINING,  STOP,    "",                       NULL,         "",                               stop,            IDLE),
-    ROW(JOINING,  RESTART, "",                       NULL,         "clock and budget anew",          restart,     JOINING),
+    ROW(JOINING,  RESTART, "",                       NULL,         "budget anew",                    restart,         JOINING),
 
     ROW(REKEYING, TICK,    "ForceRejoinReq runs",    force_due,    "send the rejoin-request wanted", send_forced,     REKEYING),
     ROW(REKEYING, TICK,    "rejoin 0 is due",        rejoin0_due,  "send a rejoin-request 0",        send_rejoin0,    REKEYING),
@@ -639,13 +711,14 @@ static const struct end_device_row rows[] = {
     ROW(REKEYING, TICK,    "",                       NULL,         "",                               nothing,         REKEYING),
     ROW(REKEYING, SEND,    "ADR_ACK_LIMIT uplinks",  rekey_failed, "give the session up",            lose,            JOINING),
     ROW(REKEYING, SEND,    "",                       NULL,         "send it, with RekeyInd",         send_data,       REKEYING),
+    ROW(REKEYING, SEND_AGAIN, "the last, unanswered", sent_last,   "send it once more",              send_again,      REKEYING),
     ROW(REKEYING, ACCEPT,  "OptNeg",                 rules_1_1,    "new session of 1.1",             take_accept,     REKEYING),
     ROW(REKEYING, DATA,    "RekeyConf, 0 < v <= own",rekey_conf,   "no more RekeyInd",               take_rekey_conf, JOINED),
     ROW(REKEYING, DATA,    "",                       NULL,         "take it",                        take_data,       REKEYING),
     ROW(REKEYING, LOST,    "ADR_ACK_LIMIT uplinks",  rekey_failed, "give the session up",            lose,            JOINING),
     ROW(REKEYING, LOST,    "",                       NULL,         "no answer will come",            close_windows,   REKEYING),
     ROW(REKEYING, STOP,    "",                       NULL,         "give the session up",            stop,            IDLE),
-    ROW(REKEYING, RESTART, "",                       NULL,         "clock anew, keys anew",          restart,     REKEYING),
+    ROW(REKEYING, RESTART, "",                       NULL,         "keys anew, times carried on",    restart,         REKEYING),
 
     ROW(JOINED,   TICK,    "ForceRejoinReq runs",    force_due,    "send the rejoin-request wanted", send_forced,     JOINED),
     ROW(JOINED,   TICK,    "rejoin 0 is due",        rejoin0_due,  "send a rejoin-request 0",        send_rejoin0,    JOINED),
@@ -653,12 +726,13 @@ static const struct end_device_row rows[] = {
     ROW(JOINED,   TICK,    "",                       NULL,         "",                               nothing,         JOINED),
     ROW(JOINED,   SEND,    "link_limit uplinks",     link_failed,  "give the session up",            lose,            JOINING),
     ROW(JOINED,   SEND,    "",                       NULL,         "send it",                        send_data,       JOINED),
+    ROW(JOINED,   SEND_AGAIN, "the last, unanswered", sent_last,   "send it once more",              send_again,      JOINED),
     ROW(JOINED,   ACCEPT,  "OptNeg",                 rules_1_1,    "new session of 1.1",             take_accept,     REKEYING),
     ROW(JOINED,   DATA,    "",                       NULL,         "take it",                        take_data,       JOINED),
     ROW(JOINED,   LOST,    "link_limit uplinks",     link_failed,  "give the session up",            lose,            JOINING),
     ROW(JOINED,   LOST,    "",                       NULL,         "no answer will come",            close_windows,   JOINED),
     ROW(JOINED,   STOP,    "",                       NULL,         "give the session up",            stop,            IDLE),
-    ROW(JOINED,   RESTART, "",                       NULL,         "clock anew, keys anew",          restart,     JOINED),
+    ROW(JOINED,   RESTART, "",                       NULL,         "keys anew, times carried on",    restart,         JOINED),
 };
 /* clang-format on */
 
@@ -699,7 +773,7 @@ static bool in_range(const ljs_ed_event *event)
     if (event->kind == LJS_ED_ON_SEND)
         return event->payload_len <= sizeof event->payload && event->mac_len <= sizeof event->mac &&
                event->confirmed <= 1 && (event->fport || !event->payload_len);
-    return event->kind >= LJS_ED_ON_START && event->kind <= LJS_ED_ON_RESTART &&
+    return event->kind >= LJS_ED_ON_START && event->kind <= LJS_ED_ON_SEND_AGAIN &&
            event->frame_len <= sizeof event->frame;
 }
 
@@ -722,6 +796,7 @@ static ljs_err run(step *s)
     if ((err = row->act(s)))
         return err;
     s->ed.state = row->to_state;
+    s->ed.made_at = s->event->now;
     s->out->state = row->to_state;
     s->out->scheme = (ljs_scheme)s->ed.scheme;
     s->out->wake_at = ljs__ed_wake_at(&s->ed, s->event->now);

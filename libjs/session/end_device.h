@@ -12,7 +12,7 @@ struct end_device_step;
  * for one state and event the first whose guard holds is taken. */
 struct end_device_row {
     const char *from;   /* ljs_ed_state_text() */
-    const char *event;  /* "START", "TICK", "SEND", "ACCEPT", "DATA", "LOST", "STOP", "RESTART" */
+    const char *event;  /* "START", "TICK", "SEND", "SEND_AGAIN", "ACCEPT", "DATA", "LOST", "STOP", "RESTART" */
     const char *guard;  /* "RekeyConf of our version"; "" for none */
     const char *action; /* "send a join-request" */
     const char *to;     /* ljs_ed_state_text() */

@@ -68,6 +68,7 @@ static bool consistent(const struct ed *ed)
            !(ed->state == LJS_ED_JOINING && (ed->t0 < 0 || (ed->waiting && ed->kind != LJS_FRAME_JOIN))) &&
            !(session && ed->waiting && (ed->kind > LJS_FRAME_REJOIN2 || ed->scheme != LJS_SCHEME_1_1)) &&
            !(ed->scheme == LJS_SCHEME_1_1 && ed->mac < 0x0110) && !(ed->force_left && ed->force_type == 1) &&
+           !(ed->sent_times ? !session || !ed->fcnt_up : ed->sent_print || ed->sent_conf) &&
            (ed->mac <= 0x0104 || ed->mac == 0x0110);
 }
 
@@ -76,6 +77,8 @@ ljs_err ljs__ed_decode(struct ed *out, const uint8_t *state, size_t state_len)
     struct unpack u;
     uint8_t check[CHECK_LEN];
     struct ed ed = { 0 };
+    uint64_t schema;
+    size_t has;
     unsigned n;
 
     *out = ed;
@@ -90,11 +93,13 @@ ljs_err ljs__ed_decode(struct ed *out, const uint8_t *state, size_t state_len)
     n = ljs__unpack_map(&u);
     if (ljs__unpack_uint(&u, 0) != 0 || u.rd.bad)
         return LJS_E_SEAL;
-    if (ljs__unpack_uint(&u, UINT32_MAX) != ED_SCHEMA)
-        return u.rd.bad ? LJS_E_SEAL : LJS_E_VERSION;
-    if (n != 1 + COUNT(members))
+    schema = ljs__unpack_uint(&u, UINT32_MAX);
+    if (schema > ED_SCHEMA && !u.rd.bad)
+        return LJS_E_VERSION;
+    has = schema == 1 ? ED_MEMBERS_1 : COUNT(members);
+    if (!schema || n != 1 + has)
         return LJS_E_SEAL;
-    for (size_t i = 0; i < COUNT(members); i++) {
+    for (size_t i = 0; i < has; i++) {
         if (ljs__unpack_uint(&u, UINT8_MAX) != members[i].number)
             return LJS_E_SEAL;
         set(&ed, &members[i], ljs__unpack_int(&u, members[i].least, members[i].most));
@@ -188,6 +193,7 @@ ljs_err ljs_ed_read(ljs_ed *out, const uint8_t *state, size_t state_len)
     out->a_fcnt_down = ed.a_fcnt_down;
     out->silent = (uint32_t)ed.silent;
     out->ack_due = ed.ack_down >= 0;
+    out->again_left = (uint8_t)(ed.sent_times ? ED_SENT_MAX - ed.sent_times : 0);
     out->force_left = (uint8_t)ed.force_left;
     out->force_type = (uint8_t)ed.force_type;
     out->has_params = (uint8_t)ed.has_params;
@@ -216,6 +222,7 @@ ljs_err ljs__end_device_digest(uint8_t out[16], int64_t now, const uint8_t *stat
     if (!ed.waiting)
         ed.kind = ed.nonce = 0;
     ed.bank = 0; /* which of two alike */
+    ed.made_at = 0;
     err = ljs__ed_encode(&buf, &ed);
     if (!err)
         ljs__hash(out, buf.data, buf.len);

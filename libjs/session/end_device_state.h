@@ -6,7 +6,11 @@
 
 /* Every member: its number in the map, which never changes meaning; its name; its range.
  * Times are in ms; -1 stands for "none". */
-enum { ED_SCHEMA = 1 };
+enum {
+    ED_SCHEMA = 2,
+    ED_MEMBERS_1 = 51, /* schema 1 ends there, and is read: what it lacks is 0 */
+    ED_SENT_MAX = 15,  /* NbTrans is no greater */
+};
 #define ED_TIME_MAX (INT64_C(1) << 60)
 #define ED_COUNTERS (INT64_C(1) << 32)
 /* clang-format off */
@@ -65,7 +69,13 @@ enum { ED_SCHEMA = 1 };
     X(48, force_type,        0, 2) \
     X(49, force_period,      0, 7) \
     X(50, force_dr,          0, 15) \
-    X(51, force_at,          0, 2 * ED_TIME_MAX)
+    X(51, force_at,          0, 2 * ED_TIME_MAX) \
+    /* the last data frame */ \
+    X(52, sent_times,        0, ED_SENT_MAX) /* 0: it is not to be sent again, and the next two are 0 */ \
+    X(53, sent_print,        INT64_MIN, INT64_MAX) /* of all but its MIC */ \
+    X(54, sent_conf,         0, 0xffff) /* ConfFCnt under its MIC */ \
+    /* this state */ \
+    X(55, made_at,           0, ED_TIME_MAX)
 /* clang-format on */
 
 struct ed {

@@ -86,6 +86,24 @@ static ljs_err counter_rises(const struct network_step *s)
     return s->fcnt > s->under->is.fcnt_up ? LJS_OK : LJS_E_REPLAY;
 }
 
+/* Of a whole frame, but for its MIC. */
+static void print_frame(uint8_t print[PRINT_LEN], const struct network_step *s)
+{
+    ljs__hash(print, s->in, s->in_len - LJS__DATA_MIC_LEN);
+}
+
+/* [L2 1.0.4 §4.3.1.3, §5.2]  a frame goes on air NbTrans times; more may be a replay, and are discarded.
+ * The counter of the last frame with anything else under it is none of a sound device. */
+static ljs_err repeats_the_last(const struct network_step *s)
+{
+    uint8_t print[PRINT_LEN];
+
+    print_frame(print, s);
+    return s->n.last.known && s->n.last.again < LJS_NS_AGAIN_MAX && ljs__equal(s->n.last.print, print, PRINT_LEN)
+               ? LJS_OK
+               : LJS_E_REPLAY;
+}
+
 static bool within(const struct limiter *l, uint16_t limit, int64_t now)
 {
     return !limit || l->n < limit || now < l->since || now - l->since >= HOUR;
@@ -193,6 +211,29 @@ static uint8_t lesser(uint8_t a, uint8_t b)
     return a < b ? a : b;
 }
 
+/* [L2 1.1 §4.4]  ConfFCnt is the counter of the confirmed downlink that the frame acknowledges */
+static uint16_t conf_fcnt(const struct context *c)
+{
+    return (uint16_t)(c->confirmed < 0 ? 0 : c->confirmed);
+}
+
+/* What was owed for an uplink before is of no use any more: the device listens to the answer to this
+ * one.  A RekeyInd that is missing tells that RekeyConf was heard. */
+static void owe(struct network_step *s)
+{
+    s->n.due = (uint8_t)((s->data.confirmed ? LJS_NS_DUE_ACK : 0) | (s->rekey ? LJS_NS_DUE_REKEY_CONF : 0) |
+                         (s->data.adr_ack_req ? LJS_NS_DUE_ADR_ACK : 0));
+    s->n.ack_fcnt = s->data.confirmed ? s->data.fcnt : 0;
+}
+
+/* The device has heard nothing of what answered it.  What else is in the frame has been dealt with. */
+static void owe_again(struct network_step *s)
+{
+    s->n.last.again++;
+    s->answered = false;
+    owe(s);
+}
+
 /* Under the current context. */
 static void take_uplink(struct network_step *s)
 {
@@ -200,11 +241,11 @@ static void take_uplink(struct network_step *s)
     struct context *c = &n->current;
 
     c->is.fcnt_up = s->fcnt;
-    /* What was owed for an uplink before is of no use any more: the device listens to the answer to
-     * this one.  A RekeyInd that is missing tells that RekeyConf was heard. */
-    n->due = (uint8_t)((s->data.confirmed ? LJS_NS_DUE_ACK : 0) | (s->rekey ? LJS_NS_DUE_REKEY_CONF : 0) |
-                       (s->data.adr_ack_req ? LJS_NS_DUE_ADR_ACK : 0));
-    n->ack_fcnt = s->data.confirmed ? s->data.fcnt : 0;
+    n->last.known = true;
+    n->last.again = 0;
+    n->last.conf_fcnt = conf_fcnt(c);
+    print_frame(n->last.print, s);
+    owe(s);
     if (s->rekey) /* [L2 1.1 §5.10]  the highest version that both sides speak */
         c->is.minor = lesser(s->minor, n->opts.minor);
     if (s->data.ack && c->awaited) {
@@ -359,6 +400,7 @@ static const struct network_row rows[] = {
     ROW(REKEYING,  ACCEPT_REJOIN02, answers_last_rejoin,          make_pending,      SWITCHING),
     ROW(REKEYING,  UPLINK,          counter_rises,                take_uplink,       ACTIVE),
     ROW(REKEYING,  UPLINK_REKEY,    counter_rises,                take_uplink,       REKEYING),
+    ROW(REKEYING,  UPLINK_AGAIN,    repeats_the_last,             owe_again,         REKEYING),
     ROW(REKEYING,  DOWNLINK,        something_fits,               count_down,        REKEYING),
     ROW(REKEYING,  REJOIN0,         rejoin_is_good,               route_checked,     REKEYING),
     ROW(REKEYING,  REJOIN1,         rejoins_are_few,              route_unchecked,   REKEYING),
@@ -372,6 +414,7 @@ static const struct network_row rows[] = {
     ROW(ACTIVE,    ACCEPT_REJOIN02, answers_last_rejoin,          make_pending,      SWITCHING),
     ROW(ACTIVE,    UPLINK,          counter_rises,                take_uplink,       ACTIVE),
     ROW(ACTIVE,    UPLINK_REKEY,    counter_rises,                take_uplink,       REKEYING),
+    ROW(ACTIVE,    UPLINK_AGAIN,    repeats_the_last,             owe_again,         ACTIVE),
     ROW(ACTIVE,    DOWNLINK,        something_fits,               count_down,        ACTIVE),
     ROW(ACTIVE,    REJOIN0,         rejoin_is_good,               route_checked,     ACTIVE),
     ROW(ACTIVE,    REJOIN1,         rejoins_are_few,              route_unchecked,   ACTIVE),
@@ -385,6 +428,7 @@ static const struct network_row rows[] = {
     ROW(SWITCHING, ACCEPT_REJOIN02, answers_last_rejoin,          make_pending,      SWITCHING),
     ROW(SWITCHING, UPLINK,          counter_rises,                take_uplink,       SWITCHING),
     ROW(SWITCHING, UPLINK_REKEY,    counter_rises,                take_uplink,       SWITCHING),
+    ROW(SWITCHING, UPLINK_AGAIN,    repeats_the_last,             owe_again,         SWITCHING),
     /* [L2 1.1 §5.10]  uplinks of the new context before one with RekeyInd are dropped: FIRST_PLAIN is in no row */
     ROW(SWITCHING, FIRST_10,        counter_rises,                switch_to_pending, ACTIVE),
     ROW(SWITCHING, FIRST_REKEY,     counter_rises,                switch_to_pending, REKEYING),
@@ -566,12 +610,18 @@ out:
 
 /* ---- uplink ----------------------------------------------------------------- */
 
+/* Is this the counter of the last frame under the current context? */
+static bool is_last(const struct network_step *s, const struct context *c, int64_t fcnt)
+{
+    return c == &s->n.current && fcnt == c->is.fcnt_up;
+}
+
 /* Does the frame verify under the keys in the ring with this counter? */
 static ljs_err verify(const struct network_step *s, const struct context *c, int64_t fcnt, uint8_t tx_dr, uint8_t tx_ch)
 {
     const ljs_data_of of = { .scheme = c->is.scheme,
                              .fcnt = (uint32_t)fcnt,
-                             .conf_fcnt = (uint16_t)(c->confirmed < 0 ? 0 : c->confirmed),
+                             .conf_fcnt = s->n.last.known && is_last(s, c, fcnt) ? s->n.last.conf_fcnt : conf_fcnt(c),
                              .tx_dr = tx_dr,
                              .tx_ch = tx_ch };
 
@@ -646,6 +696,8 @@ static ljs_err read_commands(struct network_step *s)
 
 static enum network_event uplink_event(const struct network_step *s)
 {
+    if (is_last(s, s->under, s->fcnt))
+        return EV_UPLINK_AGAIN;
     if (s->under == &s->n.current)
         return s->rekey ? EV_UPLINK_REKEY : EV_UPLINK;
     if (s->under->is.scheme == LJS_SCHEME_1_0)
@@ -663,6 +715,7 @@ static void say_uplink(ljs_ns_up *out, const struct network_step *s)
     out->dev_addr = d->dev_addr;
     memcpy(out->session_key_id, n->current.is.session_key_id, sizeof out->session_key_id);
     out->fcnt = s->fcnt;
+    out->again = n->last.again;
     out->confirmed = d->confirmed;
     out->adr = d->adr;
     out->class_b = d->pending;
@@ -673,6 +726,9 @@ static void say_uplink(ljs_ns_up *out, const struct network_step *s)
     out->params_answered = s->answered;
     out->time_ok = s->answered && n->params.time_ok;
     out->due = ljs__network_due(n);
+    out->wake_at = n->force.at;
+    if (out->again)
+        return;
     out->has_fport = d->has_fport;
     out->fport = d->fport;
     if (d->fport) {
@@ -681,7 +737,6 @@ static void say_uplink(ljs_ns_up *out, const struct network_step *s)
     }
     memcpy(out->mac, s->mac, s->mac_len);
     out->mac_len = s->mac_len;
-    out->wake_at = n->force.at;
 }
 
 ljs_err ljs_ns_uplink(ljs_ns_up *out, ljs_buf *out_state, ljs_vault *vault, int64_t now, uint8_t tx_dr, uint8_t tx_ch,

@@ -13,6 +13,7 @@ enum network_event {
     EV_ACCEPT_REJOIN02, /* to a rejoin-request 0 or 2 */
     EV_UPLINK,          /* under the current context, without RekeyInd */
     EV_UPLINK_REKEY,    /* under the current context, with RekeyInd */
+    EV_UPLINK_AGAIN,    /* under the current context, with the last counter */
     EV_FIRST_10,        /* under the pending context, which is of LoRaWAN 1.0 */
     EV_FIRST_REKEY,     /* under the pending context, with RekeyInd */
     EV_FIRST_PLAIN,     /* under the pending context, which is of LoRaWAN 1.1, without RekeyInd */

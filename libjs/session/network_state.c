@@ -17,6 +17,7 @@ enum field {
     F_PAST = 7,    /* fingerprints of contexts that are gone, newest first */
     F_CURRENT = 8, /* a context; where the state has one */
     F_PENDING = 9, /* likewise */
+    F_LAST = 10,   /* the last uplink: [print, ConfFCnt, how often again]; since schema 2 */
     F_FIELDS = F_CURRENT
 };
 
@@ -207,6 +208,14 @@ static void read_field(struct unpack *u, struct network *n, enum field field)
     case F_PENDING:
         read_context(u, &n->pending);
         return;
+    case F_LAST:
+        if (ljs__unpack_array(u) != 3)
+            break;
+        n->last.known = true;
+        ljs__unpack_fixed(u, n->last.print, sizeof n->last.print);
+        n->last.conf_fcnt = (uint16_t)ljs__unpack_uint(u, 0xffff);
+        n->last.again = (uint8_t)ljs__unpack_uint(u, LJS_NS_AGAIN_MAX);
+        return;
     }
     u->rd.bad = true;
 }
@@ -233,7 +242,7 @@ static ljs_err read_state(struct network *n, const uint8_t *in, size_t in_len)
         seen += field < F_FIELDS;
     }
     if (!rd_done(&u.rd) || seen != F_FIELDS - 1 || has[n->state].current != n->current.is.present ||
-        has[n->state].pending != n->pending.is.present) {
+        has[n->state].pending != n->pending.is.present || (n->last.known && !n->current.is.present)) {
         memset(n, 0, sizeof *n);
         return LJS_E_SEAL;
     }
@@ -244,7 +253,7 @@ static void write_state(struct wr *w, const struct network *n, bool sealed)
 {
     const ljs_ns_opts *o = &n->opts;
 
-    ljs__pack_map(w, F_FIELDS + (unsigned)n->current.is.present + n->pending.is.present);
+    ljs__pack_map(w, F_FIELDS + (unsigned)n->current.is.present + n->pending.is.present + n->last.known);
     ljs__pack_uint(w, F_SCHEMA);
     ljs__pack_uint(w, NETWORK_SCHEMA);
     ljs__pack_uint(w, F_OPTS);
@@ -295,6 +304,13 @@ static void write_state(struct wr *w, const struct network *n, bool sealed)
     if (n->pending.is.present) {
         ljs__pack_uint(w, F_PENDING);
         write_context(w, &n->pending, sealed);
+    }
+    if (n->last.known) {
+        ljs__pack_uint(w, F_LAST);
+        ljs__pack_array(w, 3);
+        ljs__pack_bin(w, n->last.print, sizeof n->last.print);
+        ljs__pack_uint(w, n->last.conf_fcnt);
+        ljs__pack_uint(w, n->last.again);
     }
 }
 

@@ -9,8 +9,8 @@
 #include <lorajs/network.h>
 
 enum {
-    NETWORK_SCHEMA = 1,
-    PAST_MAX = 8, /* contexts that are gone and recognised: as many as a Join Server keeps */
+    NETWORK_SCHEMA = 2, /* 1 is read: it knew no uplink again */
+    PAST_MAX = 8,       /* contexts that are gone and recognised: as many as a Join Server keeps */
     PRINT_LEN = 16,
 };
 
@@ -37,6 +37,12 @@ struct network {
     uint8_t due;       /* LJS_NS_DUE_ACK, _REKEY_CONF, _ADR_ACK: owed to the current context */
     uint16_t ack_fcnt; /* of the uplink that LJS_NS_DUE_ACK is for, modulo 2^16 */
     bool rejoin2;      /* ForceRejoinReq of type 2 went out under the current context */
+    struct {
+        bool known;
+        uint8_t print[PRINT_LEN]; /* of all but its MIC, which hangs on data rate and channel, too */
+        uint16_t conf_fcnt;       /* under its MIC: another downlink may have gone out since */
+        uint8_t again;            /* how often it was taken again */
+    } last;                       /* the last uplink of the current context */
     struct {
         uint8_t type, period, max_retries, data_rate;
         uint8_t left; /* how often it may still be sent */

@@ -65,7 +65,7 @@ MUTANTS = [
            "j->frame.nonce >= j->under->rj_count0;", "OTHER_PEER OTHER_ADDR FRESH", "1.1"),
     Mutant("RJcount0 may stay, at the network server", NS, "return s->frame.nonce > c->is.rj_count0",
            "return s->frame.nonce >= c->is.rj_count0", "TWICE", "1.1"),
-    Mutant("FCntUp may stay", NS, "return s->fcnt > s->under->is.fcnt_up", "return s->fcnt >= s->under->is.fcnt_up",
+    Mutant("FCntUp may fall", NS, "return s->fcnt > s->under->is.fcnt_up", "return s->fcnt != s->under->is.fcnt_up",
            "TWICE"),
     Mutant("FCntDown may stay", ED, "int64_t next = last + 1, fcnt", "int64_t next = last < 0 ? 0 : last, fcnt", "TWICE"),
     Mutant("JoinNonce may stay, at the device", ED, "s->accept.join_nonce > (last > 0 ? last : 0)",

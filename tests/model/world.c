@@ -644,15 +644,17 @@ static ljs_ns read_network(const struct node *n)
 }
 
 /* The adversary has every uplink that was accepted: none is again, under whatever contexts there
- * are now. */
+ * are now, but the last, and of that nothing is passed up. */
 static void probe_heard(struct node *n)
 {
     ljs_ns_up up;
     ljs_buf state;
 
     for (unsigned i = 0; i < n->heards; i++) {
-        law(LAW_TWICE, ljs_ns_uplink(&up, &state, w.vault, 0, 0, 0, n->heard[i].octets, n->heard[i].len,
-                                     n->network->data, n->network->len) != LJS_OK);
+        ljs_err err = ljs_ns_uplink(&up, &state, w.vault, 0, 0, 0, n->heard[i].octets, n->heard[i].len,
+                                    n->network->data, n->network->len);
+
+        law(LAW_TWICE, err || (i + 1U == n->heards && up.again && !up.has_fport && !up.payload_len && !up.mac_len));
         ljs_buf_free(&state);
     }
 }
@@ -802,7 +804,9 @@ static void uplink_arrives(struct node *n, const struct frame *f, bool applicati
         return;
     blob_put(&n->network, &state);
     law(LAW_REKEY_FIRST, !(up.switched && before.pending.scheme == LJS_SCHEME_1_1) || up.rekey);
-    if (n->heards < HEARD_MAX) {
+    if (up.again) {
+        law(LAW_TWICE, !up.has_fport && !up.payload_len && !up.mac_len);
+    } else if (n->heards < HEARD_MAX) {
         n->heard[n->heards++] = *f;
     } else {
         memmove(n->heard, n->heard + 1, sizeof n->heard - sizeof n->heard[0]);

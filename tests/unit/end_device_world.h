@@ -141,6 +141,19 @@ static inline ljs_err step_send(struct world *w, uint8_t fport, const char *payl
     return step_event(w, &event);
 }
 
+/* What was sent before, once more. */
+static inline ljs_err step_again(struct world *w, const ljs_ed_out *sent, uint8_t tx_dr, uint8_t tx_ch)
+{
+    ljs_ed_event event;
+
+    ljs_ed_event_init(&event, LJS_ED_ON_SEND_AGAIN, w->now);
+    memcpy(event.frame, sent->frame, sent->frame_len);
+    event.frame_len = sent->frame_len;
+    event.tx_dr = tx_dr;
+    event.tx_ch = tx_ch;
+    return step_event(w, &event);
+}
+
 static inline ljs_err step_hear(struct world *w, const uint8_t *in, size_t in_len)
 {
     ljs_ed_event event;
@@ -279,9 +292,12 @@ static inline ljs_err step_down(struct world *w, const struct down *down)
 static const struct down rekey_conf = { .mac = { 0x0b, 1 }, .mac_len = 2 };
 
 /* A data frame the device sent, as the network reads it: MIC checked, then in clear. */
-static inline ljs_data read_up(const struct world *w, uint32_t fcnt, uint16_t conf_fcnt)
+static inline ljs_data read_up_on(const struct world *w, uint32_t fcnt, uint16_t conf_fcnt, uint8_t tx_dr,
+                                  uint8_t tx_ch)
 {
-    const ljs_data_of of = { .scheme = w->scheme, .fcnt = fcnt, .conf_fcnt = conf_fcnt, .tx_dr = 3, .tx_ch = 5 };
+    const ljs_data_of of = {
+        .scheme = w->scheme, .fcnt = fcnt, .conf_fcnt = conf_fcnt, .tx_dr = tx_dr, .tx_ch = tx_ch
+    };
     const ljs_key *net = w->scheme == LJS_SCHEME_1_1 ? w->e : w->f;
     ljs_data data;
     uint8_t mic[4];
@@ -310,6 +326,11 @@ static inline ljs_data read_up(const struct world *w, uint32_t fcnt, uint16_t co
         ljs_buf_free(&buf);
     }
     return data;
+}
+
+static inline ljs_data read_up(const struct world *w, uint32_t fcnt, uint16_t conf_fcnt)
+{
+    return read_up_on(w, fcnt, conf_fcnt, 3, 5);
 }
 
 /* START, and a join-accept. */

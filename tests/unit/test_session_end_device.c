@@ -1,6 +1,7 @@
 /* The device's side against a matrix, and against a network made of the functions of keys.h. */
 #include "end_device_world.h"
 
+#include "base/pack.h"
 #include "base/secret.h"
 #include "session/end_device.h"
 #include "session/end_device_state.h"
@@ -9,22 +10,23 @@
 
 /* ---- the whole product of states and events ---------------------------------- */
 
-enum event { START, TICK, SEND, ACCEPT, DATA, CONF, LOST, STOP, RESTART, EVENTS };
+enum event { START, TICK, SEND, AGAIN, OTHER, ACCEPT, DATA, CONF, LOST, STOP, RESTART, EVENTS };
 
-/* Written from the specification, not from the table: the state after, '.' for refused.
+/* Written from the specification, not from the table: the state after, '.' for refused.  AGAIN is the last
+ * data frame, which nothing has answered; OTHER is one that was not sent last.
  * I idle, G joining, R rekeying, J joined. */
 static const struct {
     char state;
     bool old_rules; /* the session is of 1.0 */
     const char *after;
 } matrix[] = {
-    /*               START TICK SEND ACCEPT DATA CONF LOST STOP RESTART */
-    { 'I', false, "  G     .    .    .      .    .    .    .    I" },
-    { 'G', false, "  .     G    .    R      .    .    G    I    G" },
-    { 'G', true, "   .     G    .    J      .    .    G    I    G" },
-    { 'R', false, "  .     R    R    R      R    J    R    I    R" },
-    { 'J', false, "  .     J    J    R      J    J    J    I    J" },
-    { 'J', true, "   .     J    J    .      J    J    J    I    J" },
+    /*               START TICK SEND AGAIN OTHER ACCEPT DATA CONF LOST STOP RESTART */
+    { 'I', false, "  G     .    .    .     .     .      .    .    .    .    I" },
+    { 'G', false, "  .     G    .    .     .     R      .    .    G    I    G" },
+    { 'G', true, "   .     G    .    .     .     J      .    .    G    I    G" },
+    { 'R', false, "  .     R    R    R     .     R      R    J    R    I    R" },
+    { 'J', false, "  .     J    J    J     .     R      J    J    J    I    J" },
+    { 'J', true, "   .     J    J    J     .     .      J    J    J    I    J" },
 };
 
 static void bring(struct world *w, char state, bool old_rules)
@@ -52,6 +54,7 @@ static ljs_err happens(struct world *w, enum event event, char state, bool old_r
 {
     static const uint8_t junk[17] = { 0x20 };
     const struct down plain = { .fport = 9, .payload = "x" };
+    ljs_ed_out last;
     ljs_buf phy;
 
     switch (event) {
@@ -61,6 +64,14 @@ static ljs_err happens(struct world *w, enum event event, char state, bool old_r
         return step_kind(w, LJS_ED_ON_TICK);
     case SEND:
         return step_send(w, 1, "x");
+    case AGAIN:
+    case OTHER:
+        if (state == 'R' || state == 'J')
+            assert_int_equal(step_send(w, 1, "x"), LJS_OK);
+        last = w->out;
+        if (event == OTHER && last.frame_len)
+            last.frame[last.frame_len - 5] ^= 1;
+        return step_again(w, &last, 0, 0);
     case ACCEPT:
         if (!w->out.frame_len) /* none is awaited */
             return step_hear(w, junk, sizeof junk);
@@ -664,6 +675,150 @@ static void test_conf_fcnt(void **unused)
     world_close(&w);
 }
 
+/* ---- a data frame again ----------------------------------------------------------- */
+
+static ljs_err confirmed(struct world *w)
+{
+    ljs_ed_event event;
+
+    ljs_ed_event_init(&event, LJS_ED_ON_SEND, w->now);
+    event.confirmed = event.fport = 1;
+    event.payload[0] = 'c';
+    event.payload_len = 1;
+    event.tx_dr = 3;
+    event.tx_ch = 5;
+    return step_event(w, &event);
+}
+
+static void sent_again(ljs_scheme scheme)
+{
+    ljs_ed_opts opts = world_opts();
+    struct down ack = { .ack = 1 };
+    ljs_ed_out first;
+    ljs_ed before;
+    ljs_data data;
+    struct world w;
+
+    world_open(&w, &opts);
+    world_join(&w, scheme, 1);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(step_send(&w, 1, "x"), LJS_OK);
+    assert_int_equal(confirmed(&w), LJS_OK);
+    first = w.out;
+    before = world_read(&w);
+    assert_int_equal(before.again_left, 14);
+    for (uint8_t i = 1; i <= 14; i++) {
+        uint8_t dr = 3 - i / 5, ch = i % 8;
+
+        assert_int_equal(step_kind(&w, LJS_ED_ON_LOST), LJS_OK);
+        assert_int_equal(step_again(&w, &first, dr, ch), LJS_OK);
+        data = read_up_on(&w, 3, 0, dr, ch);
+        assert_true(data.confirmed && data.fport == 1 && data.frm_payload_len == 1 && data.frm_payload[0] == 'c');
+        assert_int_equal(has_command(data.fopts, data.fopts_len, LJS_CID_REKEY), scheme == LJS_SCHEME_1_1);
+        assert_int_equal(w.out.tx_dr, dr);
+        assert_int_equal(w.out.frame_len, first.frame_len);
+        assert_memory_equal(w.out.frame, first.frame, first.frame_len - (scheme == LJS_SCHEME_1_1 ? 4 : 0));
+        assert_false(w.out.persist); /* its counter is durable already */
+        assert_int_equal(world_read(&w).again_left, 14 - i);
+        if (i == 7) /* what was sent since is the frame, too */
+            first = w.out;
+    }
+    assert_int_equal(step_again(&w, &first, 3, 5), LJS_E_STATE);
+    assert_int_equal(world_read(&w).fcnt_up, before.fcnt_up);
+    assert_int_equal(world_read(&w).silent, before.silent); /* [L2 1.0.4 §4.3.1.1] */
+    ack.conf_fcnt = 3;
+    assert_int_equal(step_down(&w, &ack), LJS_OK);
+    assert_true(w.out.acked);
+    world_close(&w);
+}
+
+static void test_send_again(void **unused)
+{
+    (void)unused;
+    sent_again(LJS_SCHEME_1_0);
+    sent_again(LJS_SCHEME_1_1);
+}
+
+/* A confirmed one until its ACK, others until anything is heard, and nothing but the last. */
+static void test_send_again_until_answered(void **unused)
+{
+    const struct down ping = { .fport = 1, .payload = "p" };
+    struct down ack = { .ack = 1 };
+    ljs_ed_opts opts = world_opts();
+    ljs_ed_out first, other;
+    struct world w;
+
+    (void)unused;
+    world_open(&w, &opts);
+    world_rekeyed(&w, 1);
+    assert_int_equal(confirmed(&w), LJS_OK);
+    first = w.out;
+    assert_int_equal(step_down(&w, &ping), LJS_OK);
+    assert_int_equal(step_again(&w, &first, 3, 5), LJS_OK);
+    ack.conf_fcnt = 1;
+    assert_int_equal(step_down(&w, &ack), LJS_OK);
+    assert_true(w.out.acked);
+    assert_int_equal(world_read(&w).again_left, 0);
+    assert_int_equal(step_again(&w, &first, 3, 5), LJS_E_STATE);
+
+    assert_int_equal(step_send(&w, 1, "x"), LJS_OK);
+    other = w.out;
+    assert_int_equal(step_again(&w, &first, 3, 5), LJS_E_STATE);
+    assert_int_equal(step_again(&w, &other, 3, 5), LJS_OK);
+    assert_int_equal(step_down(&w, &ping), LJS_OK);
+    assert_int_equal(step_again(&w, &other, 3, 5), LJS_E_STATE);
+
+    /* a confirmed one before it still waits: nobody sends that any more */
+    assert_int_equal(confirmed(&w), LJS_OK);
+    first = w.out;
+    assert_int_equal(step_send(&w, 1, "x"), LJS_OK);
+    other = w.out;
+    assert_int_equal(step_again(&w, &first, 3, 5), LJS_E_STATE);
+    assert_int_equal(step_down(&w, &ping), LJS_OK);
+    assert_int_equal(step_again(&w, &other, 3, 5), LJS_E_STATE);
+
+    /* not after a restart, which skips counters, nor under another session */
+    assert_int_equal(confirmed(&w), LJS_OK);
+    first = w.out;
+    replace(&w.state, &w.durable);
+    assert_int_equal(step_kind(&w, LJS_ED_ON_RESTART), LJS_OK);
+    assert_int_equal(step_again(&w, &first, 3, 5), LJS_E_STATE);
+    assert_int_equal(confirmed(&w), LJS_OK);
+    first = w.out;
+    assert_int_equal(step_kind(&w, LJS_ED_ON_STOP), LJS_OK);
+    assert_int_equal(step_again(&w, &first, 3, 5), LJS_E_STATE);
+    w.now += 3600000;
+    world_join(&w, LJS_SCHEME_1_1, 2);
+    assert_int_equal(step_again(&w, &first, 3, 5), LJS_E_STATE);
+    first.frame_len = 3;
+    assert_int_equal(step_again(&w, &first, 3, 5), LJS_E_STATE);
+    world_close(&w);
+}
+
+/* The ACK that it carries names the downlink that was the last one then. */
+static void test_send_again_acknowledges_the_same(void **unused)
+{
+    const struct down first_down = { .fport = 1, .payload = "1", .confirmed = 1 };
+    ljs_ed_opts opts = world_opts();
+    ljs_ed_out first;
+    struct world w;
+
+    (void)unused;
+    world_open(&w, &opts);
+    world_rekeyed(&w, 1);
+    w.a_down = 4;
+    assert_int_equal(step_down(&w, &first_down), LJS_OK);
+    assert_int_equal(confirmed(&w), LJS_OK);
+    first = w.out;
+    assert_true(read_up(&w, 1, 4).ack);
+    assert_int_equal(step_down(&w, &first_down), LJS_OK); /* AFCntDown 5, and no ACK */
+    assert_int_equal(step_again(&w, &first, 1, 7), LJS_OK);
+    assert_true(read_up_on(&w, 1, 4, 1, 7).ack);
+    assert_int_equal(step_send(&w, 1, "x"), LJS_OK);
+    assert_true(read_up(&w, 2, 5).ack);
+    world_close(&w);
+}
+
 static void test_send_sizes(void **unused)
 {
     ljs_ed_opts opts = world_opts();
@@ -718,7 +873,7 @@ static void test_send_sizes(void **unused)
     event.struct_size++;
     event.kind = (ljs_ed_event_kind)0;
     assert_int_equal(step_event(&w, &event), LJS_E_INVAL);
-    event.kind = (ljs_ed_event_kind)8;
+    event.kind = (ljs_ed_event_kind)9;
     assert_int_equal(step_event(&w, &event), LJS_E_INVAL);
     world_close(&w);
 }
@@ -990,6 +1145,59 @@ static void test_rejoin_params_over_restarts(void **unused)
         assert_true(w.out.wake_at < 0 || w.out.wake_at > w.now + 2000000);
         world_close(&w);
     }
+}
+
+/* Restarts, each hours after the last, by a clock that begins anew: what is left when a state is made
+ * durable is left after it, so that a device which restarts more often than it rejoins rejoins all the same. */
+static void test_rejoins_by_time_over_restarts(void **unused)
+{
+    const struct down params = { .mac = { 0x0f, 0x6f }, .mac_len = 2 }; /* 2^16 s, hardly ever by count */
+    const int64_t span = INT64_C(1000) << 16, hour = 3600000;
+    ljs_ed_opts opts = world_opts();
+    struct world w;
+
+    (void)unused;
+    opts.fcnt_reserve = 1; /* each uplink is written */
+    for (uint32_t random = 0; random < 2; random++)
+        for (int rejoin1 = 0; rejoin1 < 2; rejoin1++) {
+            int64_t on = 0, at = -1;
+
+            opts.rejoin1_period = rejoin1 ? 65536 : 0;
+            world_open(&w, &opts);
+            w.random = random * 77777777;
+            world_rekeyed(&w, 1);
+            if (!rejoin1)
+                assert_int_equal(step_down(&w, &params), LJS_OK);
+            for (int i = 0; at < 0 && i < 20; i++) {
+                w.now += 2 * hour;
+                on += 2 * hour;
+                if (world_read(&w).wake_at <= w.now) {
+                    assert_int_equal(wake(&w), rejoin1 ? LJS_ED_SENDS_REJOIN1 : LJS_ED_SENDS_REJOIN0);
+                    at = on;
+                }
+                assert_int_equal(step_send(&w, 1, "x"), LJS_OK);
+                w.now += hour; /* lost: nothing is written */
+                replace(&w.state, &w.durable);
+                w.now = 17;
+                assert_int_equal(step_kind(&w, LJS_ED_ON_RESTART), LJS_OK);
+            }
+            assert_true(at >= span - span / 16 && at <= span + span / 16 + 2 * hour);
+            world_close(&w);
+        }
+
+    /* a clock that went on counts the time off, too; what came due meanwhile comes soon, and not at once for
+     * all devices that were off */
+    opts.rejoin1_period = 65536;
+    world_open(&w, &opts);
+    world_rekeyed(&w, 1);
+    w.now += span / 2;
+    assert_int_equal(step_kind(&w, LJS_ED_ON_RESTART), LJS_OK);
+    assert_true(w.out.wake_at - w.now <= span / 2 + span / 16);
+    w.now += span;
+    w.random = 0xfffffff;
+    assert_int_equal(step_kind(&w, LJS_ED_ON_RESTART), LJS_OK);
+    assert_true(w.out.wake_at > w.now && w.out.wake_at - w.now <= span / 16);
+    world_close(&w);
 }
 
 /* Two requests due at once: the answer to the first is waited for before the second goes. */
@@ -1327,12 +1535,57 @@ static void test_version(void **unused)
     (void)unused;
     world_open(&w, &opts);
     assert_int_equal(w.state.data[3], 0); /* after the header of the map: key 0, the schema */
-    assert_int_equal(w.state.data[4], 1);
-    w.state.data[4] = 2;
+    assert_int_equal(w.state.data[4], 2);
+    w.state.data[4] = 0;
+    seal(&w.state);
+    assert_int_equal(ljs_ed_read(&ed, w.state.data, w.state.len), LJS_E_SEAL);
+    w.state.data[4] = 3;
     seal(&w.state);
     assert_int_equal(ljs_ed_read(&ed, w.state.data, w.state.len), LJS_E_VERSION);
     assert_int_equal(step_kind(&w, LJS_ED_ON_START), LJS_E_VERSION);
     assert_int_equal(ljs_ed_load(w.se, w.state.data, w.state.len), LJS_E_VERSION);
+    world_close(&w);
+}
+
+/* What lorajs wrote before it knew of frames sent again is read on. */
+static void test_older_version(void **unused)
+{
+    const struct down params = { .mac = { 0x0f, 0x00 }, .mac_len = 2 };
+    ljs_ed_opts opts = world_opts();
+    ljs_ed_out sent;
+    struct unpack u;
+    struct world w;
+    ljs_ed ed;
+
+    (void)unused;
+    opts.rejoin1_period = 15000;
+    world_open(&w, &opts);
+    world_rekeyed(&w, 1);
+    w.now = 5000000; /* by a clock that begins anew at the restart */
+    assert_int_equal(step_down(&w, &params), LJS_OK);
+    assert_int_equal(step_send(&w, 1, "x"), LJS_OK);
+    sent = w.out;
+    u = (struct unpack){ { w.state.data, w.state.len, false } };
+    (void)ljs__unpack_map(&u);
+    for (int i = 0; i < 2 + 2 * ED_MEMBERS_1; i++)
+        (void)ljs__unpack_int(&u, INT64_MIN, INT64_MAX);
+    assert_false(u.rd.bad);
+    w.state.len = (size_t)(u.rd.at - w.state.data) + 16;
+    assert_int_equal(w.state.data[2], 1 + 55);
+    w.state.data[2] = 1 + ED_MEMBERS_1;
+    w.state.data[4] = 1;
+    seal(&w.state);
+    assert_int_equal(ljs_ed_read(&ed, w.state.data, w.state.len), LJS_OK);
+    assert_int_equal(ed.fcnt_up, 2);
+    assert_int_equal(ed.again_left, 0);
+    assert_int_equal(step_again(&w, &sent, 3, 5), LJS_E_STATE);
+    w.now = 7;
+    assert_int_equal(step_kind(&w, LJS_ED_ON_RESTART), LJS_OK);
+    assert_true(w.out.wake_at <= w.now + 1500 * 1001);
+    assert_int_equal(wake(&w), LJS_ED_SENDS_REJOIN0);
+    assert_int_equal(step_send(&w, 1, "x"), LJS_OK);
+    sent = w.out;
+    assert_int_equal(step_again(&w, &sent, 3, 5), LJS_OK);
     world_close(&w);
 }
 
@@ -1634,12 +1887,16 @@ int main(void)
         cmocka_unit_test(test_link_limit),
         cmocka_unit_test(test_data),
         cmocka_unit_test(test_conf_fcnt),
+        cmocka_unit_test(test_send_again),
+        cmocka_unit_test(test_send_again_until_answered),
+        cmocka_unit_test(test_send_again_acknowledges_the_same),
         cmocka_unit_test(test_send_sizes),
         cmocka_unit_test(test_long_counters),
         cmocka_unit_test(test_force_rejoin),
         cmocka_unit_test(test_rejoined),
         cmocka_unit_test(test_rejoin_params),
         cmocka_unit_test(test_rejoin_params_over_restarts),
+        cmocka_unit_test(test_rejoins_by_time_over_restarts),
         cmocka_unit_test(test_one_request_at_a_time),
         cmocka_unit_test(test_rejoin1),
         cmocka_unit_test(test_rj_count0_does_not_wrap),
@@ -1649,6 +1906,7 @@ int main(void)
         cmocka_unit_test(test_crashes),
         cmocka_unit_test(test_corrupted),
         cmocka_unit_test(test_version),
+        cmocka_unit_test(test_older_version),
         cmocka_unit_test(test_made_by_somebody_else),
         cmocka_unit_test(test_fcnt_spent),
         cmocka_unit_test(test_own_uplink_comes_back),

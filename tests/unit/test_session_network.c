@@ -200,7 +200,7 @@ static void repeats(void **unused)
     EXPECT(accept(&w, &a), LJS_OK);
     EXPECT(w.joined.repeat, 1);
     EXPECT(w.joined.state, LJS_NS_REKEYING);
-    EXPECT(uplink(&w, &a, SAID(5, MAC(REKEY_IND))), LJS_E_REPLAY);
+    EXPECT(uplink(&w, &a, SAID(4, MAC(REKEY_IND))), LJS_E_REPLAY);
     a.addr++; /* the same keys for something else */
     EXPECT(accept(&w, &a), LJS_E_REPLAY);
     ljs_buf_free(&before);
@@ -294,7 +294,7 @@ static void counters(void **unused)
             EXPECT(uplink(&w, &v10, SAID(1)), LJS_OK);
         }
         for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-            EXPECT(uplink(&w, at, SAID(steps[i].fcnt, .port = 3)), steps[i].err);
+            EXPECT(uplink(&w, at, SAID(steps[i].fcnt, .port = (uint8_t)(i + 1))), steps[i].err); /* each another one */
             if (!steps[i].err) {
                 EXPECT(w.up.fcnt, steps[i].fcnt);
                 EXPECT(look(&w).current.fcnt_up, steps[i].fcnt);
@@ -385,6 +385,151 @@ static void acks(void **unused)
     EXPECT(downlink(&w, (ljs_ns_tx){ 0 }), LJS_OK);
     EXPECT(hear(&w, &l, 0).data.ack, 0);
     EXPECT(look(&w).due, 0);
+    net_free(&w);
+    life_free(&l);
+}
+
+/* ---- the last uplink again --------------------------------------------------- */
+
+/* [L2 1.0.4 §4.3.1.3]  a confirmed uplink is sent again until its ACK is heard; the ACK of 1.1 names it */
+static void again_until_heard(void **unused)
+{
+    struct life v11 = life_new(LJS_SCHEME_1_1, LJS_FRAME_JOIN, 7, 1);
+    struct life v10 = life_new(LJS_SCHEME_1_0, LJS_FRAME_JOIN, 7, 2);
+
+    (void)unused;
+    for (unsigned v = 0; v < 2; v++) {
+        const struct life *l = v ? &v11 : &v10;
+        struct said said = { .fcnt = 0x1fffe, .confirmed = true, .port = 5, MAC(REKEY_IND), .dr = 5, .ch = 1 };
+        uint8_t due = LJS_NS_DUE_ACK | (v ? LJS_NS_DUE_REKEY_CONF : 0);
+        struct net w = net_new();
+
+        EXPECT(accept(&w, l), LJS_OK);
+        for (uint32_t fcnt = 0; fcnt < said.fcnt; fcnt += 0xffff)
+            EXPECT(uplink(&w, l, SAID(fcnt, MAC(REKEY_IND))), LJS_OK);
+        EXPECT(uplink(&w, l, &said), LJS_OK);
+        EXPECT(w.up.again, 0);
+        EXPECT(w.up.payload_len, 2);
+        EXPECT(w.up.mac_len, 2);
+        for (uint8_t i = 1; i <= LJS_NS_AGAIN_MAX; i++) {
+            if (i % 3) { /* else the answer to the one before is still owed */
+                EXPECT(downlink(&w, (ljs_ns_tx){ 0 }), LJS_OK);
+                EXPECT(hear(&w, l, (uint16_t)said.fcnt).data.ack, 1);
+                EXPECT(w.down.sent, due);
+            }
+            said.dr = 5 - i / 4; /* the MIC of 1.1 is another one then */
+            said.ch = i % 8;
+            EXPECT(uplink(&w, l, &said), LJS_OK);
+            EXPECT(w.up.again, i);
+            EXPECT(w.up.fcnt, said.fcnt);
+            EXPECT(w.up.state, v ? LJS_NS_REKEYING : LJS_NS_ACTIVE);
+            EXPECT(w.up.confirmed, 1);
+            EXPECT(w.up.switched, 0);
+            EXPECT(w.up.rekey, v);
+            EXPECT(w.up.minor, v);
+            EXPECT(w.up.due, due);
+            /* once is enough */
+            EXPECT(w.up.has_fport, 0);
+            EXPECT(w.up.fport, 0);
+            EXPECT(w.up.payload_len, 0);
+            EXPECT(w.up.mac_len, 0);
+            assert_true(is_zero(w.up.payload, sizeof w.up.payload) && is_zero(w.up.mac, sizeof w.up.mac));
+        }
+        EXPECT(uplink(&w, l, &said), LJS_E_REPLAY);
+        EXPECT(look(&w).due, due);
+        /* the next counter begins anew */
+        said.fcnt++;
+        EXPECT(uplink(&w, l, &said), LJS_OK);
+        EXPECT(w.up.again, 0);
+        EXPECT(uplink(&w, l, &said), LJS_OK);
+        EXPECT(w.up.again, 1);
+        said.fcnt--;
+        EXPECT(uplink(&w, l, &said), LJS_E_REPLAY);
+        net_free(&w);
+    }
+    life_free(&v11);
+    life_free(&v10);
+}
+
+/* Nothing but the very same frame, under a MIC of its own, and of the current context alone. */
+static void again_is_the_same(void **unused)
+{
+    struct life a = life_new(LJS_SCHEME_1_1, LJS_FRAME_JOIN, 7, 1);
+    struct life b = life_new(LJS_SCHEME_1_1, LJS_FRAME_JOIN, 8, 2);
+    struct net w = active(&a);
+    const struct said said = { .fcnt = 9, .port = 5, .confirmed = true, .dr = 2, .ch = 3 };
+    const struct said others[] = {
+        { .fcnt = 9, .port = 5, .dr = 2, .ch = 3 },
+        { .fcnt = 9, .port = 6, .confirmed = true, .dr = 2, .ch = 3 },
+        { .fcnt = 9, .confirmed = true, .dr = 2, .ch = 3 },
+        { .fcnt = 9, .port = 5, .confirmed = true, .adr_ack_req = true, .dr = 2, .ch = 3 },
+        { .fcnt = 9, .port = 5, .confirmed = true, .ack = true, .dr = 2, .ch = 3 },
+        { .fcnt = 9, .port = 5, .confirmed = true, MAC(REKEY_IND), .dr = 2, .ch = 3 },
+    };
+    struct said forged = said, on = { .fcnt = 0, MAC(REKEY_IND) };
+    ljs_buf frame = life_uplink(&a, &said), out;
+
+    (void)unused;
+    forged.forged = true;
+    EXPECT(uplink(&w, &a, &said), LJS_OK);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        EXPECT(uplink(&w, &a, &others[i]), LJS_E_REPLAY);
+    EXPECT(uplink(&w, &a, &forged), LJS_E_MIC);
+    /* heard on another channel than it was made for */
+    EXPECT(ljs_ns_uplink(&w.up, &out, w.vault, 0, 2, 4, frame.data, frame.len, w.state.data, w.state.len), LJS_E_MIC);
+    EXPECT(uplink(&w, &a, &said), LJS_OK);
+    EXPECT(w.up.again, 1);
+    /* while another context is pending, and not when it is the current one */
+    EXPECT(accept(&w, &b), LJS_OK);
+    EXPECT(uplink(&w, &a, &said), LJS_OK);
+    EXPECT(w.up.again, 2);
+    EXPECT(w.up.state, LJS_NS_SWITCHING);
+    EXPECT(uplink(&w, &b, &on), LJS_OK);
+    EXPECT(w.up.switched, 1);
+    EXPECT(uplink(&w, &a, &said), LJS_E_SESSION);
+    EXPECT(uplink(&w, &b, &on), LJS_OK); /* the RekeyInd that made it so, before the RekeyConf was heard */
+    EXPECT(w.up.again, 1);
+    EXPECT(w.up.switched, 0);
+    EXPECT(w.up.rekey, 1);
+    EXPECT(w.up.due, LJS_NS_DUE_REKEY_CONF);
+    ljs_buf_free(&frame);
+    net_free(&w);
+    life_free(&a);
+    life_free(&b);
+}
+
+/* What was in it was dealt with the first time. */
+static void again_changes_no_more(void **unused)
+{
+    struct life l = life_new(LJS_SCHEME_1_1, LJS_FRAME_JOIN, 7, 1);
+    struct net w = active(&l);
+    struct said said = { .fcnt = 2, .confirmed = true, .ack = true, MAC(PARAMS_ANS) };
+
+    (void)unused;
+    EXPECT(params(&w, 10, 3), LJS_OK);
+    EXPECT(downlink(&w, (ljs_ns_tx){ .confirmed = 1 }), LJS_OK);
+    said.conf_fcnt = (uint16_t)w.down.fcnt;
+    EXPECT(uplink(&w, &l, &said), LJS_OK);
+    EXPECT(w.up.acked, 1);
+    EXPECT(w.up.params_answered, 1);
+    /* a confirmed downlink that the device has not heard, with new parameters: the frame that comes again
+     * has the downlink before under its MIC, and answers the parameters before */
+    EXPECT(params(&w, 11, 4), LJS_OK);
+    EXPECT(downlink(&w, (ljs_ns_tx){ .confirmed = 1 }), LJS_OK);
+    assert_true(w.down.fcnt != said.conf_fcnt);
+    EXPECT(uplink(&w, &l, &said), LJS_OK);
+    EXPECT(w.up.again, 1);
+    EXPECT(w.up.acked, 0);
+    EXPECT(w.up.params_answered, 0);
+    EXPECT(w.up.time_ok, 0);
+    EXPECT(w.up.due, LJS_NS_DUE_ACK);
+    EXPECT(look(&w).params_known, 0);
+    EXPECT(downlink(&w, (ljs_ns_tx){ 0 }), LJS_OK);
+    EXPECT(hear(&w, &l, 2).data.ack, 1);
+    /* then it hears both, and acknowledges the newer one */
+    EXPECT(uplink(&w, &l, SAID(3, .ack = true, .conf_fcnt = (uint16_t)(said.conf_fcnt + 1), MAC(PARAMS_ANS))), LJS_OK);
+    EXPECT(w.up.acked, 1);
+    EXPECT(w.up.params_answered, 1);
     net_free(&w);
     life_free(&l);
 }
@@ -752,6 +897,9 @@ int main(void)
         cmocka_unit_test(counter_ends),
         cmocka_unit_test(mic_covers),
         cmocka_unit_test(acks),
+        cmocka_unit_test(again_until_heard),
+        cmocka_unit_test(again_is_the_same),
+        cmocka_unit_test(again_changes_no_more),
         cmocka_unit_test(where_commands_go),
         cmocka_unit_test(rejoin_0),
         cmocka_unit_test(rejoin_limits),
