@@ -1,0 +1,197 @@
+#include "worker.h"
+
+#include "allocations.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { THREADS_MOST = 8, PASSES_MOST = 1 << 16 };
+
+const struct fixtures *fixtures;
+
+_Noreturn void must_failed(const char *file, int line, const char *what)
+{
+    fprintf(stderr, "%s:%d: not so: %s\n", file, line, what);
+    exit(1);
+}
+
+uint64_t clock_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- passes, by the clock --------------------------------------------------- */
+
+struct run {
+    const struct work *work;
+    pthread_barrier_t *start;
+    size_t first, last;
+    uint64_t nanoseconds; /* to run */
+    double per_join;      /* out: the median of the passes */
+    pthread_t thread;
+};
+
+static int by_size(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void *passes(void *user)
+{
+    struct run *run = user;
+    uint64_t *took = calloc(PASSES_MOST, sizeof *took), end, before;
+    size_t n = 0;
+
+    MUST(took);
+    if (run->start)
+        pthread_barrier_wait(run->start);
+    end = clock_ns() + run->nanoseconds;
+    do {
+        if (run->work->before)
+            run->work->before(run->work->which, run->first, run->last);
+        before = clock_ns();
+        run->work->pass(run->work->which, run->first, run->last);
+        took[n++] = clock_ns() - before;
+    } while (before + took[n - 1] < end && n < PASSES_MOST);
+    qsort(took, n, sizeof *took, by_size);
+    run->per_join = (double)took[n / 2] / (double)(run->last - run->first);
+    free(took);
+    return NULL;
+}
+
+/* Each thread on a processor of its own and with devices of its own. */
+static double timed(const struct work *work, unsigned ms, unsigned threads)
+{
+    struct run runs[THREADS_MOST];
+    pthread_barrier_t start;
+    pthread_attr_t attr;
+    cpu_set_t one;
+    double rate = 0;
+
+    if (threads == 1) {
+        runs[0] = (struct run){ .work = work, .last = JOINS, .nanoseconds = ms * 1000000ull };
+        passes(&runs[0]);
+        return runs[0].per_join;
+    }
+    MUST(!pthread_barrier_init(&start, NULL, threads));
+    for (unsigned i = 0; i < threads; i++) {
+        runs[i] = (struct run){ .work = work,
+                                .start = &start,
+                                .first = JOINS * i / threads,
+                                .last = JOINS * (i + 1) / threads,
+                                .nanoseconds = ms * 1000000ull };
+        CPU_ZERO(&one);
+        CPU_SET(i, &one);
+        MUST(!pthread_attr_init(&attr) && !pthread_attr_setaffinity_np(&attr, sizeof one, &one) &&
+             !pthread_create(&runs[i].thread, &attr, passes, &runs[i]));
+        pthread_attr_destroy(&attr);
+    }
+    for (unsigned i = 0; i < threads; i++) {
+        pthread_join(runs[i].thread, NULL);
+        rate += 1 / runs[i].per_join;
+    }
+    pthread_barrier_destroy(&start);
+    return 1 / rate;
+}
+
+/* A name to be found by who counts instructions, and not to be melted into its caller. */
+static __attribute__((noinline, noclone)) void bench_counted(const struct work *work)
+{
+    work->pass(work->which, 0, JOINS);
+}
+
+static unsigned long allocations(const struct work *work)
+{
+    unsigned long before, n;
+
+    for (int again = 0; again < 2; again++) { /* the first warms pools up */
+        if (work->before)
+            work->before(work->which, 0, JOINS);
+        before = allocations_so_far();
+        work->pass(work->which, 0, JOINS);
+        n = allocations_so_far() - before;
+    }
+    return n;
+}
+
+/* ---- lines ------------------------------------------------------------------ */
+
+static void check(const struct work *work)
+{
+    size_t i = 0;
+
+    if (work->before)
+        work->before(work->which, 0, JOINS);
+    while (i < JOINS && work->check(work->which, &fixtures->join[i], i))
+        i++;
+    if (i == JOINS)
+        printf("ok %d\n", JOINS);
+    else
+        printf("bad fixture %zu is not reproduced\n", i);
+}
+
+static void obey(const char *line, const struct work *works, size_t works_len, bool *begun)
+{
+    char verb[16] = "", name[32] = "";
+    unsigned a = 0, b = 0;
+    size_t i = 0;
+
+    sscanf(line, "%15s %31s %u %u", verb, name, &a, &b);
+    if (!strcmp(verb, "list")) {
+        printf("ok");
+        for (i = 0; i < works_len; i++)
+            printf(" %s", works[i].name);
+        printf("\n");
+        return;
+    }
+    while (i < works_len && strcmp(works[i].name, name) != 0)
+        i++;
+    if (i == works_len) {
+        printf("bad no work of that name\n");
+        return;
+    }
+    if (!begun[i] && works[i].begin && !works[i].begin(works[i].which)) {
+        printf("bad cannot be run here\n");
+        return;
+    }
+    begun[i] = true;
+    if (!strcmp(verb, "check")) {
+        check(&works[i]);
+    } else if (!strcmp(verb, "time") && a && b && b <= THREADS_MOST) {
+        printf("ok %.3f\n", timed(&works[i], a, b));
+    } else if (!strcmp(verb, "count")) {
+        for (unsigned n = 0; n < a; n++) {
+            if (works[i].before)
+                works[i].before(works[i].which, 0, JOINS);
+            bench_counted(&works[i]);
+        }
+        printf("ok %u\n", a * JOINS);
+    } else if (!strcmp(verb, "allocations")) {
+        printf("ok %lu\n", allocations(&works[i]));
+    } else {
+        printf("bad command\n");
+    }
+}
+
+int worker(int argc, char **argv, const struct work *works, size_t works_len)
+{
+    bool begun[64] = { false };
+    char line[128];
+
+    MUST(argc == 2 && works_len <= sizeof begun / sizeof *begun);
+    fixtures = fixtures_read(argv[1]);
+    while (fgets(line, sizeof line, stdin)) {
+        obey(line, works, works_len, begun);
+        fflush(stdout);
+    }
+    return 0;
+}

@@ -1,0 +1,39 @@
+/* worker.h -- a program that is measured.  It is told what to do by lines on its standard input, and
+ * answers each with a line, "ok ..." or "bad WHY":
+ *
+ *   list                    ok NAME...
+ *   check NAME              ok JOINS     each fixture was reproduced, octet by octet
+ *   time NAME MS THREADS    ok NS        nanoseconds a join, the median of the passes of MS milliseconds;
+ *                                        with several threads: of wall clock, all of them at work
+ *   count NAME PASSES       ok JOINS     that many passes, inside bench_counted(), for who counts instructions
+ *   allocations NAME        ok N         requests for memory in one pass
+ *
+ * A pass is every fixture once.  Peers in other languages speak the same. */
+#ifndef BENCH_WORKER_H
+#define BENCH_WORKER_H
+
+#include "fixtures.h"
+
+struct work {
+    const char *name;
+    int which; /* given to all of these, so that they can serve several works */
+    /* Once, before anything else of it. */
+    bool (*begin)(int which);
+    bool (*check)(int which, const struct fixture *f, size_t i);
+    /* Not measured, before each pass over [first, last) of the fixtures; NULL for nothing. */
+    void (*before)(int which, size_t first, size_t last);
+    void (*pass)(int which, size_t first, size_t last);
+};
+
+extern const struct fixtures *fixtures;
+
+/* main() of a worker: argv[1] is the file of fixtures. */
+int worker(int argc, char **argv, const struct work *works, size_t works_len);
+
+uint64_t clock_ns(void);
+
+/* Ends the program when it is not so: what is measured went wrong. */
+#define MUST(is) ((is) ? (void)0 : must_failed(__FILE__, __LINE__, #is))
+_Noreturn void must_failed(const char *file, int line, const char *what);
+
+#endif

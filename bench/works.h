@@ -1,0 +1,30 @@
+/* works.h -- what of lorajs is measured, and what the files that measure it share. */
+#ifndef BENCH_WORKS_H
+#define BENCH_WORKS_H
+
+#include "worker.h"
+
+#include <lorajs/lorajs.h>
+
+enum { CORES = 3, STEPS = 3, HANDLERS = 4 };
+extern const struct work core_works[CORES], step_works[STEPS], handler_works[HANDLERS];
+
+/* A vault, and the KEKs and root keys of the fixtures as handles; made once. */
+struct keys {
+    ljs_vault *vault;
+    ljs_key *ns_kek, *as_kek;
+    ljs_key *nwk[JOINS], *app[JOINS];
+};
+const struct keys *keys_ready(void);
+
+/* What the record of a device is that is about to send the fixture's join. */
+struct history {
+    ljs_mac mac;
+    unsigned sessions; /* made by earlier joins */
+    unsigned used;     /* DevNonces known used before them, in a set as LoRaWAN before 1.0.4 keeps it */
+};
+ljs_buf record_of(size_t i, const struct history *history);
+/* Every fixture's, in an array of JOINS. */
+ljs_buf *records_of(const struct history *history);
+
+#endif
