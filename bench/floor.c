@@ -7,12 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__AES__) && defined(__AVX__)
 #include <immintrin.h>
 
-#pragma GCC target("aes,avx")
-
 #define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 10")
+#endif
 
 enum { ROUNDS = 10 };
 
@@ -59,23 +62,27 @@ INLINE void encrypt(const struct schedule *s, __m128i *x, const int n)
 {
     for (int b = 0; b < n; b++)
         x[b] = _mm_xor_si128(x[b], s->k[0]);
-#pragma GCC unroll 10
-    for (int i = 1; i <= ROUNDS; i++)
+    UNROLL
+    for (int i = 1; i < ROUNDS; i++)
         for (int b = 0; b < n; b++)
-            x[b] = i < ROUNDS ? _mm_aesenc_si128(x[b], s->k[i]) : _mm_aesenclast_si128(x[b], s->k[i]);
+            x[b] = _mm_aesenc_si128(x[b], s->k[i]);
+    for (int b = 0; b < n; b++)
+        x[b] = _mm_aesenclast_si128(x[b], s->k[ROUNDS]);
 }
 
 INLINE void decrypt(const struct schedule *s, __m128i *x, const int n)
 {
     for (int b = 0; b < n; b++)
         x[b] = _mm_xor_si128(x[b], s->k[ROUNDS]);
-#pragma GCC unroll 10
-    for (int i = ROUNDS - 1; i >= 0; i--) {
-        __m128i k = i ? _mm_aesimc_si128(s->k[i]) : s->k[0];
+    UNROLL
+    for (int i = ROUNDS - 1; i; i--) {
+        __m128i k = _mm_aesimc_si128(s->k[i]);
 
         for (int b = 0; b < n; b++)
-            x[b] = i ? _mm_aesdec_si128(x[b], k) : _mm_aesdeclast_si128(x[b], k);
+            x[b] = _mm_aesdec_si128(x[b], k);
     }
+    for (int b = 0; b < n; b++)
+        x[b] = _mm_aesdeclast_si128(x[b], s->k[0]);
 }
 
 /* [RFC 4493]  twice a block of the field, most significant octet first */
@@ -263,40 +270,44 @@ static __attribute__((noinline)) bool join_b(struct answer *out, const struct fi
     return true;
 }
 
-/* [RFC 3394 §2.2.1]  four keys of two semiblocks, side by side, all in registers */
+/* [RFC 3394 §2.2.1]  one step of four wraps side by side, all in registers: three under one KEK, the
+ * fourth under the other */
+INLINE void wrap_step(__m128i a[4], __m128i r[4], uint64_t t)
+{
+    __m128i x[4];
+
+    __asm__("" ::: "memory"); /* round keys stay where they are, instead of blocks in too few registers */
+    for (int i = 0; i < 4; i++)
+        x[i] = _mm_xor_si128(_mm_unpacklo_epi64(a[i], r[i]), i < 3 ? ns_kek.k[0] : as_kek.k[0]);
+    UNROLL
+    for (int k = 1; k < ROUNDS; k++)
+        for (int i = 0; i < 4; i++)
+            x[i] = _mm_aesenc_si128(x[i], i < 3 ? ns_kek.k[k] : as_kek.k[k]);
+    for (int i = 0; i < 4; i++) {
+        x[i] = _mm_aesenclast_si128(x[i], i < 3 ? ns_kek.k[ROUNDS] : as_kek.k[ROUNDS]);
+        a[i] = _mm_xor_si128(x[i], _mm_set_epi64x(0, (int64_t)(t << 56)));
+        r[i] = _mm_unpackhi_epi64(x[i], x[i]);
+    }
+}
+
 static __attribute__((noinline)) bool join_c(struct answer *out, const struct fixture *f)
 {
-    __m128i keys[4], x[4], a[4], r[4][2];
+    __m128i a[4], r1[4], r2[4];
 
-    if (!join_1_1(out, keys, f))
+    if (!join_1_1(out, r1, f))
         return false;
     for (int i = 0; i < 4; i++) {
         a[i] = _mm_set1_epi8((char)0xa6);
-        r[i][0] = keys[i];
-        r[i][1] = _mm_unpackhi_epi64(keys[i], keys[i]);
+        r2[i] = _mm_unpackhi_epi64(r1[i], r1[i]);
     }
-#pragma GCC unroll 12
-    for (int t = 0; t < 12; t++) {
-        __asm__("" ::: "memory"); /* round keys stay where they are, instead of blocks in too few registers */
-        for (int i = 0; i < 4; i++)
-            x[i] = _mm_unpacklo_epi64(a[i], r[i][t % 2]);
-#pragma GCC unroll 11
-        for (int k = 0; k <= ROUNDS; k++)
-            for (int i = 0; i < 4; i++) {
-                __m128i key = i < 3 ? ns_kek.k[k] : as_kek.k[k];
-
-                x[i] = k == 0       ? _mm_xor_si128(x[i], key)
-                       : k < ROUNDS ? _mm_aesenc_si128(x[i], key)
-                                    : _mm_aesenclast_si128(x[i], key);
-            }
-        for (int i = 0; i < 4; i++) {
-            a[i] = _mm_xor_si128(x[i], _mm_set_epi64x(0, (int64_t)((uint64_t)(t + 1) << 56)));
-            r[i][t % 2] = _mm_unpackhi_epi64(x[i], x[i]);
-        }
+    UNROLL
+    for (uint64_t t = 0; t < 12; t += 2) {
+        wrap_step(a, r1, t + 1);
+        wrap_step(a, r2, t + 2);
     }
     for (int i = 0; i < 4; i++) {
         _mm_storel_epi64((__m128i *)out->wrapped[i], a[i]);
-        store(out->wrapped[i] + 8, _mm_unpacklo_epi64(r[i][0], r[i][1]));
+        _mm_storeu_si128((__m128i *)(out->wrapped[i] + 8), _mm_unpacklo_epi64(r1[i], r2[i]));
     }
     return true;
 }

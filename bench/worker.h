@@ -3,7 +3,7 @@
  *
  *   list                    ok NAME...
  *   check NAME              ok JOINS     each fixture was reproduced, octet by octet
- *   time NAME MS THREADS    ok NS        nanoseconds a join, the median of the passes of MS milliseconds;
+ *   time NAME MS THREADS    ok NS        nanoseconds a join: the median of the parts of MS milliseconds;
  *                                        with several threads: of wall clock, all of them at work
  *   count NAME PASSES       ok JOINS     that many passes, inside bench_counted(), for who counts instructions
  *   allocations NAME        ok N         requests for memory in one pass

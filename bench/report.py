@@ -1,0 +1,319 @@
+"""What was measured, as tables and plots: build/bench/report.md, and docs/performance.md when it is published."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import re
+import subprocess
+import time
+from html import escape
+from typing import Callable, NamedTuple
+
+from workers import BUILD, PROCESSORS, ROOT, said
+
+PAGE = ROOT / "docs" / "performance.md"
+PLOTS = ROOT / "docs" / "performance"
+BEGIN, END = "<!-- begin results: written by bench/run --publish -->\n", "<!-- end results -->\n"
+PEERS = ("lrwn", "brocaar", "lora-packet", "crypto", "pycryptodome", "cryptography")
+
+
+def about(quick: bool, long: bool) -> dict:
+    def git(*argv: str) -> str:
+        return said("git", "-C", str(ROOT), *argv)
+
+    cpu = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
+    system = re.search(r'PRETTY_NAME="(.*)"', open("/etc/os-release").read())
+    packages = ("libgcrypt20", "libsodium23", "libyajl2", "libmsgpackc2", "libsqlite3-0", "libmicrohttpd12")
+    versions = {}
+    for package in packages:
+        version = said("dpkg-query", "-W", "-f=${Version}", package)
+        if version:
+            versions[package] = version
+    return {
+        "commit": git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else ""),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "cpu": cpu[1] if cpu else platform.machine(),
+        "family": family(),
+        "processors": len(PROCESSORS),
+        "system": system[1] if system else platform.system(),
+        "kernel": platform.release(),
+        "compiler": said("gcc", "-dumpfullversion"),
+        "file system": said("stat", "-f", "-c", "%T", str(BUILD)),
+        "packages": versions,
+        "mode": "quick" if quick else "long" if long else "default",
+        "load": os.getloadavg()[0],
+    }
+
+
+def family() -> str:
+    info = open("/proc/cpuinfo").read()
+    found = [re.search(rf"{name}\s*: (.*)", info) for name in ("vendor_id", "cpu family", r"model\t", "cpu MHz")]
+    return " ".join(f[1] for f in found if f)
+
+
+# -- numbers as text
+
+
+def short(value: float) -> str:
+    """Three digits."""
+    if value >= 1000:
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def ns(cell: dict | None) -> str:
+    if not cell:
+        return "-"
+    value, unit = cell["median"], "ns"
+    scale = 1.0
+    if value >= 10_000:
+        scale, unit = 1000.0, "µs"
+    return f"{short(value / scale)} {unit} ({short(cell['low'] / scale)}..{short(cell['high'] / scale)})"
+
+
+def times(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+class Results:
+    def __init__(self, results: dict) -> None:
+        self.all = results
+        self.times: dict[str, dict] = results.get("times", {})
+        self.http: dict[str, dict] = results.get("http", {})
+
+    def ns(self, name: str) -> float | None:
+        cell = self.times.get(name)
+        return cell["median"] if cell else None
+
+    def ratio(self, over: str, under: str) -> float | None:
+        a, b = self.ns(over), self.ns(under)
+        return a / b if a and b else None
+
+    def title(self, name: str) -> str:
+        return self.all["titles"].get(name, name)
+
+
+# -- tables
+
+
+def cores(r: Results) -> str:
+    rows = []
+    for name in ("floor", "lorajs", *PEERS):
+        works = [f"{name}/{'core-' if name == 'lorajs' else ''}{kind}" for kind in "abc"]
+        if name in r.all["missing"]:
+            rows.append([r.title(name), *["missing"] * 3, "-", "-"])
+            continue
+        if not any(r.times.get(work) for work in works):
+            continue
+        over_floor = [times(r.ratio(work, f"floor/{kind}")) for work, kind in zip(works, "abc")]
+        over_us = [times(r.ratio(work, f"lorajs/core-{kind}")) for work, kind in zip(works, "abc")]
+        rows.append([r.title(name), *[ns(r.times.get(work)) for work in works],
+                     "1" if name == "floor" else " / ".join(over_floor),
+                     "-" if name in ("floor", "lorajs") else " / ".join(over_us)])  # fmt: skip
+    return table(["one join", "(a) 1.0.x", "(b) 1.1", "(c) 1.1, wrapped", "x floor", "x lorajs"], rows)
+
+
+STEPS = {
+    "step": "step, 1.1, two sessions, 32 DevNonces used",
+    "step-1.0.3": "step, 1.0.3, two sessions, 32 DevNonces used",
+    "step-full": "step, 1.0.3, two sessions, 30 002 DevNonces used (a record of 8 KiB)",
+}
+HANDLERS = {
+    "handler-a": "handler, 1.0.3, clear keys",
+    "handler-b": "handler, 1.1, clear keys",
+    "handler-c": "handler, 1.1, wrapped keys",
+    "handler-c-old": "handler, the same, eight sessions in each record",
+}
+
+
+def steps(r: Results) -> str:
+    rows = []
+    allocations = r.all.get("allocations", {})
+    for name, title in (STEPS | HANDLERS).items():
+        two = r.ratio(f"lorajs/{name}", f"lorajs/{name} x2")
+        count = allocations.get(name)
+        rows.append([title, ns(r.times.get(f"lorajs/{name}")), times(r.ratio(f"lorajs/{name}", "floor/c")),
+                     "-" if count is None else f"{count:.2f}".rstrip("0").rstrip("."), times(two)])
+    for kind in "abc":
+        two = r.ratio(f"lorajs/core-{kind}", f"lorajs/core-{kind} x2")
+        if two:
+            rows.append([f"core ({kind})", ns(r.times.get(f"lorajs/core-{kind}")),
+                         times(r.ratio(f"lorajs/core-{kind}", "floor/c")),
+                         f"{allocations.get(f'core-{kind}', 0):.0f}", times(two)])  # fmt: skip
+    return table(["lorajs, one join", "time", "x floor (c)", "allocations", "two threads over one"], rows)
+
+
+def handlers(r: Results) -> str:
+    rows = []
+    for name in ("lorajs", "brocaar", "pycryptodome", "cryptography"):
+        if r.times.get(f"{name}/handler-c"):
+            over = [times(r.ratio(f"{name}/handler-{k}", f"lorajs/handler-{k}")) for k in "abc"]
+            rows.append([r.title(name), *[ns(r.times.get(f"{name}/handler-{k}")) for k in "abc"],
+                         "-" if name == "lorajs" else " / ".join(over)])
+    cell = r.times.get("python/handler-c-old")
+    if cell:
+        rows.append([r.title("python") + ", eight sessions in each record", "-", "-", ns(cell), "-"])
+    return table(["JSON in, JSON out", "(a) 1.0.x", "(b) 1.1", "(c) 1.1, wrapped", "x lorajs"], rows)
+
+
+# -- targets
+
+
+class Target(NamedTuple):
+    what: str
+    bound: float
+    most: bool  # the bound is from above
+    reached: Callable[[Results], float | None]
+    unit: str = "x"
+
+
+def ahead(peer: str, kind: str) -> Callable[[Results], float | None]:
+    return lambda r: r.ratio(f"{peer}/{kind}", f"lorajs/core-{kind}")
+
+
+def least(*of: Callable[[Results], float | None]) -> Callable[[Results], float | None]:
+    def reached(r: Results) -> float | None:
+        found = [value for value in (f(r) for f in of) if value is not None]
+        return min(found) if found else None
+
+    return reached
+
+
+TARGETS = [
+    Target("core (a) over the floor", 3.0, True, lambda r: r.ratio("lorajs/core-a", "floor/a")),
+    Target("core (b) over the floor", 4.0, True, lambda r: r.ratio("lorajs/core-b", "floor/b")),
+    Target("core (c) over the floor", 3.3, True, lambda r: r.ratio("lorajs/core-c", "floor/c")),
+    Target("core ahead of Go (brocaar), the least of a, b, c", 13, False, least(*[ahead("brocaar", k) for k in "abc"])),
+    Target("core ahead of Rust (lrwn), the least of a, b, c", 4, False, least(*[ahead("lrwn", k) for k in "abc"])),
+    Target("core ahead of Python code over pycryptodome, the least of a, b, c", 200, False,
+           least(*[ahead("pycryptodome", k) for k in "abc"])),
+    Target("core ahead of Python code over cryptography, the least of a, b, c", 200, False,
+           least(*[ahead("cryptography", k) for k in "abc"])),
+    Target("step with a real record over the floor of (c)", 12, True, lambda r: r.ratio("lorajs/step", "floor/c")),
+    Target("allocations of a step beyond its output", 0, True,
+           lambda r: r.all.get("allocations", {}).get("step", math.nan) - 1, " "),
+    Target("handler ahead of brocaar's, which stores and checks nothing, the least of a, b, c", 5, False,
+           least(*[lambda r, k=k: r.ratio(f"brocaar/handler-{k}", f"lorajs/handler-{k}") for k in "abc"])),
+    Target("two threads over one: core (c)", 1.8, False, lambda r: r.ratio("lorajs/core-c", "lorajs/core-c x2")),
+    Target("two threads over one: step", 1.8, False, lambda r: r.ratio("lorajs/step", "lorajs/step x2")),
+    Target("two threads over one: handler (c)", 1.8, False,
+           lambda r: r.ratio("lorajs/handler-c", "lorajs/handler-c x2")),
+    Target("handler from Python over the same call in C", 1.25, True,
+           lambda r: r.ratio("python/handler-c-old", "lorajs/handler-c-old")),
+    Target("handler from Python ahead of the same work over pycryptodome", 40, False,
+           lambda r: r.ratio("pycryptodome/handler-c", "python/handler-c-old")),
+    Target("handler from Python ahead of the same work over cryptography", 40, False,
+           lambda r: r.ratio("cryptography/handler-c", "python/handler-c-old")),
+]  # fmt: skip
+
+
+def targets(r: Results) -> str:
+    rows = []
+    for target in TARGETS:
+        value = target.reached(r)
+        sign = "at most" if target.most else "at least"
+        if value is None or math.isnan(value):
+            rows.append([target.what, f"{sign} {target.bound:g}", "not measured", ""])
+            continue
+        met = value <= target.bound if target.most else value >= target.bound
+        rows.append([target.what, f"{sign} {target.bound:g}", times(value), "yes" if met else "**no**"])
+    return table(["target", "", "reached", "met"], rows)
+
+
+# -- plots
+
+
+def bars(title: str, rows: list[tuple[str, dict, bool]], unit: str, note: str = "") -> str:
+    """Bars on a logarithmic scale, with the range of the rounds; ours stand out."""
+    width, left, right, line = 860, 330, 90, 26
+    height = 56 + line * len(rows) + 24
+    low = 10 ** math.floor(math.log10(min(cell["low"] for _, cell, _ in rows)))
+    high = 10 ** math.ceil(math.log10(max(cell["high"] for _, cell, _ in rows)))
+
+    def x(value: float) -> float:
+        return left + (width - left - right) * math.log(value / low) / math.log(high / low)
+
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
+           f'font-size="13"><rect width="{width}" height="{height}" fill="#fff"/>'
+           f'<text x="12" y="24" font-size="15" font-weight="bold">{escape(title)}</text>']  # fmt: skip
+    power = low
+    while power <= high:
+        out.append(f'<path d="M{x(power):.1f} 38V{height - 24}" stroke="#ddd"/>'
+                   f'<text x="{x(power):.1f}" y="{height - 8}" text-anchor="middle" fill="#666">{power:g}</text>')
+        power *= 10
+    for i, (label, cell, own) in enumerate(rows):
+        y = 46 + line * i
+        out.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{escape(label)}</text>'
+                   f'<rect x="{left}" y="{y}" width="{max(x(cell["median"]) - left, 1):.1f}" height="17" '
+                   f'fill="{"#1b6ca8" if own else "#9db4c0"}"/>'
+                   f'<path d="M{x(cell["low"]):.1f} {y + 8.5}H{x(cell["high"]):.1f}" stroke="#222"/>'
+                   f'<text x="{max(x(cell["high"]), x(cell["median"])) + 6:.1f}" y="{y + 13}">'
+                   f'{short(cell["median"])}</text>')  # fmt: skip
+    out.append(f'<text x="{width - 12}" y="24" text-anchor="end" fill="#666">{escape(unit)}{escape(note)}</text></svg>')
+    return "\n".join(out) + "\n"
+
+
+def plots(r: Results) -> dict[str, str]:
+    def rows(work: Callable[[str], str], names: tuple[str, ...]) -> list[tuple[str, dict, bool]]:
+        found = []
+        for name in names:
+            cell = r.times.get(f"{name}/{work(name)}")
+            if cell:
+                found.append((r.title(name).split(",")[0].replace("github.com/", "").split(" v0.0.0")[0], cell,
+                              name in ("lorajs", "python")))
+        return found
+
+    out = {}
+    for kind, what in (("a", "LoRaWAN 1.0.x"), ("c", "LoRaWAN 1.1, keys wrapped")):
+        found = rows(lambda name: ("core-" if name == "lorajs" else "") + kind, ("floor", "lorajs", *PEERS))
+        if found:
+            out[f"core-{kind}.svg"] = bars(f"The cryptography of a join, {what}", found, "ns, less is better")
+    found = rows(lambda name: "handler-c-old" if name == "python" else "handler-c",
+                 ("lorajs", "python", "brocaar", "pycryptodome", "cryptography"))
+    if found:
+        out["handler.svg"] = bars("JSON in, JSON out, LoRaWAN 1.1, keys wrapped", found, "ns, less is better")
+    return out
+
+
+# -- the report
+
+
+def results_text(r: Results, plot_folder: str, plot_names: list[str]) -> str:
+    a = r.all["about"]
+    libraries = ", ".join(f"{name} {version}" for name, version in a["packages"].items())
+    parts = [
+        f"Measured at commit {a['commit']} on {a['date']}: {a['processors']} processors {a['cpu']} ({a['family']} MHz), "
+        f"{a['system']}, Linux {a['kernel']}, gcc {a['compiler']}, {a['file system']}; {libraries}. "
+        f"Mode {a['mode']}, {a['seconds']} s, load before it {a['load']:.2f}.\n",
+        "### Targets\n", targets(r),
+    ]  # fmt: skip
+    for name, why in r.all["missing"].items():
+        parts.append(f"Missing here: {r.title(name)} ({why}).\n")
+    if r.times:
+        parts += ["### The cryptography of a join\n", cores(r), "### Step and handler\n", steps(r), handlers(r)]
+    parts += [f"![{name}]({plot_folder}/{name})\n" for name in plot_names]
+    return "\n".join(parts)
+
+
+def write(results: dict, publish: bool) -> None:
+    r = Results(results)
+    drawn = plots(r)
+    folders = [BUILD / "plots"] + ([PLOTS] if publish else [])
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, svg in drawn.items():
+            (folder / name).write_text(svg)
+    (BUILD / "report.md").write_text(results_text(r, "plots", list(drawn)))
+    if publish:
+        page = PAGE.read_text()
+        before, rest = page.split(BEGIN)
+        after = rest.split(END)[1]
+        PAGE.write_text(before + BEGIN + results_text(r, "performance", list(drawn)) + END + after)

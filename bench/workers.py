@@ -1,0 +1,232 @@
+"""The programs that are measured: how each is made, started, asked and ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Callable
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+BUILD = ROOT / "build" / "bench"
+FIXTURES = BUILD / "fixtures.bin"
+RELEASE = ROOT / "build" / "release"
+PYTHON = "/usr/bin/python3"  # Debian's, which the package is built for
+PEERS = HERE / "peers"
+
+
+class Missing(Exception):
+    """It cannot be had or run on this machine; the text says why."""
+
+
+PROCESSORS = sorted(os.sched_getaffinity(0))  # the first is for who measures, the last for what is measured
+
+
+def pinned(processor: int) -> Callable[[], None]:
+    return lambda: os.sched_setaffinity(0, {processor})
+
+
+class Process:
+    """A child that ends when its standard input does, and by force if it does not."""
+
+    def __init__(self, name: str, argv: list[str | Path], env: dict[str, str] | None = None,
+                 processor: int | None = None) -> None:
+        self.name = name
+        log = (BUILD / "log" / f"{name}.log").open("wb")
+        every = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | (env or {})
+        try:
+            self.child = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                          stderr=log, env=every, text=True, bufsize=1,
+                                          preexec_fn=pinned(PROCESSORS[-1] if processor is None else processor))
+        except OSError as e:
+            raise Missing(f"{argv[0]}: {e.strerror}") from None
+        finally:
+            log.close()
+
+    @property
+    def pid(self) -> int:
+        return self.child.pid
+
+    def line(self, seconds: float) -> str:
+        """The next line that it says."""
+        out: IO[str] = self.child.stdout  # type: ignore[assignment]
+        if not select.select([out], [], [], seconds)[0]:
+            raise Missing(f"{self.name} said nothing for {seconds:.0f} s")
+        line = out.readline()
+        if not line:
+            raise Missing(f"{self.name} ended, see build/bench/log/{self.name}.log")
+        return line.rstrip("\n")
+
+    def ask(self, line: str, seconds: float = 60) -> str:
+        """Say a line; what follows "ok" of the answer."""
+        try:
+            self.child.stdin.write(line + "\n")  # type: ignore[union-attr]
+        except OSError:
+            raise Missing(f"{self.name} has ended, see build/bench/log/{self.name}.log") from None
+        answer = self.line(seconds)
+        if not answer.startswith("ok"):
+            raise Missing(answer.removeprefix("bad "))
+        return answer[2:].strip()
+
+    def close(self, seconds: float = 10, signal: int | None = None) -> int:
+        if signal is not None and self.child.poll() is None:
+            self.child.send_signal(signal)
+        try:
+            self.child.stdin.close()  # type: ignore[union-attr]
+        except OSError:
+            pass
+        try:
+            self.child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+        self.child.stdout.close()  # type: ignore[union-attr]
+        return self.child.returncode
+
+
+@dataclass
+class Subject:
+    """Something to be measured: what it is called, and how it comes to run."""
+
+    name: str
+    title: str
+    start: Callable[[], Process]
+    works: tuple[str, ...] = ()  # all that it has when empty
+    process: Process | None = field(default=None, compare=False)
+
+
+# -- built by the project's own build
+
+
+def ours(name: str, title: str, *argv: str | Path, env: dict[str, str] | None = None) -> Subject:
+    return Subject(name, title, lambda: Process(name, [*argv, FIXTURES], env))
+
+
+OURS = [
+    ours("floor", "AES-NI floor", RELEASE / "bench" / "bench_floor"),
+    ours("lorajs", "lorajs", RELEASE / "bench" / "bench_lorajs"),
+    ours("python", "lorajs from Python", PYTHON, HERE / "python_works.py",
+         env={"PYTHONPATH": str(RELEASE / "python")}),
+]  # fmt: skip
+
+
+# -- fetched by their package managers, into build/
+
+
+def run(argv: list[str | Path], log: str, seconds: float, cwd: Path | None = None,
+        env: dict[str, str] | None = None) -> None:
+    """One step of making a peer; what it says is kept in a log."""
+    if not shutil.which(str(argv[0])):
+        raise Missing(f"there is no {argv[0]} here")
+    with (BUILD / "log" / f"{log}.log").open("ab") as out:
+        try:
+            done = subprocess.run([str(a) for a in argv], stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=cwd,
+                                  env=os.environ | (env or {}), timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise Missing(f"{argv[0]} took longer than {seconds:.0f} s") from None
+    if done.returncode:
+        raise Missing(f"{argv[0]} failed, see build/bench/log/{log}.log")
+
+
+def said(*argv: str) -> str:
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def pin(path: str, pattern: str) -> str:
+    found = re.search(pattern, (PEERS / path).read_text())
+    return found[1] if found else "?"
+
+
+def go(folder: str, seconds: float = 240) -> Path:
+    binary = BUILD / "peers" / folder
+    if not binary.exists() or binary.stat().st_mtime < max(f.stat().st_mtime for f in (PEERS / folder).iterdir()):
+        run(["go", "build", "-mod=readonly", "-o", binary, "."], folder, seconds, PEERS / folder)
+    return binary
+
+
+def brocaar() -> Subject:
+    go_version = said("go", "env", "GOVERSION").replace("go", "Go ")
+    version = pin("brocaar/go.mod", r"brocaar/lorawan (\S+)")
+    return Subject("brocaar", f"github.com/brocaar/lorawan {version}, {go_version}",
+                   lambda: Process("brocaar", [go("brocaar"), FIXTURES]))
+
+
+def lrwn() -> Subject:
+    def start() -> Process:
+        target = BUILD / "peers" / "cargo"
+        run(["cargo", "build", "--release", "--locked"], "lrwn", 300, PEERS / "lrwn", {"CARGO_TARGET_DIR": str(target)})
+        return Process("lrwn", [target / "release" / "lrwn-worker", FIXTURES])
+
+    rust = (said("rustc", "--version").split() + ["?", "?"])[1]
+    return Subject("lrwn", f"lrwn {pin('lrwn/Cargo.toml', r'lrwn = .*?=([0-9.]+)')} (crates.io), Rust {rust}, "
+                           "cargo's release profile", start)
+
+
+def node(which: str, title: str) -> Subject:
+    def start() -> Process:
+        folder = BUILD / "peers" / "node"
+        if which == "lora-packet" and not (folder / "node_modules" / which).is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in ("package.json", "package-lock.json"):
+                shutil.copy(PEERS / "node" / file, folder)
+            run(["npm", "ci", "--no-audit", "--no-fund"], "node", 120, folder)
+        return Process(which, ["node", PEERS / "node" / "worker.js", FIXTURES, which],
+                       {"NODE_PATH": str(folder / "node_modules")})
+
+    return Subject(which, title, start)
+
+
+def python(which: str) -> Subject:
+    def start() -> Process:
+        venv = BUILD / "peers" / "venv"
+        if not (venv / "done").exists():
+            run([PYTHON, "-m", "venv", "--clear", venv], "venv", 60)
+            run([venv / "bin" / "pip", "install", "-q", "-r", PEERS / "python" / "requirements.txt"], "venv", 180)
+            (venv / "done").touch()
+        return Process(which, [venv / "bin" / "python", PEERS / "python" / "peer.py", FIXTURES, which])
+
+    version = pin("python/requirements.txt", rf"{which}==(\S+)")
+    return Subject(which, f"{which} {version} (PyPI), {said(PYTHON, '--version')}", start)
+
+
+def peers() -> list[Subject]:
+    lora = pin("node/package.json", r'"lora-packet": "([^"]+)"')
+    node_version = said("node", "--version").replace("v", "Node.js ")
+    return [brocaar(), lrwn(), node("lora-packet", f"lora-packet {lora} (npm), {node_version}"),
+            node("crypto", f"node:crypto, {node_version}"), python("pycryptodome"), python("cryptography")]
+
+
+# -- all
+
+
+def ready(log: Callable[[str], None]) -> None:
+    """The programs of ours, and the fixtures."""
+    for folder in ("log", "peers"):
+        (BUILD / folder).mkdir(parents=True, exist_ok=True)
+    if not (RELEASE / "build.ninja").exists():
+        log("configuring build/release")
+        subprocess.run(["cmake", "--preset", "release"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    log("building")
+    subprocess.run(["cmake", "--build", RELEASE, "-j", str(len(PROCESSORS))], check=True,
+                   stdout=subprocess.DEVNULL)  # fmt: skip
+    subprocess.run([PYTHON, HERE / "fixtures.py", FIXTURES], check=True)
+
+
+def start(subject: Subject) -> list[str]:
+    """Start it; what it can do, each shown to reproduce every fixture."""
+    began = time.monotonic()
+    subject.process = subject.start()
+    names = subject.process.ask("list").split()
+    for name in names:
+        subject.process.ask(f"check {name}", 120)
+    assert time.monotonic() - began < 600
+    return names
