@@ -6,7 +6,6 @@
 %nothread;                                    /* hold the GIL, but for the calls listed below */
 %feature("autodoc", "0");
 %rename("%(strip:[ljs_])s") "";
-%pythonnondynamic; /* a misspelt field of a struct is an error */
 
 %{
 #include "callbacks.h"
@@ -32,7 +31,8 @@ static void set_raiser(PyObject *callable)
 %}
 /* Where an error is what was asked for, or what comes with it tells more, it is a number. */
 %typemap(out) ljs_err ljs_result_err, ljs_err err, ljs_err result { $result = PyLong_FromLong($1); }
-%typemap(out) ljs_err ljs_server_handle, ljs_err ljs_import_parse, ljs_err ljs_message_answer {
+%typemap(out) ljs_err ljs_server_handle, ljs_err ljs_import_parse, ljs_err ljs_message_answer,
+    ljs_err ljs_store_get, ljs_err ljs_server_decision {
     if (called_back())
         SWIG_fail;
     $result = PyLong_FromLong($1);

@@ -1,35 +1,131 @@
 """lorajs: a LoRaWAN Join Server.
 
-The pure join:   make_device(), join(): a record goes in, a record comes out
-The server:      JoinServer over a Vault and a Store; handle() answers a message
+The pure join:        make_device(), join(): a record goes in, a record comes out
+The server:           JoinServer over a Vault and a Store; handle() answers a message
+The other end of it:  Message builds requests and reads their answers
+Sessions:             NetworkSide and EndDevice, each a pure step over a state
+What is on air:       Frame, JoinAccept, CFList, DataFrame, MacCommand; derive()
 
 Importing it reads no file, opens no socket and logs nothing."""
 
-from .device import (
-    EUI,
-    Device,
+from .air import (
+    CID,
+    AcceptOf,
+    CFList,
+    DataFrame,
+    DataOf,
+    Direction,
+    DLSettings,
     Frame,
     FrameKind,
+    JoinAccept,
+    MacCommand,
+    OctetOrder,
+    Stream,
+    data_crypt,
+    data_mic,
+)
+from .device import (
+    KEK,
+    Act,
+    Device,
+    DeviceLine,
+    Has,
     JoinAnswer,
+    JoinEUINonces,
     JoinRequest,
     Mac,
-    Scheme,
     Session,
     State,
+    add_join_eui,
+    app_s_key,
+    check_record,
+    device_json,
     join,
+    join_euis,
     make_device,
     sessions,
+    step_device,
 )
-from .errors import ClosedError, Error, Fault, FrameError, InvalidError, MessageError, NotFound, Refused
-from .keys import Clear, Envelope, Key, Vault, open_master, seal_master
+from .end_device import (
+    Downlink,
+    ElementKey,
+    EndDevice,
+    EndDeviceOptions,
+    EndDeviceOutput,
+    EndDeviceSession,
+    EndDeviceState,
+    Event,
+    Heard,
+    Lost,
+    Restart,
+    SecureElement,
+    SecureElementBase,
+    Send,
+    SendAgain,
+    Sends,
+    Start,
+    Stop,
+    Tick,
+)
+from .errors import (
+    ClosedError,
+    Code,
+    Error,
+    Fault,
+    FrameError,
+    InvalidError,
+    MessageError,
+    NotFound,
+    Refused,
+    SealError,
+)
+from .ids import EUI, DevAddr, NetID
+from .keys import (
+    Clear,
+    Envelope,
+    Key,
+    KeyName,
+    Scheme,
+    Vault,
+    derive,
+    mc_key_decrypt,
+    mc_key_encrypt,
+    open_master,
+    seal_master,
+)
+from .message import Message, MessageType
 from .native import version
-from .server import Decision, JoinServer, MessageType, Peer, Store
+from .network import (
+    Accepted,
+    Down,
+    Due,
+    Joined,
+    NetworkContext,
+    NetworkKeys,
+    NetworkOptions,
+    NetworkSession,
+    NetworkSide,
+    NetworkState,
+    Route,
+    Up,
+    Woken,
+)
+from .server import Call, Decision, JoinServer, Peer
+from .store import Change, Outcome, Store, StoreBase
 
 __version__ = version()
 
 __all__ = [
-    "ClosedError", "Clear", "Decision", "Device", "EUI", "Envelope", "Error", "Fault", "Frame", "FrameError",
-    "FrameKind", "InvalidError", "JoinAnswer", "JoinRequest", "JoinServer", "Key", "Mac", "MessageError",
-    "MessageType", "NotFound", "Peer", "Refused", "Scheme", "Session", "State", "Store", "Vault", "join",
-    "make_device", "open_master", "seal_master", "sessions", "version",
+    "CID", "KEK", "AcceptOf", "Accepted", "Act", "CFList", "Call", "Change", "Clear", "ClosedError", "Code",
+    "DLSettings", "DataFrame", "DataOf", "Decision", "DevAddr", "Device", "DeviceLine", "Direction", "Down",
+    "Downlink", "Due", "EUI", "ElementKey", "EndDevice", "EndDeviceOptions", "EndDeviceOutput", "EndDeviceSession",
+    "EndDeviceState", "Envelope", "Error", "Event", "Fault", "Frame", "FrameError", "FrameKind", "Has", "Heard",
+    "InvalidError", "JoinAccept", "JoinAnswer", "JoinEUINonces", "JoinRequest", "JoinServer", "Joined", "Key",
+    "KeyName", "Lost", "Mac", "MacCommand", "Message", "MessageError", "MessageType", "NetID", "NetworkContext",
+    "NetworkKeys", "NetworkOptions", "NetworkSession", "NetworkSide", "NetworkState", "NotFound", "OctetOrder",
+    "Outcome", "Peer", "Refused", "Restart", "Route", "Scheme", "SealError", "SecureElement", "SecureElementBase",
+    "Send", "SendAgain", "Sends", "Session", "Start", "State", "Stop", "Store", "StoreBase", "Stream", "Tick", "Up", "Vault",
+    "Woken", "add_join_eui", "app_s_key", "check_record", "data_crypt", "data_mic", "derive", "device_json", "join",
+    "join_euis", "make_device", "mc_key_decrypt", "mc_key_encrypt", "open_master", "seal_master", "sessions", "step_device", "version",
 ]

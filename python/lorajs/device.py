@@ -1,46 +1,33 @@
-"""Frames, devices and the pure steps: a record goes in, a record comes out."""
+"""Device records and the pure steps over them: a record goes in, a record comes out."""
 
 from __future__ import annotations
 
 import enum
-import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Iterable
 
 from . import native
-from .errors import NotFound
-from .keys import Clear, Envelope, Key, Vault
-
-
-class EUI(int):
-    """A DevEUI or JoinEUI: a number that prints as 16 hexadecimal digits."""
-
-    def __new__(cls, value: int | str) -> EUI:
-        number = native.eui_parse(value) if isinstance(value, str) else operator.index(value)
-        if not 0 <= number < 1 << 64:
-            raise OverflowError("an EUI has 64 bits")
-        return super().__new__(cls, number)
-
-    def __str__(self) -> str:
-        return f"{int(self):016x}"
-
-    def __repr__(self) -> str:
-        return f"EUI('{self}')"
+from .air import FrameKind
+from .errors import error
+from .ids import EUI, DevAddr, NetID
+from .keys import Clear, Envelope, Key, Scheme, Vault
+from .shape import read, write
 
 
 class Mac(enum.IntEnum):
-    """LoRaWAN versions."""
+    """LoRaWAN versions, as numbers that compare."""
 
     V1_0_0 = native.LJS_MAC_1_0_0
     V1_0_1 = native.LJS_MAC_1_0_1
     V1_0_2 = native.LJS_MAC_1_0_2
     V1_0_3 = native.LJS_MAC_1_0_3
     V1_0_4 = native.LJS_MAC_1_0_4
+    """From here on DevNonce is a counter."""
     V1_1 = native.LJS_MAC_1_1
 
     @classmethod
     def parse(cls, text: str) -> Mac:
-        """From "1.0.3" and the like."""
+        """From "1.0.3" and the like; InvalidError."""
         return cls(native.mac_parse(text))
 
     def __str__(self) -> str:
@@ -49,118 +36,164 @@ class Mac(enum.IntEnum):
 
 class State(enum.IntEnum):
     FRESH = native.LJS_STATE_FRESH
+    """Provisioned, has no session."""
     JOINED = native.LJS_STATE_JOINED
+    """Has at least one session."""
     BLOCKED = native.LJS_STATE_BLOCKED
+    """By an operator: nothing is answered but HomeNSReq."""
     REMOVED = native.LJS_STATE_REMOVED
+    """A tombstone: keeps nonces so that a re-import cannot repeat them."""
 
 
-class FrameKind(enum.IntEnum):
-    JOIN = native.LJS_FRAME_JOIN
-    REJOIN0 = native.LJS_FRAME_REJOIN0
-    REJOIN1 = native.LJS_FRAME_REJOIN1
-    REJOIN2 = native.LJS_FRAME_REJOIN2
+class Has(enum.IntFlag):
+    """Root keys that a record has."""
+
+    NONE = 0
+    NWK_KEY = native.LJS_HAS_NWK_KEY
+    APP_KEY = native.LJS_HAS_APP_KEY
+    GEN_APP_KEY = native.LJS_HAS_GEN_APP_KEY
+    REKEY_KEY = native.LJS_HAS_REKEY_KEY
 
 
-class Scheme(enum.IntEnum):
-    V1_0 = native.LJS_SCHEME_1_0
-    V1_1 = native.LJS_SCHEME_1_1
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A join-request or rejoin-request."""
-
-    kind: FrameKind
-    dev_eui: EUI
-    join_eui: EUI = EUI(0)
-    net_id: int = 0
-    nonce: int = 0
-    mic: bytes = bytes(4)
-
-    @classmethod
-    def parse(cls, phy: bytes) -> Frame:
-        f = native.frame_parse(phy)
-        return cls(FrameKind(f.kind), EUI(f.dev_eui), EUI(f.join_eui), f.net_id, f.nonce, f.mic)
-
-    def _native(self) -> native.frame:
-        f = native.frame()
-        f.kind, f.dev_eui, f.join_eui = self.kind, self.dev_eui, self.join_eui
-        f.net_id, f.nonce, f.mic = self.net_id, self.nonce, self.mic
-        return f
-
-    def build(self) -> bytes:
-        """The PHYPayload, with the MIC as it stands."""
-        return native.frame_build(self._native())
-
-    def sign(self, key: Key) -> bytes:
-        """The PHYPayload, with its MIC computed."""
-        return native.frame_sign(self._native(), key.native)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Device:
-    """A record's public half.  What stands below `as_id` is read, never written."""
+    """A record's public half.  What stands from `state` on is read, never written."""
 
     dev_eui: EUI
     join_eui: EUI
+    """The first of its JoinEUIs, see join_euis()."""
     mac: Mac
+    """The highest LoRaWAN version that the device speaks."""
     next_join_nonce: int = 0
+    """1 .. 0x1000000, the last of which means used up; 0 in a new one means 1."""
     require_1_1: bool = False
-    home_net_id: int | None = None
+    """Refuses activation by the rules of 1.0 though it speaks 1.1."""
+    home_net_id: NetID | None = None
     home_ns_id: EUI | None = None
     ns_kek_label: str = ""
+    """The KEK for network keys; "" for the peer's own."""
     as_kek_label: str = ""
+    """The KEK for AppSKey; "" for that of the peer that is as_id."""
     as_id: str = ""
+    """The application server that may ask for AppSKey; "" for none."""
+    x25519_public_key: bytes | None = None
+    """32 octets, of the device's secure element, for rekeying."""
     state: State = State.FRESH
     epoch: int = 0
+    """Of the root keys; grows when they are replaced."""
+    keys: Has = Has.NONE
     join_euis: int = 1
+    """How many."""
     sessions: int = 0
+    """How many."""
 
     @classmethod
     def read(cls, record: bytes) -> Device:
         """Needs no key, and checks no tag."""
-        d = native.device_read(record)
-        return cls(EUI(d.dev_eui), EUI(d.join_eui), Mac(d.mac), d.next_join_nonce, bool(d.require_1_1),
-                   d.home_net_id if d.has_home_net_id else None, EUI(d.home_ns_id) if d.has_home_ns_id else None,
-                   d.ns_kek_label, d.as_kek_label, d.as_id, State(d.state), d.epoch, d.join_euis, d.sessions)
+        return cls._of(native.device_read(record))
+
+    @classmethod
+    def _of(cls, d: native.device) -> Device:
+        return read(cls, d, x25519_public_key=d.x25519_public_key if d.has_x25519 else None)
 
     def _native(self) -> native.device:
-        d = native.device()
-        d.dev_eui, d.join_eui, d.mac = EUI(self.dev_eui), EUI(self.join_eui), self.mac
-        d.next_join_nonce, d.require_1_1 = self.next_join_nonce, int(self.require_1_1)
-        if self.home_net_id is not None:
-            d.has_home_net_id, d.home_net_id = 1, self.home_net_id
-        if self.home_ns_id is not None:
-            d.has_home_ns_id, d.home_ns_id = 1, EUI(self.home_ns_id)
-        d.ns_kek_label, d.as_kek_label, d.as_id = self.ns_kek_label, self.as_kek_label, self.as_id
+        d: native.device = write(native.device(), self, "x25519_public_key")
+        if self.x25519_public_key is not None:
+            d.has_x25519, d.x25519_public_key = 1, self.x25519_public_key
         return d
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Session:
     """The inputs of a session's keys, never a key."""
 
     session_key_id: bytes
+    """16 octets."""
     kind: FrameKind
+    """Of the request that made it."""
     scheme: Scheme
+    mac: Mac
+    """MACVersion of the request."""
+    join_eui: EUI
     join_nonce: int
     nonce: int
-    net_id: int
-    dev_addr: int
+    """DevNonce, RJcount0 or RJcount1 of the request."""
+    epoch: int
+    """Of the root keys it stands on."""
+    net_id: NetID
+    dev_addr: DevAddr
+    dl_settings: int
+    rx_delay: int
+    cf_list: bytes | None
     proven: bool
+    """An AppSKeyReq or a rejoin MIC showed it to be in use."""
+    rj_count0: int | None
+    """The last RJcount0 accepted under it."""
     at: int
+    """`now` of the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinEUINonces:
+    """What belongs to a device under one JoinEUI."""
+
+    join_eui: EUI
+    dev_nonce: int | None
+    """The last DevNonce accepted."""
+    dev_nonces_used: int
+    """How many are known used; counted before 1.0.4 only."""
+    rj_count1: int | None
+    """The last RJcount1 accepted."""
+    used: tuple[int, ...]
+    """The DevNonces known used, rising."""
 
 
 def sessions(record: bytes) -> list[Session]:
-    """Newest first."""
-    found: list[Session] = []
-    try:
-        while True:
-            s = native.device_session(len(found), record)
-            found.append(Session(s.session_key_id, FrameKind(s.kind), Scheme(s.scheme), s.join_nonce, s.nonce,
-                                 s.net_id, s.dev_addr, bool(s.proven), s.at))
-    except NotFound:
-        return found
+    """Newest first: the newest eight, and the last one proven."""
+    return [read(Session, native.device_session(i, record)) for i in range(native.device_read(record).sessions)]
+
+
+def join_euis(record: bytes) -> list[JoinEUINonces]:
+    """The JoinEUIs of a record, at most four, and what was used under each."""
+    found = []
+    for i in range(native.device_read(record).join_euis):
+        octets = native.device_dev_nonces(i, record)
+        used = tuple(int.from_bytes(octets[at : at + 2], "little") for at in range(0, len(octets), 2))
+        found.append(read(JoinEUINonces, native.device_join_eui(i, record), used=used))
+    return found
+
+
+def device_json(record: bytes) -> bytes:
+    """A record's public half as one JSON object, as `lorajs device show` prints it."""
+    return native.device_json(record)
+
+
+def check_record(record: bytes, vault: Vault) -> None:
+    """Check the record's tag: SealError when it was tampered with."""
+    native.device_check(vault.native, record)
+
+
+class Act(enum.IntEnum):
+    """Acts of administration."""
+
+    BLOCK = native.LJS_DEVICE_BLOCK
+    """FRESH, JOINED -> BLOCKED."""
+    UNBLOCK = native.LJS_DEVICE_UNBLOCK
+    """BLOCKED -> FRESH or JOINED."""
+    RESET_NONCES = native.LJS_DEVICE_RESET_NONCES
+    """Forget DevNonces and RJcount1; never JoinNonce."""
+    REMOVE = native.LJS_DEVICE_REMOVE
+    """-> REMOVED: keys and sessions go, nonces stay."""
+
+
+def step_device(record: bytes, act: Act, vault: Vault) -> bytes:
+    """An act of administration: the next record.  Fault STATE for an act that the device's state does not allow."""
+    return native.device_step(vault.native, act, record)
+
+
+def add_join_eui(record: bytes, join_eui: int, vault: Vault) -> bytes:
+    """One more JoinEUI, with nonces of its own; InvalidError when there are four."""
+    return native.device_add_join_eui(vault.native, join_eui, record)
 
 
 def _root_keys(nwk: Key | None, app: Key | None, gen_app: Key | None, rekey: Key | None) -> native.root_keys:
@@ -183,72 +216,177 @@ def make_device(vault: Vault, device: Device, *, nwk_key: Key | None = None, app
                 gen_app_key: Key | None = None, rekey_key: Key | None = None, record: bytes | None = None,
                 replace_keys: bool = False, allow_weak: bool = False, last_dev_nonce: int = -1,
                 used_dev_nonces: Iterable[int] = ()) -> bytes:
-    """The record of a new device, or `record` brought up to date."""
+    """The record of a new device, or `record` (also a tombstone) brought up to date.
+
+    For LoRaWAN 1.0.x the one root key is nwk_key where present, else app_key; a 1.1 device needs both.
+    JoinNonce is never lowered, and used DevNonces are only ever added to while the root key that signs
+    join-requests is the same.
+
+    replace_keys     other root keys than the record has begin a new epoch, else they are Fault EXISTS
+    allow_weak       take keys that are no secret, else Fault WEAK
+    last_dev_nonce   used elsewhere, -1 for none (1.0.4 and later)
+    used_dev_nonces  used elsewhere (before 1.0.4)"""
     return native.device_make(vault.native, device._native(), _root_keys(nwk_key, app_key, gen_app_key, rekey_key),
                               _flags(replace_keys, allow_weak), last_dev_nonce, _nonces(used_dev_nonces), record)
 
 
-@dataclass(frozen=True)
+class DeviceLine:
+    """A device as a line of JSON, as `lorajs device import` reads it (include/lorajs/import.h); its root keys
+    stay in guarded memory, and are gone with this object."""
+
+    __slots__ = ("device", "join_euis", "last_dev_nonce", "used_dev_nonces", "_imported")
+
+    device: Device
+    join_euis: tuple[EUI, ...]
+    last_dev_nonce: int
+    """-1 for none."""
+    used_dev_nonces: tuple[int, ...]
+
+    def __init__(self, line: bytes | str) -> None:
+        """InvalidError names the member that is wrong, and says what is wrong with it."""
+        octets = bytearray(line.encode() if isinstance(line, str) else line)
+        del line  # a traceback shows no key
+        try:
+            err, imported = native.import_parse(octets)
+        finally:
+            octets[:] = bytes(len(octets))
+        if err:
+            raise error(err, imported.fault)
+        d = imported.device
+        self.device = Device._of(d)
+        self.join_euis = tuple(EUI(eui) for eui in imported.join_eui[: d.join_euis])
+        self.last_dev_nonce = imported.dev_nonce
+        nonces = imported.dev_nonces
+        self.used_dev_nonces = tuple(int.from_bytes(nonces[at : at + 2], "little") for at in range(0, len(nonces), 2))
+        self._imported = imported
+
+    def _root_keys(self) -> native.root_keys:
+        """Borrowed from this object."""
+        keys = native.root_keys()
+        i = self._imported
+        keys.nwk, keys.app, keys.gen_app, keys.rekey = i.nwk, i.app, i.gen_app, i.rekey
+        return keys
+
+    def make(self, vault: Vault, record: bytes | None = None, *, replace_keys: bool = False,
+             allow_weak: bool = False) -> bytes:
+        """make_device() and add_join_eui() for all that the line says."""
+        made = native.device_make(vault.native, self.device._native(), self._root_keys(),
+                                  _flags(replace_keys, allow_weak), self.last_dev_nonce,
+                                  _nonces(self.used_dev_nonces), record)
+        for join_eui in self.join_euis[1:]:
+            made = add_join_eui(made, join_eui, vault)
+        return made
+
+    @staticmethod
+    def example() -> str:
+        """Lines that can be imported, one for each LoRaWAN version."""
+        return native.import_example()
+
+    def __repr__(self) -> str:
+        return f"<DeviceLine of {self.device.dev_eui}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a DeviceLine is not pickled: it has keys")
+
+
+# ---- joining ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
 class JoinRequest:
-    """A join- or rejoin-request, and what the network wants in the answer."""
+    """A JoinReq or RejoinReq, and what the network wants in the answer."""
 
     phy: bytes
-    net_id: int
-    dev_addr: int
+    """PHYPayload, air order: 19, 23 or 24 octets."""
+    net_id: NetID
+    """Of the network server; Home_NetID of the accept."""
+    dev_addr: DevAddr
     mac: Mac = Mac.V1_0_0
+    """MACVersion: the highest common to device and network."""
     rejoin: bool = False
+    """The message is a RejoinReq."""
     rx_delay: int = 1
+    """0..15"""
     dl_settings: int = 0
+    """OptNeg is bit 7."""
     cf_list: bytes = b""
+    """None, or 16 octets in air order."""
     clear: Clear = Clear.NONE
+    """To whom keys may go without a KEK."""
+    join_eui: EUI = EUI(0)
+    """ReceiverID, for a rejoin 0 or 2, whose frame names none; 0: the device's first."""
     ns_id: EUI | None = None
+    """SenderNSID."""
     peer: str = ""
-    now: int = 0  # Unix time, kept with the session; 0 when unknown
+    """Whom the transport vouches for."""
+    session_key_id: bytes | None = None
+    """16 octets for the session to be; None: drawn at random."""
+    now: int = 0
+    """Unix time, kept with the session; 0 when unknown."""
 
     def _native(self) -> native.join_req:
-        r = native.join_req_init()
-        r.phy, r.phy_len = self.phy, len(self.phy)
-        r.net_id, r.dev_addr, r.mac, r.rejoin = self.net_id, self.dev_addr, self.mac, int(self.rejoin)
-        r.rx_delay, r.dl_settings, r.clear = self.rx_delay, self.dl_settings, int(self.clear)
-        r.cf_list, r.cf_list_len = self.cf_list, len(self.cf_list)
-        if self.ns_id is not None:
-            r.has_ns_id, r.ns_id = 1, EUI(self.ns_id)
-        r.peer, r.now = self.peer, self.now
-        return r
+        request: native.join_req = write(native.join_req_init(), self)
+        return request
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JoinAnswer:
     """The join-accept, and the session keys on their way to the servers."""
 
     phy: bytes
+    """The join-accept, as the device is to receive it: 17 or 33 octets."""
     scheme: Scheme
     mac: Mac
+    """By whose MACVersion the keys are to be sent."""
     f_nwk_s_int: Envelope | None
+    """FNwkSIntKey; NwkSKey where mac is below 1.1."""
     s_nwk_s_int: Envelope | None
+    """Absent where mac is below 1.1."""
     nwk_s_enc: Envelope | None
+    """Absent where mac is below 1.1."""
     app_s: Envelope | None
+    """Absent where there is no KEK for it and clear is not allowed."""
     session_key_id: bytes
     kind: FrameKind
+    """Of the request."""
     dev_eui: EUI
     join_nonce: int
     nonce: int
+    """DevNonce, RJcount0 or RJcount1 of the request."""
     repeat: bool
+    """The same request again, answered with the same session."""
     on_word: bool
+    """A rejoin 0 or 2 without a session of ours to check it: on the peer's word."""
 
 
-def _kek(kek: tuple[str, Key] | None) -> tuple[native.key | None, str | None]:
+KEK = tuple[str, Key]
+"""A KEK: its label, and the key."""
+
+
+def _kek(kek: KEK | None) -> tuple[native.key | None, str | None]:
     return (kek[1].native, kek[0]) if kek else (None, None)
 
 
-def join(vault: Vault, request: JoinRequest, record: bytes, *, ns_kek: tuple[str, Key] | None = None,
-         as_kek: tuple[str, Key] | None = None) -> tuple[JoinAnswer, bytes]:
-    """(request, record) -> (answer, record to save before the answer is sent).
+def join(record: bytes, request: JoinRequest, vault: Vault, *, ns_kek: KEK | None = None,
+         as_kek: KEK | None = None) -> tuple[bytes, JoinAnswer]:
+    """The join procedure: (record, request) -> (record to save before the answer is sent, answer).
 
-    A KEK is its label and its key.  The record is the same object when nothing changed."""
-    a, after = native.join(vault.native, request._native(), *_kek(ns_kek), *_kek(as_kek), record)
-    answer = JoinAnswer(a.phy[: a.phy_len], Scheme(a.scheme), Mac(a.mac), Envelope._of(a.f_nwk_s_int),
-                        Envelope._of(a.s_nwk_s_int), Envelope._of(a.nwk_s_enc), Envelope._of(a.app_s),
-                        a.session_key_id, FrameKind(a.kind), EUI(a.dev_eui), a.join_nonce, a.nonce, bool(a.repeat),
-                        bool(a.on_word))
-    return answer, after or record
+    ns_kek  the KEK shared with the network server; without one Refused KEK, unless request.clear allows it
+    as_kek  likewise for AppSKey; without one the answer has none but its SessionKeyID
+
+    The record is the same object when nothing changed: the answer is that of a repeat.  Refused leaves it as
+    it was: FrameError, Refused DEVICE, JOINEUI, BLOCKED, HOME, KEK, MAC, NOKEY, MIC, REPLAY, SPENT; SealError."""
+    answer, after = native.join(vault.native, request._native(), *_kek(ns_kek), *_kek(as_kek), record)
+    return after or record, read(JoinAnswer, answer)
+
+
+def app_s_key(record: bytes, session_key_id: bytes, vault: Vault, *, as_id: str, as_kek: KEK | None = None,
+              clear: Clear = Clear.NONE) -> tuple[bytes, Envelope]:
+    """One AppSKeyReq: (record to save, AppSKey of a session we keep, for the application server as_id).
+
+    The record is the same object when the session was proven before.  Refused SENDER, SESSION, KEK, BLOCKED,
+    DEVICE."""
+    envelope, after = native.app_s_key(vault.native, as_id, clear, *_kek(as_kek), session_key_id, record)
+    opened = Envelope._of(envelope)
+    assert opened
+    return after or record, opened

@@ -2,11 +2,73 @@
 
 from __future__ import annotations
 
+import enum
+from typing import TYPE_CHECKING
+
 from . import native
+
+if TYPE_CHECKING:
+    from .message import Message
+
+
+class Code(enum.IntEnum):
+    """Every way a call can end: 0, faults from -1 down, refusals from -101 down."""
+
+    OK = native.LJS_OK
+    INVAL = native.LJS_E_INVAL
+    NOMEM = native.LJS_E_NOMEM
+    CRYPTO = native.LJS_E_CRYPTO
+    STORE = native.LJS_E_STORE
+    CONFLICT = native.LJS_E_CONFLICT
+    NOTFOUND = native.LJS_E_NOTFOUND
+    SEAL = native.LJS_E_SEAL
+    VERSION = native.LJS_E_VERSION
+    STATE = native.LJS_E_STATE
+    EXISTS = native.LJS_E_EXISTS
+    WEAK = native.LJS_E_WEAK
+    MISSING = native.LJS_E_MISSING
+    MESSAGE = native.LJS_E_MESSAGE
+    FRAME = native.LJS_E_FRAME
+    SIZE = native.LJS_E_SIZE
+    MIC = native.LJS_E_MIC
+    REPLAY = native.LJS_E_REPLAY
+    DEVICE = native.LJS_E_DEVICE
+    BLOCKED = native.LJS_E_BLOCKED
+    HOME = native.LJS_E_HOME
+    JOINEUI = native.LJS_E_JOINEUI
+    PROTOCOL = native.LJS_E_PROTOCOL
+    SENDER = native.LJS_E_SENDER
+    RECEIVER = native.LJS_E_RECEIVER
+    KEK = native.LJS_E_KEK
+    MAC = native.LJS_E_MAC
+    NOKEY = native.LJS_E_NOKEY
+    SPENT = native.LJS_E_SPENT
+    SESSION = native.LJS_E_SESSION
+    ROAMING = native.LJS_E_ROAMING
+    BUSY = native.LJS_E_BUSY
+
+    @property
+    def text(self) -> str:
+        """What it means: "message integrity code does not match"."""
+        return native.strerror(self)
+
+    @property
+    def remedy(self) -> str:
+        """What an operator can do about it."""
+        return native.remedy(self)
+
+    def result_code(self, protocol: int = 11) -> str:
+        """The ResultCode of Backend Interfaces [TS002 §23.5], of protocol version 10 or 11."""
+        return native.result_code(self, protocol)
+
+    @classmethod
+    def of_result(cls, result_code: str) -> Code:
+        """The other way, from either spelling; MESSAGE for a code that a Join Server does not send."""
+        return cls(native.result_err(result_code))
 
 
 class Error(Exception):
-    """Base of all.  `code` is the ljs_err, `name` its short name, `remedy` what to do about it."""
+    """Base of all.  `code` is the number, `name` its short name, `remedy` what to do about it."""
 
     def __init__(self, code: int, name: str, text: str, remedy: str) -> None:
         super().__init__(text)
@@ -21,7 +83,7 @@ class Error(Exception):
         return type(self), (self.code, self.name, self.args[0], self.remedy)
 
     def result_code(self, protocol: int = 11) -> str:
-        """The ResultCode of Backend Interfaces, of protocol version 10 or 11."""
+        """The ResultCode of Backend Interfaces [TS002 §23.5], of protocol version 10 or 11."""
         return native.result_code(self.code, protocol)
 
 
@@ -30,7 +92,11 @@ class Fault(Error):
 
 
 class Refused(Error):
-    """What was asked is understood, and refused."""
+    """What was asked is understood, and refused.
+
+    `message` is the answer that says so, where one was read (Message.read_answer)."""
+
+    message: Message | None = None
 
 
 class InvalidError(Fault, ValueError):
@@ -41,12 +107,20 @@ class NotFound(Fault, KeyError):
     """No such record."""
 
 
+class SealError(Fault, ValueError):
+    """Another master key or KEK, or octets that were tampered with."""
+
+
 class MessageError(Refused, ValueError):
-    """Not a Backend Interfaces message."""
+    """Not a Backend Interfaces message.
+
+    `answer` is the JSON that a server says so with (HTTP 400), where it is one that says it."""
+
+    answer: bytes = b""
 
 
 class FrameError(Refused, ValueError):
-    """Not a frame of activation."""
+    """Not a frame of this kind."""
 
 
 class ClosedError(ValueError):
@@ -56,6 +130,7 @@ class ClosedError(ValueError):
 _BY_NAME: dict[str, type[Error]] = {
     "INVAL": InvalidError,
     "NOTFOUND": NotFound,
+    "SEAL": SealError,
     "MESSAGE": MessageError,
     "FRAME": FrameError,
     "SIZE": FrameError,
@@ -66,9 +141,9 @@ def _make(code: int, name: str, text: str, remedy: str) -> Error:
     return _BY_NAME.get(name, Refused if code < -100 else Fault)(code, name, text, remedy)
 
 
-def error(code: int) -> Error:
-    """The exception of an ljs_err."""
-    return _make(code, native.errname(code), native.strerror(code), native.remedy(code))
+def error(code: int, text: str | None = None) -> Error:
+    """The exception of a code; `text` where more is known than the code says."""
+    return _make(code, native.errname(code), text or native.strerror(code), native.remedy(code))
 
 
 native.set_raiser(_make)

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from os import PathLike
 
 from . import native
+from .errors import Fault
+from .ids import EUI, DevAddr, NetID
 
 
 class Key:
-    """One AES key.  It shows nothing of itself, and is equal to nothing but itself."""
+    """One AES key of 16, 24 or 32 octets.  It shows nothing of itself, and is equal to nothing but itself."""
 
     __slots__ = ("native",)
 
@@ -25,11 +27,19 @@ class Key:
     @classmethod
     def from_hex(cls, text: str) -> Key:
         """From hexadecimal digits.  The text itself cannot be wiped: prefer from_bytes()."""
-        return cls.from_bytes(bytearray.fromhex(text))
+        try:
+            octets = bytearray.fromhex(text)
+        except ValueError:
+            del text  # a traceback shows no key
+            raise ValueError("a key is hexadecimal digits") from None
+        return cls.from_bytes(octets)
 
     @classmethod
     def from_bytes(cls, octets: bytearray) -> Key:
         """From 16, 24 or 32 octets, which are overwritten with zeros."""
+        if not isinstance(octets, bytearray):
+            del octets
+            raise TypeError("the octets of a key come in a bytearray, which is wiped")
         try:
             return cls(native.key_import(octets))
         finally:
@@ -42,6 +52,30 @@ class Key:
     def check(self) -> None:
         """Raise Fault WEAK for a key so regular that it is no secret."""
         native.key_check(self.native)
+
+    def encrypt(self, block: bytes) -> bytes:
+        """AES of one block of 16 octets.  [FIPS 197]"""
+        return native.aes_encrypt(self.native, block)
+
+    def decrypt(self, block: bytes) -> bytes:
+        """The other way."""
+        return native.aes_decrypt(self.native, block)
+
+    def cmac(self, octets: bytes) -> bytes:
+        """AES-CMAC, 16 octets; a MIC is the first four.  [RFC 4493]"""
+        return native.aes_cmac(self.native, octets)
+
+    def wrap(self, octets: bytes) -> bytes:
+        """Key data of 16 to 64 octets, a multiple of 8, wrapped under this key.  [RFC 3394]"""
+        try:
+            return native.key_wrap(self.native, octets)
+        except Fault:
+            del octets
+            raise
+
+    def unwrap(self, octets: bytes) -> bytes:
+        """The other way; SealError when it was another key, or they were tampered with."""
+        return native.key_unwrap(self.native, octets)
 
     def __len__(self) -> int:
         return native.key_len(self.native)
@@ -60,6 +94,9 @@ class Vault:
 
     def __init__(self, master: bytearray) -> None:
         """From the 32 octets of the master key, which are overwritten with zeros."""
+        if not isinstance(master, bytearray):
+            del master
+            raise TypeError("the octets of a master key come in a bytearray, which is wiped")
         try:
             self.native = native.vault_new(master)
         finally:
@@ -68,13 +105,21 @@ class Vault:
     @classmethod
     def generate(cls) -> Vault:
         """A master key that nobody knows: records under it end with this object."""
-        return cls(bytearray(Key.generate(32).export()))
+        return cls.from_key(Key.generate(32))
 
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> Vault:
         """From a file of 64 hexadecimal digits, as `lorajs serve` keeps it."""
         with open(path, encoding="ascii") as file:
-            return cls(bytearray.fromhex(file.read().strip()))
+            text = file.read().strip()
+        try:
+            master = bytearray.fromhex(text)
+        except ValueError:
+            master = bytearray()
+        del text
+        if len(master) != 32:
+            raise ValueError("a file of a master key has 64 hexadecimal digits")
+        return cls(master)
 
     @classmethod
     def from_key(cls, key: Key) -> Vault:
@@ -103,13 +148,19 @@ def seal_master(key: Key, passphrase: bytes | bytearray, *, memory: int = 0, pas
 
     `memory` is in KiB, 8192 to 4194304; `passes` 1 to 64; 0 is 256 MiB and three.  Raises Fault
     WEAK for a shorter passphrase, InvalidError for what is out of range."""
-    return native.master_seal(key.native, memory, passes, passphrase)
+    try:
+        return native.master_seal(key.native, memory, passes, passphrase)
+    finally:
+        del passphrase  # a traceback shows none
 
 
 def open_master(sealed: bytes, passphrase: bytes | bytearray) -> Key:
     """What seal_master() sealed.  Raises Fault SEAL for another passphrase, InvalidError for octets
     that are damaged, whatever the passphrase."""
-    return Key(native.master_open(passphrase, sealed))
+    try:
+        return Key(native.master_open(passphrase, sealed))
+    finally:
+        del passphrase  # a traceback shows none
 
 
 class Clear(enum.IntFlag):
@@ -120,23 +171,106 @@ class Clear(enum.IntFlag):
     AS = native.LJS_CLEAR_AS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Envelope:
-    """A KeyEnvelope: a key on its way to another server."""
+    """A KeyEnvelope [TS002 §21]: a key on its way to another server."""
 
-    kek_label: str  # "" when the key is in clear
+    kek_label: str
+    """"" when the key is in clear."""
     key: bytes = field(repr=False)
+    """24 octets wrapped [RFC 3394], 16 in clear."""
+
+    @classmethod
+    def seal(cls, key: Key, kek: Key | None = None, kek_label: str = "") -> Envelope:
+        """Wrap a key of 16 octets under a KEK; without one it is in clear, and has no label."""
+        envelope = cls._of(native.envelope_seal(key.native, kek and kek.native, kek_label))
+        assert envelope
+        return envelope
 
     def open(self, kek: Key | None = None) -> Key:
-        """The key inside; without a KEK for one in clear."""
+        """The key inside; without a KEK for one in clear.
+
+        SealError when the KEK is another one or the envelope was tampered with, InvalidError for a
+        length that does not go with the KEK."""
+        return Key(native.envelope_open(self._native(), kek and kek.native))
+
+    def _native(self) -> native.envelope:
         envelope = native.envelope()
-        envelope.kek_label = self.kek_label
-        envelope.key = self.key
-        envelope.key_len = len(self.key)
-        return Key(native.envelope_open(envelope, kek and kek.native))
+        envelope.kek_label, envelope.key, envelope.key_len = self.kek_label, self.key, len(self.key)
+        return envelope
 
     @classmethod
     def _of(cls, envelope: native.envelope) -> Envelope | None:
         if not envelope.key_len:
             return None
         return cls(envelope.kek_label, envelope.key[: envelope.key_len])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if not self.kek_label:
+            raise TypeError("an Envelope in clear is not pickled")
+        return type(self), (self.kek_label, self.key)
+
+
+class Scheme(enum.IntEnum):
+    """Which rules a session or device follows."""
+
+    V1_0 = native.LJS_SCHEME_1_0
+    """LoRaWAN 1.0.x, and a 1.1 device whose join-accept has OptNeg clear."""
+    V1_1 = native.LJS_SCHEME_1_1
+    """LoRaWAN 1.1 with OptNeg set, and every rejoin."""
+
+
+class KeyName(enum.IntEnum):
+    """Each key that LoRaWAN derives, and from which root."""
+
+    JS_INT = native.LJS_KEY_JS_INT
+    """JSIntKey, from NwkKey [L2 1.1 §6.1.1.3]."""
+    JS_ENC = native.LJS_KEY_JS_ENC
+    """JSEncKey, from NwkKey."""
+    F_NWK_S_INT = native.LJS_KEY_F_NWK_S_INT
+    """FNwkSIntKey; NwkSKey before LoRaWAN 1.1."""
+    S_NWK_S_INT = native.LJS_KEY_S_NWK_S_INT
+    """SNwkSIntKey."""
+    NWK_S_ENC = native.LJS_KEY_NWK_S_ENC
+    """NwkSEncKey."""
+    APP_S = native.LJS_KEY_APP_S
+    """AppSKey; from AppKey in LoRaWAN 1.1 with OptNeg, else from the one root."""
+    MC_ROOT = native.LJS_KEY_MC_ROOT
+    """McRootKey, from GenAppKey (1.0.x) or AppKey (1.1) [TS005]."""
+    MC_KE = native.LJS_KEY_MC_KE
+    """McKEKey, from McRootKey."""
+    MC_APP_S = native.LJS_KEY_MC_APP_S
+    """McAppSKey, from McKey."""
+    MC_NET_S = native.LJS_KEY_MC_NET_S
+    """McNetSKey, from McKey."""
+    ROOT_WOR_S = native.LJS_KEY_ROOT_WOR_S
+    """RootWorSKey, from NwkSEncKey (1.1) or NwkSKey [TS011]."""
+    DATA_BLOCK_INT = native.LJS_KEY_DATA_BLOCK_INT
+    """DataBlockIntKey, from GenAppKey (1.0.x) or AppKey (1.1) [TS004]."""
+
+
+def derive(name: KeyName, root: Key, *, scheme: Scheme = Scheme.V1_0, dev_eui: int = EUI(0), join_eui: int = EUI(0),
+           net_id: int = NetID(0), join_nonce: int = 0, nonce: int = 0, mc_addr: int = DevAddr(0)) -> Key:
+    """Derive a key.  Inputs that it does not take are not looked at.
+
+    name        which; `root` is the key named there, 16 octets
+    dev_eui     of JSIntKey, JSEncKey
+    join_eui    of session keys of Scheme.V1_1
+    net_id      of session keys of Scheme.V1_0
+    join_nonce  of session keys
+    nonce       of session keys: DevNonce, RJcount0 or RJcount1
+    mc_addr     of McAppSKey, McNetSKey"""
+    what = native.derivation()
+    what.name, what.scheme, what.dev_eui, what.join_eui, what.net_id = name, scheme, dev_eui, join_eui, net_id
+    what.join_nonce, what.nonce, what.mc_addr = join_nonce, nonce, mc_addr
+    return Key(native.derive(what, root.native))
+
+
+def mc_key_encrypt(mc_ke_key: Key, mc_key: Key) -> bytes:
+    """McKey_encrypted of McGroupSetupReq: aes128_decrypt(McKEKey, McKey) [TS005]."""
+    return native.mc_key_encrypt(mc_ke_key.native, mc_key.native)
+
+
+def mc_key_decrypt(mc_ke_key: Key, octets: bytes) -> Key:
+    """What a device does with it."""
+    return Key(native.mc_key_decrypt(mc_ke_key.native, octets))

@@ -2,82 +2,118 @@
 
 from __future__ import annotations
 
-import enum
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from os import PathLike, fspath
 from types import TracebackType
-from typing import Iterable
+from typing import NamedTuple
 
 from . import native
-from .device import EUI, Device, _flags, _nonces, _root_keys
-from .errors import ClosedError, NotFound, error
+from .air import FrameKind
+from .device import Act, Device, DeviceLine, _flags, _nonces, _root_keys
+from .errors import ClosedError, Code, MessageError, error
+from .ids import EUI, NetID
 from .keys import Clear, Key, Vault
+from .message import MessageType
+from .shape import read
+from .store import Store, StoreBase
 
 
-class Store:
-    """Where records live."""
-
-    __slots__ = ("native",)
-
-    def __init__(self, handle: native.store) -> None:
-        self.native = handle
-
-    @classmethod
-    def memory(cls) -> Store:
-        """Gone with the process."""
-        return cls(native.store_memory())
-
-    @classmethod
-    def sqlite(cls, path: str | PathLike[str]) -> Store:
-        """One SQLite file, made when it is not there."""
-        return cls(native.store_sqlite(fspath(path)))
-
-
-class MessageType(enum.IntEnum):
-    NONE = native.LJS_MSG_NONE
-    JOIN_REQ = native.LJS_MSG_JOIN_REQ
-    REJOIN_REQ = native.LJS_MSG_REJOIN_REQ
-    APP_S_KEY_REQ = native.LJS_MSG_APP_S_KEY_REQ
-    HOME_NS_REQ = native.LJS_MSG_HOME_NS_REQ
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Peer:
     """A server that may ask, by the name under which your transport vouches for it."""
 
     name: str
     net_ids: tuple[int, ...] = ()
+    """It is the network server of these NetIDs."""
     ns_ids: tuple[int, ...] = ()
+    """It speaks for these NSIDs, and must send one of them in a message of 1.1."""
     as_ids: tuple[str, ...] = ()
-    keks: tuple[str, ...] = ()  # labels of the KEKs it holds
+    """It is the application server of these AS-IDs."""
+    keks: tuple[str, ...] = ()
+    """Labels of the KEKs it holds; the first is the one for devices that name none."""
     clear: Clear = Clear.NONE
+    """Which keys may reach it unwrapped."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided about a device, and why."""
+    """One decision, as the log and decisions() tell it.  It has no room for a key, and that is on purpose."""
 
     at: int
-    error: str  # short name of the error; "OK"
-    text: str
-    remedy: str
-    type: int
+    """`now` of the call."""
+    code: Code
+    type: MessageType
+    kind: FrameKind
+    """Of the frame, where there was one."""
+    dev_eui: EUI
+    """0 when none could be read."""
+    net_id: NetID
     nonce: int
+    """DevNonce, RJcount0 or RJcount1."""
     count: int
+    """How often the same was seen in a row."""
+    repeat: bool
+    """Answered as a repeat."""
+    on_word: bool
+    """A rejoin taken on the peer's word."""
     peer: str
+
+    @property
+    def error(self) -> str:
+        """The short name of the code; "OK"."""
+        return self.code.name
+
+    @property
+    def text(self) -> str:
+        return self.code.text
+
+    @property
+    def remedy(self) -> str:
+        return self.code.remedy
+
+    @classmethod
+    def _from(cls, event: native.event) -> Decision:
+        return read(cls, event, code=Code(event.err))
+
+
+class Call(NamedTuple):
+    """One message of a batch."""
+
+    message: bytes
+    peer: str | None = None
+    """Whom the transport vouches for; None when it vouches for none."""
+    now: int = 0
+    """Unix time in seconds."""
 
 
 class JoinServer:
-    """A Join Server over a vault and a store, both kept alive by it.  Any thread may call it."""
+    """A Join Server over a vault and a store, both kept alive by it.  Any thread may call it.
 
-    def __init__(self, vault: Vault, store: Store, *, retries: int = 0, lifetime: int = 0, anonymous: bool = False,
-                 clear: Clear = Clear.NONE) -> None:
-        """`anonymous` answers requests without a peer too, and `clear` is for those: a laboratory."""
+    After a fork the child cannot use it: Fault STATE."""
+
+    def __init__(self, vault: Vault, store: Store | StoreBase, *, retries: int = 0, lifetime: int = 0,
+                 rejoin_window: int = 0, anonymous: bool = False, clear: Clear = Clear.NONE,
+                 log: Callable[[Decision], object] | None = None) -> None:
+        """A store that has never been used is made this vault's; any other must be, or it is SealError.
+
+        retries        after a fault of the store, and eight times as often after a conflict; 0 means 8
+        lifetime       Lifetime of answers, in seconds; 0 promises nothing
+        rejoin_window  seconds; a device whose newest eight sessions were all made by rejoins within them gets
+                       Refused BUSY for the next rejoin; 0: no guard
+        anonymous      answers requests without a peer too, and `clear` is for those: a laboratory on loopback
+        log            is told each decision, in the thread of the call that made it; what it raises comes out of
+                       that call, though the answer is durable"""
         self._server: native.server | None = None
+        if isinstance(store, StoreBase):
+            store = Store.custom(store)
         opts = native.server_opts()
-        opts.retries, opts.lifetime, opts.anonymous, opts.clear = retries, lifetime, int(anonymous), int(clear)
-        self._keep = (vault, store)
-        self._server = native.server_new(vault.native, store.native, opts)
+        opts.retries, opts.lifetime, opts.rejoin_window = retries, lifetime, rejoin_window
+        opts.anonymous, opts.clear = int(anonymous), int(clear)
+        self._log = log and (lambda event: log(Decision._from(event)))
+        if self._log:
+            opts.log_to(self._log)
+        self._vault, self._store = vault, store._open
+        self._server = native.server_new(vault.native, self._store, opts)
 
     @property
     def _open(self) -> native.server:
@@ -86,13 +122,30 @@ class JoinServer:
         return self._server
 
     def handle(self, message: bytes, *, peer: str | None = None, now: int = 0) -> bytes:
-        """Answer one Backend Interfaces message; refusals are answers too.
+        """Answer one Backend Interfaces message; refusals are answers too, and so are faults of the store.
 
-        `peer` is whom your transport vouches for.  MessageError for octets that are no message at all."""
+        peer  whom your transport vouches for
+        now   Unix time in seconds
+
+        MessageError for octets that are no message at all, with the JSON that says so as its `answer`; what a
+        store in Python raises, as it is."""
         err, answer = native.server_handle(self._open, peer, now, message)
         if err:
-            raise error(err)
+            raise _unanswered(err, answer)
         return answer
+
+    def handle_batch(self, calls: Iterable[Call]) -> list[bytes | Exception]:
+        """Answer many messages with as few commits as the devices in them allow: the answer to each, or what
+        handle() would have raised.
+
+        What a store in Python raises from get() belongs to the message that was being looked at, and the others
+        go on; what it raises from commit(), to all that are not answered yet.  KeyboardInterrupt and its like
+        come out of here."""
+        results = native.server_handle_batch(self._open, [(peer, now, message) for message, peer, now in calls])
+        return [
+            raised if raised is not None else _unanswered(err, answer) if err else answer
+            for err, answer, raised in results
+        ]
 
     def set_peers(self, peers: Iterable[Peer]) -> None:
         """Who may ask, from the next message on."""
@@ -118,53 +171,74 @@ class JoinServer:
         native.server_make_device(self._open, device._native(), _root_keys(nwk_key, app_key, gen_app_key, rekey_key),
                                   _flags(replace_keys, allow_weak), last_dev_nonce, _nonces(used_dev_nonces))
 
+    def import_device(self, line: DeviceLine, *, replace_keys: bool = False, allow_weak: bool = False) -> None:
+        """A device as a line of JSON, as `lorajs device import` takes it."""
+        native.server_make_device(self._open, line.device._native(), line._root_keys(),
+                                  _flags(replace_keys, allow_weak), line.last_dev_nonce,
+                                  _nonces(line.used_dev_nonces))
+        for join_eui in line.join_euis[1:]:
+            self.add_join_eui(line.device.dev_eui, join_eui)
+
     def add_join_eui(self, dev_eui: int, join_eui: int) -> None:
+        """One more JoinEUI for the device, with nonces of its own; InvalidError when it has four."""
         native.server_add_join_eui(self._open, dev_eui, join_eui)
 
     def record(self, dev_eui: int) -> bytes:
-        """The record itself; NotFound for a DevEUI never seen."""
+        """The record itself, its tag checked; NotFound for a DevEUI never seen."""
         return native.server_get_device(self._open, dev_eui)
 
     def device(self, dev_eui: int) -> Device:
+        """Its public half; NotFound for a DevEUI never seen."""
         return Device.read(self.record(dev_eui))
 
     def devices(self) -> list[EUI]:
         """Every DevEUI, rising, removed ones too."""
         found: list[EUI] = []
-        native.server_each_device(self._open, lambda dev_eui: found.append(EUI(dev_eui)))
+        self.each_device(found.append)
         return found
 
+    def each_device(self, row: Callable[[EUI], object]) -> None:
+        """Give every DevEUI to `row`, rising, removed ones too.  What it raises comes out of here, and ends it."""
+        native.server_each_device(self._open, lambda dev_eui: row(EUI(dev_eui)))
+
+    def step(self, dev_eui: int, act: Act) -> None:
+        """lorajs.step_device() over the store."""
+        native.server_step_device(self._open, dev_eui, act)
+
     def block(self, dev_eui: int) -> None:
-        native.server_step_device(self._open, dev_eui, native.LJS_DEVICE_BLOCK)
+        """Nothing is answered to it any more but HomeNSReq."""
+        self.step(dev_eui, Act.BLOCK)
 
     def unblock(self, dev_eui: int) -> None:
-        native.server_step_device(self._open, dev_eui, native.LJS_DEVICE_UNBLOCK)
+        self.step(dev_eui, Act.UNBLOCK)
 
     def reset_nonces(self, dev_eui: int) -> None:
         """Forget DevNonces and RJcount1; never the JoinNonce."""
-        native.server_step_device(self._open, dev_eui, native.LJS_DEVICE_RESET_NONCES)
+        self.step(dev_eui, Act.RESET_NONCES)
 
     def remove(self, dev_eui: int) -> None:
         """Keys and sessions go, nonces stay."""
-        native.server_step_device(self._open, dev_eui, native.LJS_DEVICE_REMOVE)
+        self.step(dev_eui, Act.REMOVE)
 
     def decisions(self, dev_eui: int) -> list[Decision]:
-        """The last decisions about a device other than new sessions, as flush() wrote them."""
+        """The last decisions about a device other than new sessions, newest first, as flush() wrote them."""
         found: list[Decision] = []
-        try:
-            while True:
-                e = native.server_decision(self._open, dev_eui, len(found))
-                found.append(Decision(e.at, native.errname(e.err), native.strerror(e.err), native.remedy(e.err),
-                                      e.type, e.nonce, e.count, e.peer))
-        except NotFound:
-            return found
+        while True:
+            err, event = native.server_decision(self._open, dev_eui, len(found))
+            if err == Code.NOTFOUND:
+                return found
+            if err:
+                raise error(err)
+            found.append(Decision._from(event))
 
     # -- KEKs
 
     def put_kek(self, label: str, kek: Key, *, replace: bool = False) -> None:
+        """Keep a KEK under a label of 1 to 127 octets; Fault EXISTS when another key has it."""
         native.server_put_kek(self._open, label, kek.native, int(replace))
 
     def del_kek(self, label: str) -> None:
+        """NotFound."""
         native.server_del_kek(self._open, label)
 
     def keks(self) -> list[tuple[str, int]]:
@@ -179,12 +253,12 @@ class JoinServer:
         """Raise when the store cannot be read."""
         native.server_ready(self._open)
 
-    def count(self, type: MessageType, code: int = 0) -> int:
-        """How many messages of a type were answered with this ljs_err so far."""
+    def count(self, type: MessageType, code: int = Code.OK) -> int:
+        """How many messages of a type were answered with this code so far."""
         return native.server_count(self._open, type, code)
 
     def flush(self) -> None:
-        """Write what decisions() tells of refusals."""
+        """Write what decisions() tells of refusals: call it every few seconds, and before the end."""
         native.server_flush(self._open)
 
     def close(self) -> None:
@@ -198,3 +272,10 @@ class JoinServer:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _unanswered(err: int, answer: bytes) -> Exception:
+    raised = error(err)
+    if isinstance(raised, MessageError):
+        raised.answer = answer
+    return raised

@@ -22,10 +22,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable, Iterable, Iterator, Union
 
 from . import native
-from .device import EUI, Device, Frame, FrameKind, Mac, Scheme
+from .air import Frame, FrameKind
+from .device import Device, Mac
 from .errors import Error, FrameError, Refused
-from .keys import Clear, Envelope, Key, Vault
-from .server import JoinServer, Store
+from .ids import EUI
+from .keys import Clear, Envelope, Key, Scheme, Vault
+from .server import JoinServer
+from .store import Store
 
 DEVICE, NETWORK, JOIN_SERVER = "device", "network", "join server"
 AIRTIME = 1500  # of each frame, in ms

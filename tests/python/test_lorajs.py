@@ -119,11 +119,11 @@ def test_pure_join(key: lorajs.Key) -> None:
     request = lorajs.JoinRequest(uplink, net_id=0x13, dev_addr=0x26011234, mac=lorajs.Mac.V1_0_4, now=1_700_000_000)
 
     with pytest.raises(lorajs.Refused) as refused:  # no KEK, and clear keys are not allowed
-        lorajs.join(vault, request, made)
+        lorajs.join(made, request, vault)
     assert refused.value.name == "KEK" and refused.value.result_code() == "JoinReqFailed"
 
     kek = lorajs.Key.generate(32)
-    answer, record = lorajs.join(vault, request, made, ns_kek=("ns", kek))
+    record, answer = lorajs.join(made, request, vault, ns_kek=("ns", kek))
     assert (answer.join_nonce, answer.nonce, answer.repeat, len(answer.phy)) == (1, 7, False, 17)
     assert answer.app_s is None and answer.f_nwk_s_int.kek_label == "ns" and len(answer.f_nwk_s_int.key) == 24
     assert len(answer.f_nwk_s_int.open(kek)) == 16
@@ -132,13 +132,13 @@ def test_pure_join(key: lorajs.Key) -> None:
     [session] = lorajs.sessions(record)
     assert (session.session_key_id, session.at, session.net_id) == (answer.session_key_id, 1_700_000_000, 0x13)
 
-    again, same = lorajs.join(vault, request, record, ns_kek=("ns", kek))
+    same, again = lorajs.join(record, request, vault, ns_kek=("ns", kek))
     assert again.repeat and same is record and again.phy == answer.phy
 
     flipped = bytearray(record)
     flipped[len(flipped) // 2] ^= 1
     with pytest.raises(lorajs.Fault):
-        lorajs.join(vault, request, bytes(flipped), ns_kek=("ns", kek))
+        lorajs.join(bytes(flipped), request, vault, ns_kek=("ns", kek))
 
 
 def test_errors_are_exceptions(server: lorajs.JoinServer, key: lorajs.Key) -> None:
@@ -327,9 +327,9 @@ def test_no_leaks(key: lorajs.Key) -> None:
     message = join_request(DEV_EUI, key, 9)
 
     def round_of_calls() -> None:
-        lorajs.join(vault, good, record)
+        lorajs.join(record, good, vault)
         with pytest.raises(lorajs.Refused):
-            lorajs.join(vault, bad, record)
+            lorajs.join(record, bad, vault)
         with pytest.raises(lorajs.Fault):
             lorajs.Device.read(b"no record")
         server.handle(message)

@@ -60,5 +60,5 @@ def test_records_of_one_open_with_the_other() -> None:
     record = lorajs.make_device(vault, device, app_key=key)
     phy = lorajs.Frame(lorajs.FrameKind.JOIN, device.dev_eui, device.join_eui, nonce=1).sign(key)
     request = lorajs.JoinRequest(phy, net_id=0x13, dev_addr=0x26011234, mac=device.mac, clear=lorajs.Clear.NS)
-    answer, _ = lorajs.join(same, request, record)
+    _, answer = lorajs.join(record, request, same)
     assert answer.join_nonce == 1
