@@ -106,7 +106,9 @@ def examples(build: Path, work: Path) -> None:
 def readme(build: Path, device: Path, work: Path, env: dict[str, str]) -> None:
     """What the README shows is compiled and run."""
     text = (ROOT / "README.md").read_text()
-    blocks = dict(re.findall(r"^```(c|python)\n(.*?)^```$", text, re.M | re.S))
+    blocks: dict[str, str] = {}
+    for language, block in re.findall(r"^```(c|python)\n(.*?)^```$", text, re.M | re.S):
+        blocks.setdefault(language, block)  # the first of each stands alone
     (work / "readme.c").write_text(blocks["c"])
     flags = run("pkg-config", "--cflags", "--libs", "liblorajs", **env).split()
     run("cc", "-std=c11", "-Wall", "-Wextra", "-Werror", work / "readme.c", "-o", work / "readme", *flags)
