@@ -84,7 +84,7 @@ class Trial:
 
 
 def follow(t: Trial) -> None:
-    certificates, keys, devices, serve = blocks("deployment.md", "sh")
+    certificates, keys, devices, doctor, serve = blocks("deployment.md", "sh")
     [moves] = blocks("custody.md", "sh")
     backup, restore = blocks("backup-and-restore.md", "sh")
     [config] = blocks("deployment.md", "conf")
@@ -99,6 +99,7 @@ def follow(t: Trial) -> None:
     t.sh("umask 077 && lorajs key generate >words")
     t.sh(moves)
 
+    check(", 0 errors" in t.sh(doctor), "the doctor finds no error")
     process, url, metrics = t.serve(serve)
     check(urllib.request.urlopen(f"{metrics}/readyz").read() == b"ready\n", "ready")
     t.simulate(url, "")

@@ -61,7 +61,7 @@ LIBC = """assert complex ctype errno fenv float inttypes iso646 limits locale ma
 stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string strings tgmath threads time uchar
 wchar wctype arpa/inet dirent fcntl getopt grp ifaddrs libgen net/if netdb netinet/in netinet/tcp poll
 pthread pwd sched semaphore spawn sys/epoll sys/eventfd sys/file sys/ioctl sys/mman sys/prctl sys/random
-sys/resource sys/select sys/signalfd sys/socket sys/stat sys/statvfs sys/syscall sys/time sys/timerfd
+sys/resource sys/select sys/signalfd sys/socket sys/stat sys/statfs sys/statvfs sys/syscall sys/time sys/timerfd sys/timex
 sys/types sys/uio sys/un sys/utsname sys/wait syslog termios unistd""".split()
 
 # What only a program may call: the clock, the environment, its arguments.

@@ -265,16 +265,22 @@ static const struct {
     { "keks", ljs_peers_add_kek },
 };
 
+static int add_name(struct peer_name **names, size_t *names_len, cfg_t *section, const char *name)
+{
+    struct peer_name *more = realloc(*names, (*names_len + 1) * sizeof *more);
+
+    if (!more)
+        return wrong(section, "out of memory");
+    *names = more;
+    more[(*names_len)++] = (struct peer_name){ name, cfg_title(section) };
+    return 0;
+}
+
 static int add_names(struct peer_name **names, size_t *names_len, cfg_t *section, const char *list)
 {
-    for (unsigned i = 0; i < cfg_size(section, list); i++) {
-        struct peer_name *more = realloc(*names, (*names_len + 1) * sizeof *more);
-
-        if (!more)
-            return wrong(section, "out of memory");
-        *names = more;
-        more[(*names_len)++] = (struct peer_name){ cfg_getnstr(section, list, i), cfg_title(section) };
-    }
+    for (unsigned i = 0; i < cfg_size(section, list); i++)
+        if (add_name(names, names_len, section, cfg_getnstr(section, list, i)))
+            return -1;
     return 0;
 }
 
@@ -315,6 +321,9 @@ static int add_peer(struct config *out, cfg_t *section)
                              err == LJS_E_EXISTS ? "another peer has it" : ljs_strerror(err));
     if (add_pins(out, section) || add_names(&out->names, &out->names_len, section, "certificate-cn") ||
         add_names(&out->keks, &out->keks_len, section, "keks"))
+        return -1;
+    if ((clear & LJS_CLEAR_NS && add_name(&out->clears, &out->clears_len, section, "clear-ns")) ||
+        (clear & LJS_CLEAR_AS && add_name(&out->clears, &out->clears_len, section, "clear-as")))
         return -1;
     for (size_t i = first; i < out->names_len; i++)
         for (size_t j = 0; j < first; j++)
@@ -518,6 +527,7 @@ void config_free(struct config *config)
     free(config->pins);
     free(config->names);
     free(config->keks);
+    free(config->clears);
     if (config->file)
         cfg_free(config->file);
     *config = defaults;

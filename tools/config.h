@@ -44,6 +44,8 @@ struct config {
     size_t names_len;
     struct peer_name *keks;
     size_t keks_len;
+    struct peer_name *clears; /* "clear-ns" or "clear-as" */
+    size_t clears_len;
 
     void *file; /* libconfuse's; texts above point into it */
 };

@@ -32,6 +32,7 @@ const struct command commands[] = {
     { "master", "who keeps the master key", NULL, master_commands, NULL },
     { "inspect", "explain a join frame, field by field", cmd_inspect, NULL, &inspect_usage },
     { "why", "what was decided about a device, and what to do", cmd_why, NULL, &why_usage },
+    { "doctor", "what is wrong with machine, data and configuration", cmd_doctor, NULL, &doctor_usage },
     { "simulate", "join with many devices against a server", cmd_simulate, NULL, &simulate_usage },
     { "completion", "completion for a shell", cmd_completion, NULL, &completion_usage },
     { "version", "versions of lorajs and its libraries", cmd_version, NULL, &version_usage },
@@ -39,11 +40,27 @@ const struct command commands[] = {
     { 0 },
 };
 
+static char *caught;
+static size_t caught_room;
+
+void complain_into(char *out, size_t room)
+{
+    caught = out;
+    caught_room = room;
+    if (out)
+        *out = '\0';
+}
+
 void complain(const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
+    if (caught) {
+        vsnprintf(caught, caught_room, format, args);
+        va_end(args);
+        return;
+    }
     flockfile(stderr);
     fputs("lorajs: ", stderr);
     vfprintf(stderr, format, args);
@@ -220,6 +237,9 @@ int main(int argc, char **argv)
     char version[] = "version", *version_argv[] = { version, NULL };
     int code;
 
+    /* Whatever is asked for may read a key.  The daemon does it when it knows its configuration. */
+    if (argc > 1 && strcmp(argv[1], "serve") != 0 && no_dumps())
+        complain("core dumps cannot be forbidden: %s", strerror(errno));
     if (argc > 1 && !strcmp(argv[1], "--version"))
         code = cmd_version(1, version_argv);
     else

@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -16,6 +15,7 @@
 
 enum {
     WORKERS_MOST = 64,
+    LOCK_WANTED = 1 << 20,
     TICK_MS = 250,
     SETTLE_MS = 60 /* how long nobody has asked anything before a stop is taken for done */
 };
@@ -253,7 +253,6 @@ static void raise_limit(int which, rlim_t wanted)
  * creates is nobody else's. */
 static void harden(struct serve *s)
 {
-    const struct rlimit none = { 0, 0 };
     struct rlimit files;
     rlim_t wanted = (rlim_t)s->config.connections + 128;
 
@@ -262,10 +261,14 @@ static void harden(struct serve *s)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file may grow no more: the store says so, as of a full disk */
     if (!s->config.dumpable) {
-        if (setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+        if (no_dumps())
             say(s->log, SAY_WARNING, "cannot forbid core dumps: %s", strerror(errno));
     }
     raise_limit(RLIMIT_MEMLOCK, 64 << 20);
+    if (!can_lock(LOCK_WANTED))
+        say(s->log, SAY_WARNING,
+            "less than 1 MiB of memory can be locked, so there will be requests without a place for their keys: raise "
+            "the limit to 64 MiB (LimitMEMLOCK=64M in the unit, or ulimit -l)");
     raise_limit(RLIMIT_NOFILE, wanted);
     if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < wanted) {
         s->connections = (unsigned)(files.rlim_cur > 256 ? files.rlim_cur - 128 : files.rlim_cur / 2);

@@ -323,3 +323,26 @@ bool tls_peer(char peer[LJS_LABEL_MAX], struct tls *tls, void *session)
     tls_end(tls, state);
     return owner != NULL;
 }
+
+bool tls_expiry(int64_t *out, const char *path)
+{
+    gnutls_datum_t text;
+    gnutls_x509_crt_t *certificates = NULL;
+    unsigned n = 0;
+
+    *out = INT64_MAX;
+    if (gnutls_load_file(path, &text) < 0)
+        return false;
+    if (gnutls_x509_crt_list_import2(&certificates, &n, &text, GNUTLS_X509_FMT_PEM, 0) < 0)
+        n = 0;
+    gnutls_memset(text.data, 0, text.size); /* a private key may be in the same file */
+    gnutls_free(text.data);
+    for (unsigned i = 0; i < n; i++) {
+        int64_t end = (int64_t)gnutls_x509_crt_get_expiration_time(certificates[i]);
+
+        *out = end < *out ? end : *out;
+        gnutls_x509_crt_deinit(certificates[i]);
+    }
+    gnutls_free(certificates);
+    return n > 0;
+}

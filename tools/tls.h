@@ -24,6 +24,10 @@ unsigned tls_generation(struct tls *tls);
 /* The peer whose certificate the other end has shown; false for none. */
 bool tls_peer(char peer[LJS_LABEL_MAX], struct tls *tls, void *session);
 
+/* When the first of the certificates in a file ends, in seconds since 1970.  False for a file
+ * without any. */
+bool tls_expiry(int64_t *out, const char *path);
+
 /* For the HTTP library, which wants to know what it never needs. */
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 typedef int tls_certificate_fn(void);

@@ -85,6 +85,7 @@ command_fn cmd_serve;                          /* serve.c */
 command_fn cmd_inspect;                        /* inspect.c */
 command_fn cmd_simulate;                       /* simulate.c */
 command_fn cmd_why;                            /* why.c */
+command_fn cmd_doctor;                         /* doctor.c */
 extern const struct command device_commands[]; /* device.c */
 extern const struct command kek_commands[];    /* kek.c */
 extern const struct command key_commands[];    /* kek.c */
@@ -93,13 +94,21 @@ command_fn cmd_completion;                     /* completion.c */
 extern const struct command commands[];        /* main.c: all of them */
 
 /* Each command's own. */
-extern const struct usage inspect_usage, why_usage, completion_usage;
+extern const struct usage inspect_usage, why_usage, doctor_usage, completion_usage;
 extern const struct usage serve_usage, simulate_usage; /* config.c, simulate.c */
 
 /* "lorajs: ..." on standard error, with a newline. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* From now on the last complaint goes into `out` instead, empty for none; NULL ends that.  For
+ * a command that has one thread. */
+void complain_into(char *out, size_t room);
 /* complain about `what`, with the error's text and its remedy; the exit code that goes with it. */
 int complain_err(ljs_err err, const char *what);
+
+/* harden.c: no core dump and no debugger for this process, in which keys may be; 0 or an errno. */
+int no_dumps(void);
+/* Could as much memory be locked? */
+bool can_lock(size_t octets);
 
 /* The data directory: DIR/lorajs.db, and the file that stands for the master key (master.h). */
 struct data {

@@ -13,7 +13,7 @@ from conftest import DONE, FAILED, REFUSED, ROOT, USAGE
 
 GROUPS = {"device": ["add", "import", "show", "list", "block", "unblock", "reset-nonces", "remove"],
           "kek": ["add", "list", "remove"], "key": ["generate"], "master": ["move"]}
-SINGLE = ["serve", "inspect", "why", "simulate", "completion", "version", "help"]
+SINGLE = ["serve", "inspect", "why", "doctor", "simulate", "completion", "version", "help"]
 RUNNABLE = [[c] for c in SINGLE] + [[g, c] for g, under in GROUPS.items() for c in under]
 
 # What no flag, file or word of ours contains: when it is seen, a key was printed.
