@@ -16,8 +16,7 @@ from typing import Any, Callable, Generator, Iterator
 
 import pytest
 
-from . import asgi
-from .device import Mac
+from . import Mac, asgi
 from .testing import (
     DEVICE,
     Channel,

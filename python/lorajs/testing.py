@@ -14,21 +14,61 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 import random
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable, Iterable, Iterator, Union
 
-from . import native
-from .air import Frame, FrameKind
-from .device import Device, Mac
-from .errors import Error, FrameError, Refused
-from .ids import EUI
-from .keys import Clear, Envelope, Key, Scheme, Vault
-from .server import JoinServer
-from .store import Store
+from . import (
+    EUI,
+    Accepted,
+    Clear,
+    Code,
+    DataFrame,
+    Decision,
+    DevAddr,
+    Device,
+    Direction,
+    Downlink,
+    EndDevice,
+    EndDeviceOptions,
+    EndDeviceOutput,
+    EndDeviceSession,
+    EndDeviceState,
+    Envelope,
+    Error,
+    Event,
+    Frame,
+    FrameError,
+    FrameKind,
+    JoinServer,
+    Key,
+    KeyName,
+    Lost,
+    Mac,
+    Message,
+    MessageType,
+    NetID,
+    NetworkKeys,
+    NetworkOptions,
+    NetworkSession,
+    NetworkSide,
+    NetworkState,
+    Refused,
+    Restart,
+    Scheme,
+    SecureElement,
+    Send,
+    Sends,
+    Start,
+    Stop,
+    Store,
+    Tick,
+    Vault,
+    data_crypt,
+    derive,
+)
 
 DEVICE, NETWORK, JOIN_SERVER = "device", "network", "join server"
 AIRTIME = 1500  # of each frame, in ms
@@ -148,10 +188,10 @@ def _downlink_text(phy: bytes) -> str:
     if phy[:1] and phy[0] >> 5 == 1:
         return "join-accept"
     try:
-        data = native.data_parse(phy)
-    except Error:
+        data = DataFrame.parse(phy)
+    except FrameError:
         return f"{len(phy)} octets"
-    return f"downlink {data.fcnt}{', ACK' if data.ack else ''}{', payload' if data.has_fport and data.fport else ''}"
+    return f"downlink {data.fcnt}{', ACK' if data.ack else ''}{', payload' if data.fport else ''}"
 
 
 class Channel:
@@ -231,22 +271,8 @@ class NotHeard(ValueError):
     """A downlink that the device refuses; the lorajs.Error is its cause."""
 
 
-@dataclass(frozen=True)
-class Heard:
-    """A downlink that the device has accepted."""
-
-    joined: bool = False  # a session, after a join-request
-    rejoined: bool = False  # a session, after a rejoin-request
-    rekeyed: bool = False  # RekeyConf
-    acked: bool = False  # the last confirmed uplink arrived
-    confirmed: bool = False  # the next uplink acknowledges it
-    port: int | None = None
-    payload: bytes = b""  # in clear
-    mac: bytes = b""  # MAC commands, in clear
-
-
 class SimulatedDevice:
-    """A LoRaWAN end device of any version: the device's side of a session, on a simulated clock.
+    """A LoRaWAN end device of any version: lorajs.EndDevice, on a simulated clock.
 
     It believes nothing: an accept that does not verify, a JoinNonce that does not rise, a downlink
     of another session or counter is refused, told in the trace and counted in `refused`.
@@ -257,11 +283,10 @@ class SimulatedDevice:
 
     def __init__(self, dev_eui: int, join_eui: int, mac: Mac | str = Mac.V1_1, *, nwk_key: Key | None = None,
                  app_key: Key | None = None, seed: object = 0, clock: Clock | None = None, trace: Trace | None = None,
-                 actor: str = DEVICE, **options: int) -> None:
+                 actor: str = DEVICE, **options: Any) -> None:
         """Root keys that are not given follow from `seed`; before LoRaWAN 1.1 there is app_key alone.
 
-        `options`: airtime, adr_ack_limit, link_limit, fcnt_reserve, adr, join_nonce_rising, no_clock,
-        order, rejoin1_period, dev_nonce, rj_count1, of ljs_ed_opts in end_device.h."""
+        `options` are those of lorajs.EndDeviceOptions."""
         self.dev_eui, self.join_eui = EUI(dev_eui), EUI(join_eui)
         self.mac = Mac.parse(mac) if isinstance(mac, str) else Mac(mac)
         if self.mac < Mac.V1_1 and nwk_key:
@@ -274,26 +299,16 @@ class SimulatedDevice:
         self.refused = 0
         self._random = random.Random(f"{seed} {self.dev_eui}")
         self._boot = self.clock.now
-        self._wake = -1  # of its own clock; -1: no need
-        self._state = self._durable = native.ed_new(self._options(options))
-        self._shown = native.LJS_ED_IDLE
-        self._element = self._new_element()
+        self._wake: int | None = None  # of its own clock
+        self._state = self._durable = EndDevice.new(EndDeviceOptions(self.join_eui, self.dev_eui, self.mac, **options))
+        self._shown = EndDeviceState.IDLE
+        self._machine = self._powered()
 
-    def _options(self, options: dict[str, int]) -> native.ed_opts:
-        opts = native.ed_opts_init()
-        opts.dev_eui, opts.join_eui, opts.mac = self.dev_eui, self.join_eui, int(self.mac)
-        for name, value in options.items():
-            if name in ("dev_eui", "join_eui", "mac", "struct_size") or not hasattr(opts, name):
-                raise TypeError(f"an end device has no option {name!r}")
-            setattr(opts, name, value)
-        return opts
-
-    def _new_element(self) -> native.se:
-        root = self.nwk_key or self.app_key
-        return native.se_software(root.native, self.app_key.native if self.nwk_key else None)
+    def _powered(self) -> EndDevice:
+        return EndDevice(SecureElement.software(self.nwk_key, self.app_key))
 
     def __repr__(self) -> str:
-        return f"<SimulatedDevice {self.dev_eui} of LoRaWAN {self.mac}, {self.state}>"
+        return f"<SimulatedDevice {self.dev_eui} of LoRaWAN {self.mac}, {self.state.name}>"
 
     # -- what it is
 
@@ -303,43 +318,43 @@ class SimulatedDevice:
                            app_key=self.app_key)
 
     @property
-    def state(self) -> str:
-        """IDLE, JOINING, REKEYING or JOINED."""
-        return native.ed_state_text(native.ed_read(self._state).state)
+    def session(self) -> EndDeviceSession:
+        """All of its state that matters to others."""
+        return EndDeviceSession.read(self._state)
+
+    @property
+    def state(self) -> EndDeviceState:
+        return self.session.state
 
     @property
     def joined(self) -> bool:
         """Has it a session?"""
-        return native.ed_read(self._state).scheme != 0
+        return self.session.scheme is not None
 
     @property
-    def dev_addr(self) -> int | None:
-        shown = native.ed_read(self._state)
-        return shown.dev_addr if shown.scheme else None
+    def dev_addr(self) -> DevAddr | None:
+        return self.session.dev_addr if self.joined else None
 
     def session_keys(self) -> dict[str, Key]:
         """The keys of its session as it has derived them, by the specification's names; {} without one."""
-        shown = native.ed_read(self._state)
-        if not shown.scheme:
+        session = self.session
+        if session.scheme is None:
             return {}
-        new = shown.scheme == native.LJS_SCHEME_1_1
-        names = {"FNwkSIntKey" if new else "NwkSKey": native.LJS_KEY_F_NWK_S_INT, "AppSKey": native.LJS_KEY_APP_S}
-        if new:
-            names.update(SNwkSIntKey=native.LJS_KEY_S_NWK_S_INT, NwkSEncKey=native.LJS_KEY_NWK_S_ENC)
-        what = native.derivation()
-        what.scheme, what.join_eui, what.net_id = shown.scheme, self.join_eui, shown.net_id
-        what.join_nonce, what.nonce = shown.join_nonce, shown.session_nonce
-        keys = {}
-        for name, what.name in names.items():
-            root = self.app_key if (new and name == "AppSKey") or not self.nwk_key else self.nwk_key
-            keys[name] = Key(native.derive(what, root.native))
+        root, names = self.nwk_key or self.app_key, {"NwkSKey": KeyName.F_NWK_S_INT}
+        if session.scheme == Scheme.V1_1:
+            names = {"FNwkSIntKey": KeyName.F_NWK_S_INT, "SNwkSIntKey": KeyName.S_NWK_S_INT,
+                     "NwkSEncKey": KeyName.NWK_S_ENC}
+        inputs: Any = {"scheme": session.scheme, "join_eui": self.join_eui, "net_id": session.net_id,
+                       "join_nonce": session.join_nonce, "nonce": session.session_nonce}
+        keys = {text: derive(name, root, **inputs) for text, name in names.items()}
+        keys["AppSKey"] = derive(KeyName.APP_S, self.app_key if session.scheme == Scheme.V1_1 else root, **inputs)
         return keys
 
     # -- with a network
 
     def join(self, network: Network, *, tries: int = 100) -> bool:
         """Join, as often as it takes; the clock moves on.  Has it a session then?"""
-        uplink = self.start() if self.state == "IDLE" else self.wake()
+        uplink = self.start() if self.state == EndDeviceState.IDLE else self.wake()
         for _ in range(tries):
             if uplink:
                 self.exchange(network, uplink)
@@ -349,17 +364,17 @@ class SimulatedDevice:
         return self.joined
 
     def say(self, network: Network, payload: bytes = b"", *, port: int = 1, confirmed: bool = False,
-            data_rate: int = 0, channel: int = 0) -> list[Heard]:
+            data_rate: int = 0, channel: int = 0) -> list[EndDeviceOutput]:
         """An uplink, and what it hears in answer.  lorajs.Fault STATE without a session: join() first."""
         uplink = self.send(payload, port=port, confirmed=confirmed, data_rate=data_rate, channel=channel)
         return self.exchange(network, uplink) if uplink else []
 
-    def wait(self, network: Network) -> list[Heard]:
+    def wait(self, network: Network) -> list[EndDeviceOutput]:
         """The clock moves on to what it has planned next, which it then does: join again, or rejoin."""
         uplink = self.wake()
         return self.exchange(network, uplink) if uplink else []
 
-    def exchange(self, network: Network, uplink: Uplink) -> list[Heard]:
+    def exchange(self, network: Network, uplink: Uplink) -> list[EndDeviceOutput]:
         """One of its uplinks, by a network or Channel, and what it accepts of what comes back."""
         air = network if isinstance(network, Channel) else Channel(network, trace=self.trace)
         self.clock.advance(AIRTIME)
@@ -378,95 +393,98 @@ class SimulatedDevice:
 
     def start(self) -> Uplink | None:
         """Power-up, or the wish to join: a join-request, unless it must wait: see wake()."""
-        return self._step(native.ed_event_init(native.LJS_ED_ON_START, 0))[1]
+        return self._step(Start(self._now(), self._draw()))[1]
 
     def send(self, payload: bytes = b"", *, port: int = 1, confirmed: bool = False, data_rate: int = 0,
              channel: int = 0) -> Uplink | None:
         """Data; None when it gives up its session over it.  lorajs.Fault STATE without a session."""
-        event = native.ed_event_init(native.LJS_ED_ON_SEND, 0)
-        event.fport, event.payload, event.payload_len, event.confirmed = port, payload, len(payload), int(confirmed)
-        event.tx_dr, event.tx_ch = data_rate, channel
-        return self._step(event)[1]
+        return self._step(Send(self._now(), payload, port, confirmed=confirmed, tx_dr=data_rate, tx_ch=channel))[1]
 
     def wake(self) -> Uplink | None:
         """Move the clock to what it has planned next, and do that; None when that is nothing to send."""
-        if self._wake < 0:
+        if self._wake is None:
             return None
         self.clock.now = max(self.clock.now, self._boot + self._wake)
-        return self._step(native.ed_event_init(native.LJS_ED_ON_TICK, 0))[1]
+        return self._step(Tick(self._now(), self._draw()))[1]
 
-    def hear(self, phy: bytes) -> Heard:
+    def hear(self, phy: bytes) -> EndDeviceOutput:
         """One downlink.  NotHeard when it is none for this device and session, or not any more."""
         self.trace.message(self.clock.now, NETWORK, self.actor, _downlink_text(phy))
-        event = native.ed_event_init(native.LJS_ED_ON_DOWNLINK, 0)
         try:
-            event.frame, event.frame_len = phy, len(phy)
-            out, _ = self._step(event)
+            return self._step(Downlink(phy, self._now(), self._draw()))[0]
         except Error as err:
-            if not isinstance(err, Refused) and err.code != native.LJS_E_STATE:
+            if not _is_refusal(err):
                 raise
             self.refused += 1
             self.trace.note(self.clock.now, self.actor, f"refused: {err}")
             raise NotHeard(str(err)) from err
-        return Heard(bool(out.joined), bool(out.rejoined), bool(out.rekeyed), bool(out.acked), bool(out.confirmed),
-                     out.fport if out.has_fport else None, out.payload[: out.payload_len], out.mac[: out.mac_len])
 
     def lost(self) -> None:
         """The receive windows are over, and nothing came."""
-        self._step(native.ed_event_init(native.LJS_ED_ON_LOST, 0))
+        self._step(Lost(self._now()))
 
     def stop(self) -> None:
         """The session, or the wish for one, is given up."""
-        self._step(native.ed_event_init(native.LJS_ED_ON_STOP, 0))
+        self._step(Stop(self._now()))
 
     def power_loss(self) -> None:
         """It goes on from the last state that was durable, with a clock that begins anew."""
         self.trace.note(self.clock.now, self.actor, "power lost")
-        self._state, self._boot, self._element = self._durable, self.clock.now, self._new_element()
-        self._step(native.ed_event_init(native.LJS_ED_ON_RESTART, 0))
+        self._state, self._boot, self._machine = self._durable, self.clock.now, self._powered()
+        self._step(Restart(self._now(), self._draw()))
 
-    def _step(self, event: native.ed_event) -> tuple[native.ed_out, Uplink | None]:
-        event.now, event.random = self.clock.now - self._boot, self._random.getrandbits(32)
-        out, self._state = native.ed_step(self._element, event, self._state)
+    def _now(self) -> int:
+        return self.clock.now - self._boot
+
+    def _draw(self) -> int:
+        return self._random.getrandbits(32)
+
+    def _step(self, event: Event) -> tuple[EndDeviceOutput, Uplink | None]:
+        self._state, out = self._machine.step(self._state, event)
         if out.persist:
             self._durable = self._state
         self._wake = out.wake_at
         self._note(out)
         return out, self._uplink(event, out) if out.sends else None
 
-    def _note(self, out: native.ed_out) -> None:
-        text = native.ed_state_text(out.state)
+    def _note(self, out: EndDeviceOutput) -> None:
         if out.session_lost:
             self.trace.note(self.clock.now, self.actor, "session given up")
-        if out.joined or out.rejoined:
-            self.trace.note(self.clock.now, self.actor, f"{'joined' if out.joined else 'rejoined'}: {text}, DevAddr "
-                            f"{out.accept.dev_addr:08x}, JoinNonce {out.accept.join_nonce}")
+        if out.accept:
+            self.trace.note(self.clock.now, self.actor, f"{'joined' if out.joined else 'rejoined'}: {out.state.name}, "
+                            f"DevAddr {out.accept.dev_addr}, JoinNonce {out.accept.join_nonce}")
         elif out.state != self._shown:
-            self.trace.note(self.clock.now, self.actor, f"{'RekeyConf: ' if out.rekeyed else ''}{text}")
+            self.trace.note(self.clock.now, self.actor, f"{'RekeyConf: ' if out.rekeyed else ''}{out.state.name}")
         self._shown = out.state
 
-    def _uplink(self, event: native.ed_event, out: native.ed_out) -> Uplink:
-        data = out.sends == native.LJS_ED_SENDS_DATA
-        if data:
+    def _uplink(self, event: Event, out: EndDeviceOutput) -> Uplink:
+        data_rate, channel, text = out.tx_dr or 0, 0, ""
+        if isinstance(event, Send) and out.sends == Sends.DATA:
+            channel = event.tx_ch
             text = f"uplink {out.fcnt}{', confirmed' if event.confirmed else ''}"
-            text += ", RekeyInd" if out.state == native.LJS_ED_REKEYING else ""
+            text += ", RekeyInd" if out.state == EndDeviceState.REKEYING else ""
         else:
             text = f"{_REQUESTS[out.sends]} {out.nonce}{', as told' if out.forced else ''}"
-        data_rate = event.tx_dr if out.tx_dr == native.LJS_ED_DR_ANY else out.tx_dr
-        return Uplink(out.frame[: out.frame_len], self.dev_eui, self.mac, not data, self.clock.now + AIRTIME, data_rate,
-                      event.tx_ch, text, self.actor)
+        return Uplink(out.frame, self.dev_eui, self.mac, out.sends != Sends.DATA, self.clock.now + AIRTIME, data_rate,
+                      channel, text, self.actor)
 
 
 _REQUESTS = {
-    native.LJS_ED_SENDS_JOIN: "join-request, DevNonce",
-    native.LJS_ED_SENDS_REJOIN0: "rejoin-request 0, RJcount0",
-    native.LJS_ED_SENDS_REJOIN1: "rejoin-request 1, RJcount1",
-    native.LJS_ED_SENDS_REJOIN2: "rejoin-request 2, RJcount0",
+    Sends.JOIN: "join-request, DevNonce",
+    Sends.REJOIN0: "rejoin-request 0, RJcount0",
+    Sends.REJOIN1: "rejoin-request 1, RJcount1",
+    Sends.REJOIN2: "rejoin-request 2, RJcount0",
 }
 
 
 def _drawn_key(seed: object, dev_eui: int, name: str) -> Key:
-    return Key.from_bytes(bytearray(hashlib.blake2b(f"{seed} {dev_eui} {name}".encode(), digest_size=16).digest()))
+    text = f"{seed} {int(dev_eui)} {name}"
+    return Key.from_bytes(bytearray(hashlib.blake2b(text.encode(), digest_size=16).digest()))
+
+
+def _is_refusal(err: Error) -> bool:
+    """Of a frame that is not for this session, or not any more."""
+    return isinstance(err, Refused) or err.code == Code.STATE
 
 
 # -- a network
@@ -477,18 +495,18 @@ class Data:
     """What the application server gets of an uplink: its payload as it travels, under AppSKey."""
 
     dev_eui: EUI
-    dev_addr: int
+    dev_addr: DevAddr
     session_key_id: bytes
     fcnt: int
     port: int
     payload: bytes
     confirmed: bool
-    app_s_key: Envelope | None  # as the Join Server gave it for this session; None where it is to be asked for
+    app_s: Envelope | None
+    """AppSKey as the Join Server gave it with this session; None where it is to be asked for."""
 
     def open(self, app_s_key: Key) -> bytes:
         """The payload in clear."""
-        return native.data_crypt(native.LJS_STREAM_FRM_PAYLOAD, native.LJS_UP, self.dev_addr, self.fcnt,
-                                 app_s_key.native, self.payload)
+        return data_crypt(self.payload, app_s_key, direction=Direction.UP, dev_addr=self.dev_addr, fcnt=self.fcnt)
 
 
 class SimulatedNetwork:
@@ -496,22 +514,22 @@ class SimulatedNetwork:
     data, answers RekeyInd, lets devices rejoin.
 
     `ask` takes a Backend Interfaces request to a Join Server and gives the answer: JoinServer.handle,
-    or an HTTP POST of yours.  Whatever is no request of a device it knows, or not acceptable, is dropped
-    and told in the trace."""
+    or an HTTP POST of yours.  What is not acceptable is dropped, and told in the trace."""
 
     def __init__(self, ask: Callable[[bytes], bytes], *, net_id: int = 0x000013, mac: Mac | str = Mac.V1_1,
                  kek: Key | None = None, clock: Clock | None = None, trace: Trace | None = None) -> None:
         """`kek` opens what the Join Server wraps for us; `mac` is the highest version that we speak."""
-        self.ask, self.net_id, self.kek = ask, net_id, kek
+        self.ask, self.net_id, self.kek = ask, NetID(net_id), kek
         self.mac = Mac.parse(mac) if isinstance(mac, str) else Mac(mac)
         self.clock = clock if clock is not None else Clock()
         self.trace = trace if trace is not None else Trace()
         self.heard: list[Data] = []
-        self.answers: list[dict[str, Any]] = []  # of the Join Server, newest last
-        self._vault = Vault.generate()
+        self.answers: list[Message] = []
+        """Of the Join Server, refusals too, newest last."""
+        self._side = NetworkSide(Vault.generate())
         self._states: dict[EUI, bytes] = {}
         self._join_euis: dict[EUI, EUI] = {}  # rejoin-requests 0 and 2 do not say it
-        self._app_s_keys: dict[bytes, Envelope] = {}
+        self._app_s: dict[bytes, Envelope] = {}
         self._to_say: dict[EUI, tuple[int, bytes, Key]] = {}
         self._requests = 0
 
@@ -524,137 +542,104 @@ class SimulatedNetwork:
                 return self._data(uplink)
             return self._request(frame, uplink.phy, min(self.mac, uplink.mac))
         except Error as err:
-            if not isinstance(err, Refused) and err.code != native.LJS_E_STATE:
+            if not _is_refusal(err):
                 raise
             self.trace.note(self.clock.now, NETWORK, f"refused: {err}")
             return []
+
+    def session(self, dev_eui: int) -> NetworkSession:
+        """What it has of a device.  KeyError for one that never joined."""
+        return NetworkSession.read(self._states[EUI(dev_eui)])
 
     def say(self, dev_eui: int, payload: bytes, app_s_key: Key, *, port: int = 1) -> None:
         """A payload for the device, in clear, to go with its next downlink in place of any before."""
         self._to_say[EUI(dev_eui)] = port, payload, app_s_key
 
-    def force_rejoin(self, dev_eui: int, kind: int = 0) -> None:
-        """ForceRejoinReq with the next downlink: rejoin-request 0, or 2.  lorajs.Error without a session of 1.1."""
-        force = native.ns_force()
-        force.rejoin_type, force.tries = kind, 1
-        self._save(dev_eui, native.ns_force_rejoin(self._vault.native, force, self._states[EUI(dev_eui)]))
-
-    def session_key_id(self, dev_eui: int) -> bytes:
-        """Of the session in use; zeros when there is none.  KeyError for a device that never joined."""
-        shown = native.ns_read(self._states[EUI(dev_eui)])  # what is in it lives no longer
-        return shown.current.session_key_id
-
-    def state(self, dev_eui: int) -> str:
-        """NONE, PENDING, REKEYING, ACTIVE or SWITCHING."""
-        return native.ns_state_text(native.ns_read(self._states[EUI(dev_eui)]).state)
-
-    def _save(self, dev_eui: int, state: bytes) -> None:
-        self._states[EUI(dev_eui)] = state
+    def force_rejoin(self, dev_eui: int, rejoin_type: int = 0, **more: int) -> None:
+        """ForceRejoinReq with the next downlink; `more` as of lorajs.NetworkSide.force_rejoin()."""
+        state = self._states[EUI(dev_eui)]
+        self._states[EUI(dev_eui)] = self._side.force_rejoin(state, rejoin_type=rejoin_type, **more)
 
     # -- joins and rejoins
 
-    def _state_of(self, dev_eui: EUI) -> bytes:
-        if dev_eui not in self._states:
-            opts = native.ns_opts_init()
-            opts.dev_eui, opts.net_id = dev_eui, self.net_id
-            return native.ns_new(self._vault.native, opts)
-        return self._states[dev_eui]
-
     def _request(self, frame: Frame, phy: bytes, mac: Mac) -> list[bytes]:
-        state = self._state_of(frame.dev_eui)
+        dev_eui = frame.dev_eui
+        state = self._states.get(dev_eui) or self._side.new(NetworkOptions(dev_eui, self.net_id))
         if frame.kind != FrameKind.JOIN:
-            _, state = native.ns_rejoin(self._vault.native, self.clock.now, phy, state)
-            self._save(frame.dev_eui, state)
+            state, _ = self._side.rejoin(state, phy, now=self.clock.now)
+            self._states[dev_eui] = state
+        if frame.kind in (FrameKind.JOIN, FrameKind.REJOIN1):
+            self._join_euis[dev_eui] = frame.join_eui
+        request = self._message(frame, phy, mac)
+        try:
+            answer = request.read_answer(self.ask(request.build()))
+        except Refused as refused:
+            if refused.message:
+                self.answers.append(refused.message)
+            raise
+        self.answers.append(answer)
+        new = answer.f_nwk_s_int is not None
+        keys = [self._open(envelope) for envelope in
+                ((answer.f_nwk_s_int, answer.s_nwk_s_int, answer.nwk_s_enc) if new else (answer.nwk_s,)) if envelope]
+        assert request.dev_addr is not None
+        accepted = Accepted(self.clock.now, frame.kind, Scheme.V1_1 if new else Scheme.V1_0, mac, frame.nonce,
+                            request.dev_addr, answer.session_key_id)
+        self._states[dev_eui], joined = self._side.join_accepted(state, accepted, NetworkKeys(*keys))
+        if answer.app_s:
+            self._app_s[answer.session_key_id] = answer.app_s
+        self.trace.note(self.clock.now, NETWORK, joined.state.name)
+        return [answer.phy]
+
+    def _message(self, frame: Frame, phy: bytes, mac: Mac) -> Message:
+        self._requests += 1
         # The same for the same frame: then it is the same request to the Join Server, too.
         drawn = int.from_bytes(hashlib.blake2b(phy, digest_size=4).digest(), "big")
         dev_addr = (self.net_id & 0x3F) << 25 | drawn & 0x1FFFFFF  # of a NetID of type 0
-        if frame.kind in (FrameKind.JOIN, FrameKind.REJOIN1):
-            self._join_euis[frame.dev_eui] = frame.join_eui
-        answer = self._ask(frame, phy, mac, dev_addr)
-        if answer["Result"]["ResultCode"] != "Success":
-            return []
-        keys, new = native.ns_keys(), "FNwkSIntKey" in answer
-        opened = [self._open(answer[name]) for name in (_NETWORK_KEYS if new else _NETWORK_KEYS_10)]
-        keys.f_nwk_s_int = opened[0].native
-        if new:
-            keys.s_nwk_s_int, keys.nwk_s_enc = opened[1].native, opened[2].native
-        accepted = native.ns_accepted()
-        accepted.now, accepted.kind, accepted.nonce, accepted.dev_addr = self.clock.now, frame.kind, frame.nonce, dev_addr
-        accepted.scheme = int(Scheme.V1_1 if new else Scheme.V1_0)
-        accepted.mac = int(mac)
-        session_key_id = bytes.fromhex(answer.get("SessionKeyID", ""))
-        accepted.session_key_id = session_key_id[:16]
-        joined, state = native.ns_join_accepted(self._vault.native, accepted, keys, state)
-        self._save(frame.dev_eui, state)
-        if "AppSKey" in answer:
-            envelope = answer["AppSKey"]
-            self._app_s_keys[session_key_id] = Envelope(envelope.get("KEKLabel", ""), bytes.fromhex(envelope["AESKey"]))
-        self.trace.note(self.clock.now, NETWORK, native.ns_state_text(joined.state))
-        return [bytes.fromhex(answer["PHYPayload"])]
+        make = Message.join_req if frame.kind == FrameKind.JOIN else Message.rejoin_req
+        return make(self.net_id, self._join_euis[frame.dev_eui], frame.dev_eui, phy, mac=mac, dev_addr=dev_addr,
+                    dl_settings=0x80 if mac >= Mac.V1_1 else 0, transaction_id=self._requests)  # OptNeg
 
-    def _open(self, envelope: dict[str, str]) -> Key:
-        label = envelope.get("KEKLabel", "")
-        return Envelope(label, bytes.fromhex(envelope["AESKey"])).open(self.kek if label else None)
-
-    def _ask(self, frame: Frame, phy: bytes, mac: Mac, dev_addr: int) -> dict[str, Any]:
-        self._requests += 1
-        kind = "JoinReq" if frame.kind == FrameKind.JOIN else "RejoinReq"
-        answer: dict[str, Any] = json.loads(self.ask(json.dumps({
-            "ProtocolVersion": "1.0", "SenderID": f"{self.net_id:06x}", "ReceiverID": str(self._join_euis[frame.dev_eui]),
-            "TransactionID": self._requests, "MessageType": kind, "MACVersion": str(mac), "PHYPayload": phy.hex(),
-            "DevEUI": str(frame.dev_eui), "DevAddr": f"{dev_addr:08x}",
-            "DLSettings": "80" if mac >= Mac.V1_1 else "00",  # OptNeg
-            "RxDelay": 1}).encode()))
-        self.answers.append(answer)
-        return answer
+    def _open(self, envelope: Envelope) -> Key:
+        return envelope.open(self.kek if envelope.kek_label else None)
 
     # -- data
 
     def _data(self, uplink: Uplink) -> list[bytes]:
-        dev_addr = native.data_parse(uplink.phy).dev_addr
+        dev_addr = DataFrame.parse(uplink.phy).dev_addr
         for dev_eui, state in self._states.items():
-            shown = native.ns_read(state)
-            if dev_addr not in [c.dev_addr for c in (shown.current, shown.pending) if c.present]:
+            before = NetworkSession.read(state)
+            if dev_addr not in [context.dev_addr for context in (before.current, before.pending) if context]:
                 continue
             try:
-                up, state = native.ns_uplink(self._vault.native, self.clock.now, uplink.data_rate, uplink.channel,
-                                             uplink.phy, state)
-            except Refused as err:
-                if err.code != native.LJS_E_MIC:
+                state, up = self._side.uplink(state, uplink.phy, now=self.clock.now, tx_dr=uplink.data_rate,
+                                              tx_ch=uplink.channel)
+            except Refused as refused:
+                if refused.code != Code.MIC:
                     raise
                 continue  # of another device with that DevAddr, perhaps
-            self._save(dev_eui, state)
-            return self._heard(dev_eui, up, shown.state)
-        self.trace.note(self.clock.now, NETWORK, f"nobody with DevAddr {dev_addr:08x} and that key")
+            self._states[dev_eui] = state
+            if up.switched:
+                self.trace.note(self.clock.now, NETWORK, f"the new keys are in use: {up.state.name}")
+            elif up.state != before.state:
+                self.trace.note(self.clock.now, NETWORK, up.state.name)
+            if up.fport:
+                self.heard.append(Data(dev_eui, up.dev_addr, up.session_key_id, up.fcnt, up.fport, up.payload,
+                                       up.confirmed, self._app_s.get(up.session_key_id)))
+            return self._down(dev_eui) if up.due or dev_eui in self._to_say else []
+        self.trace.note(self.clock.now, NETWORK, f"nobody with DevAddr {dev_addr} and that key")
         return []
 
-    def _heard(self, dev_eui: EUI, up: native.ns_up, before: int) -> list[bytes]:
-        state = native.ns_state_text(up.state)
-        if up.switched:
-            self.trace.note(self.clock.now, NETWORK, f"the new keys are in use: {state}")
-        elif up.state != before:
-            self.trace.note(self.clock.now, NETWORK, state)
-        if up.has_fport and up.fport:
-            self.heard.append(Data(dev_eui, up.dev_addr, up.session_key_id, up.fcnt, up.fport,
-                                   up.payload[: up.payload_len], bool(up.confirmed),
-                                   self._app_s_keys.get(up.session_key_id)))
-        if not up.due and dev_eui not in self._to_say:
-            return []
-        tx = native.ns_tx()
-        tx.now = self.clock.now
+    def _down(self, dev_eui: EUI) -> list[bytes]:
+        state, more = self._states[dev_eui], {}
         if dev_eui in self._to_say:
-            tx.fport, payload, key = self._to_say.pop(dev_eui)
-            shown = native.ns_read(self._states[dev_eui])
-            tx.fcnt, tx.payload_len = shown.current.a_fcnt_down, len(payload)
-            tx.payload = native.data_crypt(native.LJS_STREAM_FRM_PAYLOAD, native.LJS_DOWN, shown.current.dev_addr,
-                                           tx.fcnt, key.native, payload)
-        down, after = native.ns_downlink(self._vault.native, tx, self._states[dev_eui])
-        self._save(dev_eui, after)
-        return [down.phy[: down.phy_len]]
-
-
-_NETWORK_KEYS = "FNwkSIntKey", "SNwkSIntKey", "NwkSEncKey"
-_NETWORK_KEYS_10 = ("NwkSKey",)
+            port, payload, key = self._to_say.pop(dev_eui)
+            context = NetworkSession.read(state).current
+            assert context  # the device was heard under it
+            fcnt = context.a_fcnt_down
+            more = {"fport": port, "fcnt": fcnt, "payload": data_crypt(
+                payload, key, direction=Direction.DOWN, dev_addr=context.dev_addr, fcnt=fcnt)}
+        self._states[dev_eui], down = self._side.downlink(state, now=self.clock.now, **more)  # type: ignore[arg-type]
+        return [down.phy]
 
 
 # -- a Join Server
@@ -666,24 +651,15 @@ class SimulatedJoinServer(JoinServer):
     A laboratory: it answers anybody, with keys in clear, until set_peers() says who may ask."""
 
     def __init__(self, *, clock: Clock | None = None, trace: Trace | None = None) -> None:
-        super().__init__(Vault.generate(), Store.memory(), anonymous=True, clear=Clear.NS | Clear.AS)
         self.clock = clock if clock is not None else Clock()
         self.trace = trace if trace is not None else Trace()
+        super().__init__(Vault.generate(), Store.memory(), anonymous=True, clear=Clear.NS | Clear.AS, log=self._tell)
 
-    def handle(self, message: bytes, *, peer: str | None = None, now: int = 0) -> bytes:
-        self._tell(message, "request", NETWORK, JOIN_SERVER)
-        answer = super().handle(message, peer=peer, now=now)
-        self._tell(answer, "answer", JOIN_SERVER, NETWORK)
-        return answer
-
-    def _tell(self, message: bytes, what: str, whose: str, to: str) -> None:
-        try:
-            told = json.loads(message)
-            text = str(told["MessageType"])
-            code = told["Result"]["ResultCode"] if "Result" in told else "Success"
-        except (ValueError, LookupError, TypeError):
-            text, code = what, "Success"
-        self.trace.message(self.clock.now, whose, to, text if code == "Success" else f"{text}: {code}")
+    def _tell(self, decision: Decision) -> None:
+        request, answer = str(decision.type) or "request", str(MessageType(decision.type + 1)) if decision.type else "answer"
+        self.trace.message(self.clock.now, NETWORK, JOIN_SERVER, request)
+        self.trace.message(self.clock.now, JOIN_SERVER, NETWORK,
+                           answer if decision.code == Code.OK else f"{answer}: {decision.code.result_code(10)}")
 
 
 @contextlib.contextmanager

@@ -15,14 +15,14 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Awaitable, Callable, Iterator
+from typing import Any, Awaitable, Callable, Iterator, Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lorajs
-from lorajs import aio, asgi, native
+from lorajs import aio, asgi
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LAB = {"anonymous": True, "clear": lorajs.Clear.NS | lorajs.Clear.AS}
@@ -569,14 +569,14 @@ def test_a_loop_that_is_gone_harms_nobody(held: Held) -> None:
 # ---- a store of one's own ---------------------------------------------------------
 
 
-class DictStore:
-    """The contract of backend.h over a dict, with what a test wants to happen in between."""
+class DictStore(lorajs.StoreBase):
+    """Over a dict, with what a test wants to happen in between."""
 
     def __init__(self) -> None:
         self.values: dict[bytes, tuple[bytes, int]] = {}
         self.versions = 0
         self.lock = threading.Lock()
-        self.commits: list[int] = []  # changes in each
+        self.commits: list[int] = []  # groups in each
         self.before_commit: Callable[[], None] = lambda: None
         self.before_get: Callable[[bytes], None] = lambda key: None
 
@@ -585,33 +585,32 @@ class DictStore:
         with self.lock:
             return self.values.get(key)
 
-    def commit(self, changes: list[tuple[bytes, bytes | None, int, int]]) -> list[int]:
+    def commit(self, groups: Sequence[Sequence[lorajs.Change]]) -> list[lorajs.Outcome]:
         self.before_commit()
-        results = []
         with self.lock:
-            self.commits.append(len(changes))
-            for key, value, if_version, group in changes:
-                good = self.values.get(key, (b"", 0))[1] == if_version
-                results.append(0 if good else native.LJS_E_CONFLICT)
-                if good and value is None:
-                    del self.values[key]
-                elif good:
-                    self.versions += 1
-                    self.values[key] = value, self.versions
-        return results
+            self.commits.append(len(groups))
+            return [self.apply(group) for group in groups]
+
+    def apply(self, group: Sequence[lorajs.Change]) -> lorajs.Outcome:
+        if any(self.values.get(change.key, (b"", 0))[1] != change.if_version for change in group):
+            return lorajs.Outcome.CONFLICT
+        for change in group:
+            self.versions += 1
+            if change.value is None:
+                del self.values[change.key]
+            else:
+                self.values[change.key] = change.value, self.versions
+        return lorajs.Outcome.DONE
 
     def each(self, prefix: bytes) -> list[bytes]:
         with self.lock:
             return sorted(key for key in self.values if key.startswith(prefix))
 
-    def close(self) -> None:
-        pass
-
 
 @pytest.fixture
 def own() -> Iterator[tuple[lorajs.JoinServer, DictStore]]:
     store = DictStore()
-    with lorajs.JoinServer(lorajs.Vault.generate(), lorajs.Store(native.store_custom(store)), **LAB) as server:
+    with lorajs.JoinServer(lorajs.Vault.generate(), store, **LAB) as server:
         for i in range(64):
             add_device(server, DEV_EUI + i)
         store.commits.clear()

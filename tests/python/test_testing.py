@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import urllib.error
 import urllib.request
 from typing import Any, Callable
@@ -33,32 +34,33 @@ class World:
 
     def payloads(self) -> list[bytes]:
         """What the application server reads, with the keys that the Join Server gave."""
-        return [data.open(data.app_s_key.open()) for data in self.network.heard]
+        return [data.open(data.app_s.open()) for data in self.network.heard]
 
 
 @pytest.mark.parametrize("mac", VERSIONS)
 def test_a_device_of_each_version_joins_and_talks(mac: str) -> None:
     world = World(mac)
-    assert world.device.state == "IDLE" and not world.device.joined and not world.device.session_keys()
-    assert world.device.join(world.air) and world.device.state == ("REKEYING" if mac == "1.1" else "JOINED")
+    assert world.device.state.name == "IDLE" and not world.device.joined and not world.device.session_keys()
+    assert world.device.join(world.air) and world.device.state.name == ("REKEYING" if mac == "1.1" else "JOINED")
     heard = world.device.say(world.air, b"up", port=7, confirmed=True)
-    assert [h.acked for h in heard] == [True] and world.device.state == "JOINED"
+    assert [h.heard.acked for h in heard] == [True] and world.device.state.name == "JOINED"
     assert [h.rekeyed for h in heard] == [mac == "1.1"]
     world.network.say(DEV_EUI, b"down", world.device.session_keys()["AppSKey"], port=9)
     [heard_one] = world.device.say(world.air, b"more")
-    assert (heard_one.port, heard_one.payload) == (9, b"down")
+    assert (heard_one.heard.fport, heard_one.heard.payload) == (9, b"down")
     assert world.payloads() == [b"up", b"more"] and world.network.heard[0].port == 7
-    assert world.network.state(DEV_EUI) == "ACTIVE" and not world.device.refused
+    assert world.network.session(DEV_EUI).state.name == "ACTIVE" and not world.device.refused
     # Both have the keys that the Join Server gave.
     keys, answer = world.device.session_keys(), world.network.answers[-1]
     assert set(keys) == {"AppSKey", *(("FNwkSIntKey", "SNwkSIntKey", "NwkSEncKey") if mac == "1.1" else ["NwkSKey"])}
-    assert {name: key.export().hex() for name, key in keys.items()} == {
-        name: answer[name]["AESKey"].lower() for name in keys}
+    given = {"NwkSKey": answer.nwk_s, "FNwkSIntKey": answer.f_nwk_s_int, "SNwkSIntKey": answer.s_nwk_s_int,
+             "NwkSEncKey": answer.nwk_s_enc, "AppSKey": answer.app_s}
+    assert {name: key.export() for name, key in keys.items()} == {name: given[name].open().export() for name in keys}
 
 
 def test_1_1_on_a_network_of_1_0() -> None:
     world = World("1.1", network_mac="1.0.4")
-    assert world.device.join(world.air) and world.device.state == "JOINED"
+    assert world.device.join(world.air) and world.device.state.name == "JOINED"
     world.device.say(world.air, b"up")
     assert world.payloads() == [b"up"] and set(world.device.session_keys()) == {"NwkSKey", "AppSKey"}
 
@@ -68,13 +70,13 @@ def test_a_device_rejoins_when_it_is_told(kind: int) -> None:
     world = World()
     assert world.device.join(world.air)
     world.device.say(world.air, b"one")
-    before = world.network.session_key_id(DEV_EUI)
+    before = world.network.session(DEV_EUI).current.session_key_id
     world.network.force_rejoin(DEV_EUI, kind)
     world.device.say(world.air, b"two")
     assert any(heard.rejoined for heard in world.device.wait(world.air))
-    assert world.device.state == "REKEYING" and world.network.state(DEV_EUI) == "SWITCHING"
+    assert world.device.state.name == "REKEYING" and world.network.session(DEV_EUI).state.name == "SWITCHING"
     assert any(heard.rekeyed for heard in world.device.say(world.air, b"three"))
-    assert world.network.session_key_id(DEV_EUI) != before and world.payloads() == [b"one", b"two", b"three"]
+    assert world.network.session(DEV_EUI).current.session_key_id != before and world.payloads() == [b"one", b"two", b"three"]
     assert f"rejoin-request {kind}, RJcount0 0, as told" in world.trace.text()
 
 
@@ -143,7 +145,7 @@ def test_a_bad_channel_heals(mac: str, seed: int) -> None:
                 continue
             said.append(b"%d" % len(said))
             world.device.say(world.air, said[-1], confirmed=True)
-            if mac == "1.1" and len(said) % 7 == 0 and world.network.state(DEV_EUI) == "ACTIVE":
+            if mac == "1.1" and len(said) % 7 == 0 and world.network.session(DEV_EUI).state.name == "ACTIVE":
                 world.network.force_rejoin(DEV_EUI)
                 world.device.wait(world.air)
 
@@ -154,7 +156,7 @@ def test_a_bad_channel_heals(mac: str, seed: int) -> None:
     read = world.payloads()
     assert read[-1] == said[-1] and len(set(read)) == len(read) and set(read) <= set(said)
     assert [int(payload) for payload in read] == sorted(int(payload) for payload in read)
-    assert world.device.state == "JOINED" and world.network.state(DEV_EUI) in ("ACTIVE", "SWITCHING")
+    assert world.device.state.name == "JOINED" and world.network.session(DEV_EUI).state.name in ("ACTIVE", "SWITCHING")
 
 
 def test_a_channel_that_loses_all_and_one_that_loses_none() -> None:
@@ -219,8 +221,8 @@ def test_keks() -> None:
     assert world.device.join(world.air)
     world.device.say(world.air, b"up")
     [data] = world.network.heard
-    assert world.network.answers[-1]["FNwkSIntKey"]["KEKLabel"] == "ns"
-    assert data.app_s_key is not None and data.open(data.app_s_key.open()) == b"up"
+    assert world.network.answers[-1].f_nwk_s_int.kek_label == "ns"
+    assert data.app_s is not None and data.open(data.app_s.open()) == b"up"
 
 
 def test_served_over_http() -> None:
@@ -327,6 +329,12 @@ def test_plugin_writes_traces(run: Callable[..., pytest.RunResult], tmp_path: pa
     [written] = (tmp_path / "traces").iterdir()
     assert written.suffix == ".mmd" and "test_one" in written.name
     assert written.read_text().startswith("sequenceDiagram\n")
+
+
+def test_plugin_as_the_readme_shows_it(run: Callable[..., pytest.RunResult]) -> None:
+    readme = (pathlib.Path(__file__).resolve().parents[2] / "README.md").read_text()
+    [source] = [block for block in re.findall(r"```python\n(.*?)```", readme, re.S) if "lorajs_device" in block]
+    run(source).assert_outcomes(passed=1)
 
 
 def test_plugin_costs_nothing_unasked(run: Callable[..., pytest.RunResult]) -> None:
