@@ -211,6 +211,19 @@ $result = and_result($result, ONE);
     const ljs_key *app, const ljs_key *gen_app, const ljs_key *rekey, const ljs_key *f_nwk_s_int,
     const ljs_key *s_nwk_s_int, const ljs_key *nwk_s_enc, const ljs_server_opts *opts, void * ""
 
+%define NEEDED(FUNCTION, ARG)
+%exception FUNCTION {
+    if (!ARG) {
+        PyErr_SetString(PyExc_TypeError, "kek is None");
+        SWIG_fail;
+    }
+    $action
+}
+%enddef
+NEEDED(ljs_key_wrap, arg2)
+NEEDED(ljs_key_unwrap, arg2)
+NEEDED(ljs_server_put_kek, arg3)
+
 /* Those that grow are born with their size. */
 %define SIZED(T)
 %ignore T::struct_size;

@@ -154,7 +154,7 @@ class AsyncJoinServer:
 
     def _answer(self, calls: list[_Call]) -> list[Outcome]:
         try:
-            return native.server_handle_batch(self.server._open, [(c.peer, c.now, c.message) for c in calls])
+            return [*native.server_handle_batch(self.server._open, [(c.peer, c.now, c.message) for c in calls])]
         except BaseException as raised:  # whatever it is, it is for whoever asked
             if len(calls) == 1 or not isinstance(raised, Exception):
                 return [(native.LJS_E_STATE, b"", raised)] * len(calls)

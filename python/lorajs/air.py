@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from . import native
 from .errors import NotFound
 from .ids import EUI, DevAddr, NetID
-from .keys import Key, Scheme
+from .keys import Key, Scheme, handle
 from .shape import read, write
 
 
@@ -230,8 +230,7 @@ def data_mic(phy: bytes, of: DataOf, f_nwk_s_int: Key | None, s_nwk_s_int: Key |
 
     f_nwk_s_int  NwkSKey in Scheme.V1_0; in 1.1 uplinks alone need it
     s_nwk_s_int  looked at in Scheme.V1_1 alone"""
-    return native.data_mic(write(native.data_of(), of), f_nwk_s_int and f_nwk_s_int.native,
-                           s_nwk_s_int and s_nwk_s_int.native, phy)
+    return native.data_mic(write(native.data_of(), of), handle(f_nwk_s_int), handle(s_nwk_s_int), phy)
 
 
 class Stream(enum.IntEnum):

@@ -153,7 +153,8 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, headers = 200, ()
+        status = 200
+        headers: tuple[tuple[bytes, bytes], ...] = ()
         try:
             status, body = await self._answer(scope, await self._message(scope, receive))
         except _Gone:

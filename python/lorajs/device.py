@@ -10,7 +10,7 @@ from . import native
 from .air import FrameKind
 from .errors import error
 from .ids import EUI, DevAddr, NetID
-from .keys import Clear, Envelope, Key, Scheme, Vault
+from .keys import Clear, Envelope, Key, Scheme, Vault, handle
 from .shape import read, write
 
 
@@ -199,8 +199,7 @@ def add_join_eui(record: bytes, join_eui: int, vault: Vault) -> bytes:
 def _root_keys(nwk: Key | None, app: Key | None, gen_app: Key | None, rekey: Key | None) -> native.root_keys:
     """Borrows them: the caller keeps the keys until the call that takes this is over."""
     keys = native.root_keys()
-    keys.nwk, keys.app = nwk and nwk.native, app and app.native
-    keys.gen_app, keys.rekey = gen_app and gen_app.native, rekey and rekey.native
+    keys.nwk, keys.app, keys.gen_app, keys.rekey = handle(nwk), handle(app), handle(gen_app), handle(rekey)
     return keys
 
 

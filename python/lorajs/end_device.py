@@ -20,7 +20,7 @@ from . import native
 from .air import FrameKind, JoinAccept, OctetOrder
 from .device import Mac
 from .ids import EUI, DevAddr, NetID
-from .keys import Key, Scheme
+from .keys import Key, Scheme, handle
 from .shape import read, write
 
 # ---- the secure element ----------------------------------------------------
@@ -107,7 +107,7 @@ class SecureElement:
 
         nwk_key  NwkKey, or the root key of 1.0.x; None: app_key is the root key of 1.0.x
         app_key  AppKey of 1.1; may be None in 1.0.x"""
-        return cls(native.se_software(nwk_key and nwk_key.native, app_key and app_key.native))
+        return cls(native.se_software(handle(nwk_key), handle(app_key)))
 
     @classmethod
     def custom(cls, element: SecureElementBase) -> SecureElement:

@@ -171,6 +171,11 @@ class Clear(enum.IntFlag):
     AS = native.LJS_CLEAR_AS
 
 
+def handle(key: Key | None) -> native.key | None:
+    """What the binding takes."""
+    return None if key is None else key.native
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """A KeyEnvelope [TS002 §21]: a key on its way to another server."""
@@ -183,7 +188,7 @@ class Envelope:
     @classmethod
     def seal(cls, key: Key, kek: Key | None = None, kek_label: str = "") -> Envelope:
         """Wrap a key of 16 octets under a KEK; without one it is in clear, and has no label."""
-        envelope = cls._of(native.envelope_seal(key.native, kek and kek.native, kek_label))
+        envelope = cls._of(native.envelope_seal(key.native, handle(kek), kek_label))
         assert envelope
         return envelope
 
@@ -192,7 +197,7 @@ class Envelope:
 
         SealError when the KEK is another one or the envelope was tampered with, InvalidError for a
         length that does not go with the KEK."""
-        return Key(native.envelope_open(self._native(), kek and kek.native))
+        return Key(native.envelope_open(self._native(), handle(kek)))
 
     def _native(self) -> native.envelope:
         envelope = native.envelope()

@@ -152,7 +152,7 @@ class Message:
                    dev_addr=DevAddr(dev_addr), dl_settings=dl_settings, rx_delay=rx_delay, cf_list=cf_list)
 
     @classmethod
-    def rejoin_req(cls, net_id: int, join_eui: int, dev_eui: int, phy: bytes, *, dev_addr: int, mac: Mac = Mac.V1_1,
+    def rejoin_req(cls, net_id: int, join_eui: int, dev_eui: int, phy: bytes, *, mac: Mac = Mac.V1_1, dev_addr: int,
                    dl_settings: int = 0x80, rx_delay: int = 1, cf_list: bytes | None = None, transaction_id: int = 0,
                    protocol: int = 10, ns_id: int | None = None) -> Message:
         """RejoinReq: the same for a rejoin-request 0, 1 or 2."""

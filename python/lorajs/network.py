@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from . import native
 from .air import FrameKind, OctetOrder
 from .ids import EUI, DevAddr, NetID
-from .keys import Key, Scheme, Vault
+from .keys import Key, Scheme, Vault, handle
 from .shape import read, write
 
 
@@ -285,8 +285,8 @@ class NetworkSide:
         kind do not go together; NOKEY."""
         borrowed = native.ns_keys()
         borrowed.f_nwk_s_int = keys.f_nwk_s_int.native
-        borrowed.s_nwk_s_int = keys.s_nwk_s_int and keys.s_nwk_s_int.native
-        borrowed.nwk_s_enc = keys.nwk_s_enc and keys.nwk_s_enc.native
+        borrowed.s_nwk_s_int = handle(keys.s_nwk_s_int)
+        borrowed.nwk_s_enc = handle(keys.nwk_s_enc)
         what = write(native.ns_accepted(), accepted)
         out, state = native.ns_join_accepted(self._vault.native, what, borrowed, state)
         return state, read(Joined, out)

@@ -61,7 +61,7 @@ def lorajs_trace(request: pytest.FixtureRequest) -> Iterator[Trace]:
         (directory / (re.sub(r"[^\w.-]+", "-", request.node.nodeid) + ".mmd")).write_text(trace.mermaid(), "utf-8")
 
 
-@pytest.hookimpl(hookwrapper=True)
+@pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]  # pytest has no types for it
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     report = (yield).get_result()
     trace = getattr(item, "_lorajs_trace", None)
@@ -124,7 +124,8 @@ def lorajs_channel(lorajs_trace: Trace, lorajs_seed: str) -> Callable[..., Chann
     def make(network: Network, **more: Any) -> Channel:
         nonlocal made
         made += 1
-        return Channel(network, **{"seed": f"{lorajs_seed} {made}", "trace": lorajs_trace, **more})
+        given: dict[str, Any] = {"seed": f"{lorajs_seed} {made}", "trace": lorajs_trace, **more}
+        return Channel(network, **given)
 
     return make
 

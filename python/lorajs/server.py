@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from . import native
 from .air import FrameKind
@@ -16,6 +16,9 @@ from .keys import Clear, Key, Vault
 from .message import MessageType
 from .shape import read
 from .store import Store, StoreBase
+
+
+Self = TypeVar("Self", bound="JoinServer")  # typing.Self is of Python 3.11
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +112,14 @@ class JoinServer:
         opts = native.server_opts()
         opts.retries, opts.lifetime, opts.rejoin_window = retries, lifetime, rejoin_window
         opts.anonymous, opts.clear = int(anonymous), int(clear)
-        self._log = log and (lambda event: log(Decision._from(event)))
-        if self._log:
-            opts.log_to(self._log)
+        if log is not None:
+            told = log
+
+            def tell(event: native.event) -> None:
+                told(Decision._from(event))
+
+            self._log = tell  # C borrows it
+            opts.log_to(tell)
         self._vault, self._store = vault, store._open
         self._server = native.server_new(vault.native, self._store, opts)
 
@@ -267,7 +275,7 @@ class JoinServer:
 
     __del__ = close  # before vault and store go, whatever order the collector takes
 
-    def __enter__(self) -> JoinServer:
+    def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:

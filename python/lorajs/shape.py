@@ -43,15 +43,16 @@ def _reader(struct: type, name: str, hint: Any) -> Callable[[Any], Any]:
 
 
 @functools.cache
-def _readers(cls: type, struct: type, given: frozenset[str]) -> list[tuple[str, Callable[[Any], Any]]]:
+def _readers(cls: Any, struct: Any, given: frozenset[str]) -> list[tuple[str, Callable[[Any], Any]]]:
     hints = typing.get_type_hints(cls)
-    names = [f.name for f in dataclasses.fields(cls) if f.name not in given]  # type: ignore[arg-type]
+    names = [f.name for f in dataclasses.fields(cls) if f.name not in given]
     return [(name, _reader(struct, name, hints[name])) for name in names]
 
 
 def read(cls: type[T], struct: object, **given: object) -> T:
     """The dataclass of a struct; `given` are fields that are not in it under their name."""
-    for name, reader in _readers(cls, type(struct), frozenset(given)):
+    kinds: tuple[Any, Any] = cls, type(struct)
+    for name, reader in _readers(*kinds, frozenset(given)):
         given[name] = reader(struct)
     return cls(**given)
 
