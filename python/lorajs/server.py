@@ -112,16 +112,13 @@ class JoinServer:
         opts = native.server_opts()
         opts.retries, opts.lifetime, opts.rejoin_window = retries, lifetime, rejoin_window
         opts.anonymous, opts.clear = int(anonymous), int(clear)
-        if log is not None:
-            told = log
-
-            def tell(event: native.event) -> None:
-                told(Decision._from(event))
-
-            self._log = tell  # C borrows it
+        tell = None if log is None else _told(log)
+        if tell is not None:
             opts.log_to(tell)
-        self._vault, self._store = vault, store._open
-        self._server = native.server_new(vault.native, self._store, opts)
+        server = native.server_new(vault.native, store._open, opts)
+        # What C borrows is held by the object that a call in flight holds, and let go after it.
+        setattr(server, "borrowed", (vault.native, store._open, tell))
+        self._server = server
 
     @property
     def _open(self) -> native.server:
@@ -280,6 +277,10 @@ class JoinServer:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _told(log: Callable[[Decision], object]) -> Callable[[native.event], object]:
+    return lambda event: log(Decision._from(event))
 
 
 def _unanswered(err: int, answer: bytes) -> Exception:
