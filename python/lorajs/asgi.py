@@ -25,6 +25,7 @@ import hashlib
 import json
 import logging
 import ssl
+import sys
 import time
 from typing import Any, Awaitable, Callable, Iterable, Mapping, MutableMapping
 
@@ -196,6 +197,9 @@ class Application:
         if refusal and _header(scope, b"expect"):
             raise refusal  # whoever waits for a word before the body gets this one
         try:
+            if sys.version_info >= (3, 11):  # without a task for it
+                async with asyncio.timeout(self._timeout):
+                    return await self._body(receive, refusal)
             return await asyncio.wait_for(self._body(receive, refusal), self._timeout)
         except asyncio.TimeoutError:
             raise _Refusal(408, "MalformedRequest", "the message did not arrive in time",

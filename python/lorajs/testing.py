@@ -595,7 +595,7 @@ class SimulatedNetwork:
         # The same for the same frame: then it is the same request to the Join Server, too.
         drawn = int.from_bytes(hashlib.blake2b(phy, digest_size=4).digest(), "big")
         dev_addr = (self.net_id & 0x3F) << 25 | drawn & 0x1FFFFFF  # of a NetID of type 0
-        make = Message.join_req if frame.kind == FrameKind.JOIN else Message.rejoin_req
+        make: Callable[..., Message] = Message.join_req if frame.kind == FrameKind.JOIN else Message.rejoin_req
         return make(self.net_id, self._join_euis[frame.dev_eui], frame.dev_eui, phy, mac=mac, dev_addr=dev_addr,
                     dl_settings=0x80 if mac >= Mac.V1_1 else 0, transaction_id=self._requests)  # OptNeg
 
