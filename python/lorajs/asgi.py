@@ -81,8 +81,9 @@ def _is_text(name: str) -> bool:
 def certificates(pins: Mapping[str, str]) -> PeerOf:
     """Peers by their client certificates: {SHA-256 of the certificate, in hexadecimal: peer}.
 
-    For a server that speaks TLS itself and has ASGI's extension `tls`.  Whoever shows another
-    certificate, or one that the server could not verify, is nobody.  ValueError for a digest that
+    For a server that speaks TLS itself, asks for certificates and has ASGI's extension `tls`, which few
+    have: before uvicorn as Debian 12 has it and before Hypercorn stands a proxy, see proxy_header().
+    Whoever shows another certificate, or one that the server could not verify, is nobody.  ValueError for a digest that
     has not 64 digits; colons are taken."""
     peers = {bytes.fromhex(pin.replace(":", "")): peer for pin, peer in pins.items()}
     if any(len(pin) != 32 for pin in peers):

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import hashlib
 import random
+import ssl
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -663,9 +664,10 @@ class SimulatedJoinServer(JoinServer):
 
 
 @contextlib.contextmanager
-def serve(application: Callable[..., Any]) -> Iterator[str]:
+def serve(application: Callable[..., Any], tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """An ASGI application over HTTP on a free port of the loopback address, from threads of its own: its URL.
 
+    With a context it speaks TLS, and has ASGI's extension `tls` as far as lorajs.asgi.certificates() needs it.
     For tests: a body has to have a Content-Length, and nothing is limited."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -678,6 +680,13 @@ def serve(application: Callable[..., Any]) -> Iterator[str]:
 
         def log_message(self, format: str, *args: object) -> None:
             """Not to standard error."""
+
+        def _extensions(self) -> dict[str, Any]:
+            if not isinstance(self.connection, ssl.SSLSocket):
+                return {}
+            shown = self.connection.getpeercert(True)  # none unless it was verified
+            chain = [ssl.DER_cert_to_PEM_cert(shown)] if shown else []
+            return {"tls": {"client_cert_chain": chain, "client_cert_error": None}}
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -698,18 +707,21 @@ def serve(application: Callable[..., Any]) -> Iterator[str]:
             path, _, query = self.path.partition("?")
             asyncio.run(application({
                 "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1",
-                "method": self.command, "scheme": "http", "path": path, "raw_path": path.encode("latin-1"),
+                "method": self.command, "scheme": "https" if tls else "http", "path": path, "raw_path": path.encode("latin-1"),
                 "query_string": query.encode("latin-1"), "root_path": "",
                 "headers": [(name.lower().encode("latin-1"), value.encode("latin-1"))
                             for name, value in self.headers.items()],
-                "client": self.client_address, "server": self.server.server_address}, receive, send))
+                "client": self.client_address, "server": self.server.server_address,
+                "extensions": self._extensions()}, receive, send))
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
+        if tls:  # shakes hands with the first read, in the thread of the connection
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
         finally:
             server.shutdown()
             thread.join()

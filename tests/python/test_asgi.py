@@ -11,9 +11,11 @@ import pathlib
 import pickle
 import re
 import sqlite3
+import ssl
 import subprocess
 import threading
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from typing import Any, Awaitable, Callable, Iterator, Sequence
 
@@ -22,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lorajs
-from lorajs import aio, asgi
+from lorajs import aio, asgi, testing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LAB = {"anonymous": True, "clear": lorajs.Clear.NS | lorajs.Clear.AS}
@@ -342,8 +344,8 @@ def test_a_proxys_header(peered: lorajs.JoinServer) -> None:
     assert result(run(twice()).body) == "UnknownSender"
 
 
-def certificate() -> tuple[str, str]:
-    """(PEM, SHA-256) of a certificate that somebody has signed for himself."""
+def certificate(common_name: str = "ns") -> tuple[str, str, str]:
+    """(PEM, SHA-256, PEM of its key) of a certificate that somebody has signed for himself."""
     import datetime
 
     from cryptography import x509
@@ -351,16 +353,19 @@ def certificate() -> tuple[str, str]:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ns")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
     begin = datetime.datetime(2020, 1, 1)
     made = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-            .serial_number(1).not_valid_before(begin).not_valid_after(begin + datetime.timedelta(days=36500))
-            .sign(key, hashes.SHA256()))
-    return made.public_bytes(serialization.Encoding.PEM).decode(), made.fingerprint(hashes.SHA256()).hex(":")
+            .serial_number(x509.random_serial_number()).not_valid_before(begin)
+            .not_valid_after(begin + datetime.timedelta(days=36500)).sign(key, hashes.SHA256()))
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                serialization.NoEncryption())
+    return (made.public_bytes(serialization.Encoding.PEM).decode(), made.fingerprint(hashes.SHA256()).hex(":"),
+            private.decode())
 
 
 def test_certificates(peered: lorajs.JoinServer) -> None:
-    (pem, pin), (other, _) = certificate(), certificate()
+    (pem, pin, _), (other, _, _) = certificate(), certificate()
     app = asgi.app(peered, peer=asgi.certificates({pin.upper(): "home"}))
 
     def code(**tls: object) -> str:
@@ -374,6 +379,26 @@ def test_certificates(peered: lorajs.JoinServer) -> None:
     for wrong in "", "00", "zz" * 32, "00" * 33:
         with pytest.raises(ValueError):
             asgi.certificates({wrong: "home"})
+
+
+def test_certificates_as_tls_shows_them(peered: lorajs.JoinServer, tmp_path: pathlib.Path) -> None:
+    """A handshake, and the key that goes with the certificate, decide who asks."""
+    made = {name: certificate(name) for name in ("server", "home", "else")}
+    for name, (pem, _, key) in made.items():
+        (tmp_path / name).write_text(pem + key)
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(tmp_path / "server")
+    server_side.verify_mode = ssl.CERT_OPTIONAL
+    server_side.load_verify_locations(cadata=made["home"][0] + made["else"][0])
+    app = asgi.app(peered, peer=asgi.certificates({made["home"][1]: "home"}))
+    with testing.serve(app, server_side) as url:
+        for name, code in ("home", "Success"), ("else", "UnknownSender"), (None, "UnknownSender"):
+            client_side = ssl.create_default_context(cadata=made["server"][0])
+            client_side.check_hostname = False
+            if name:
+                client_side.load_cert_chain(tmp_path / name)
+            with urllib.request.urlopen(url, join_request(1), PATIENCE, context=client_side) as answer:
+                assert result(answer.read()) == code, name
 
 
 # ---- an event loop that never waits -----------------------------------------------
