@@ -318,7 +318,7 @@ VALUE(ljs_import)
 %nodefaultctor ljs_import;
 %immutable ljs_import;
 %ignore ljs_import_clear;
-%typemap(out) ljs_buf { $result = PyBytes_FromStringAndSize((const char *)$1.data, (Py_ssize_t)$1.len); }
+%typemap(out) ljs_buf * { $result = PyBytes_FromStringAndSize((const char *)$1->data, (Py_ssize_t)$1->len); }
 
 /* ---- 8. numbers out ------------------------------------------------------------------------ */
 

@@ -282,7 +282,8 @@ class DeviceLine:
         return native.import_example()
 
     def __repr__(self) -> str:
-        return f"<DeviceLine of {self.device.dev_eui}>"
+        device = getattr(self, "device", None)  # a traceback shows one that could not be read, too
+        return f"<DeviceLine of {device.dev_eui}>" if device else "<DeviceLine>"
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a DeviceLine is not pickled: it has keys")

@@ -30,8 +30,9 @@ class Key:
         try:
             octets = bytearray.fromhex(text)
         except ValueError:
-            del text  # a traceback shows no key
             raise ValueError("a key is hexadecimal digits") from None
+        finally:
+            del text  # a traceback shows no key
         return cls.from_bytes(octets)
 
     @classmethod
