@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import pickle
-import resource
 import subprocess
 import sys
 import threading
@@ -241,49 +240,6 @@ def test_gil_is_released(tmp_path: pathlib.Path) -> None:
     held = time.monotonic() - start
     holder.communicate()
     assert held > 0.3 and ticks > held / 0.05, f"{ticks} ticks in {held:.2f} s"
-
-
-def resident() -> int:
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
-
-
-def test_no_leaks(key: lorajs.Key) -> None:
-    """20,000 good and bad calls: as much memory after them as before."""
-    vault = lorajs.Vault.generate()
-    device = lorajs.Device(DEV_EUI, JOIN_EUI, lorajs.Mac.V1_0_4)
-    record = lorajs.make_device(vault, device, app_key=key)
-    uplink = lorajs.Frame(lorajs.FrameKind.JOIN, DEV_EUI, JOIN_EUI, nonce=7).sign(key)
-    good = lorajs.JoinRequest(uplink, net_id=0x13, dev_addr=1, mac=lorajs.Mac.V1_0_4, clear=lorajs.Clear.NS)
-    bad = lorajs.JoinRequest(uplink[:-1] + b"?", net_id=0x13, dev_addr=1, mac=lorajs.Mac.V1_0_4, clear=lorajs.Clear.NS)
-    server = lorajs.JoinServer(vault, lorajs.Store.memory(), **LAB)
-    server.make_device(device, app_key=key)
-    message = join_request(DEV_EUI, key, 9)
-
-    def round_of_calls() -> None:
-        lorajs.join(record, good, vault)
-        with pytest.raises(lorajs.Refused):
-            lorajs.join(record, bad, vault)
-        with pytest.raises(lorajs.Fault):
-            lorajs.Device.read(b"no record")
-        server.handle(message)
-        with pytest.raises(lorajs.MessageError):
-            server.handle(b"{")
-        lorajs.Key.from_bytes(bytearray(os.urandom(16))).export()
-        lorajs.Frame.parse(uplink)
-        with pytest.raises(TypeError):
-            native.join(vault.native, None, None, None, None, None, record)
-        server.devices()
-        lorajs.sessions(record)
-
-    for _ in range(200):
-        round_of_calls()
-    gc.collect()
-    before = resident()
-    for _ in range(2000):
-        round_of_calls()
-    gc.collect()
-    assert resident() - before < 1 << 20
 
 
 def test_import_is_quiet(tmp_path: pathlib.Path) -> None:
