@@ -102,7 +102,7 @@ static bool check(int kind, const struct fixture *f, size_t i)
 }
 
 const struct work core_works[CORES] = {
-    { "core-a", 'a', begin, check, NULL, pass },
-    { "core-b", 'b', begin, check, NULL, pass },
-    { "core-c", 'c', begin, check, NULL, pass },
+    { .name = "core-a", .which = 'a', .begin = begin, .check = check, .pass = pass },
+    { .name = "core-b", .which = 'b', .begin = begin, .check = check, .pass = pass },
+    { .name = "core-c", .which = 'c', .begin = begin, .check = check, .pass = pass },
 };

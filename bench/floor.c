@@ -353,9 +353,9 @@ static bool check(int which, const struct fixture *f, size_t i)
 }
 
 static const struct work works[] = {
-    { "a", 'a', begin, check, NULL, pass },
-    { "b", 'b', begin, check, NULL, pass },
-    { "c", 'c', begin, check, NULL, pass },
+    { .name = "a", .which = 'a', .begin = begin, .check = check, .pass = pass },
+    { .name = "b", .which = 'b', .begin = begin, .check = check, .pass = pass },
+    { .name = "c", .which = 'c', .begin = begin, .check = check, .pass = pass },
 };
 
 int main(int argc, char **argv)

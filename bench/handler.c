@@ -30,33 +30,13 @@ static struct {
     size_t lens[JOINS];
 } world[HANDLERS];
 
-/* The network server of the fixtures: with KEKs, or taking keys in clear. */
-static void set_peers(ljs_server *server, bool keks)
-{
-    const struct keys *keys = keys_ready();
-    ljs_peers *peers;
-
-    MUST(!ljs_peers_new(&peers));
-    MUST(!ljs_peers_add(peers, "ns", keks ? 0 : LJS_CLEAR_NS | LJS_CLEAR_AS));
-    MUST(!ljs_peers_add_net_id(peers, "ns", (ljs_netid)be(fixtures->join[0].net_id, 3)));
-    if (keks) {
-        MUST(!ljs_server_put_kek(server, "ns-kek", keys->ns_kek, 0));
-        MUST(!ljs_server_put_kek(server, "as-kek", keys->as_kek, 0));
-        MUST(!ljs_peers_add_kek(peers, "ns", "ns-kek"));
-        MUST(!ljs_peers_add(peers, "as", 0) && !ljs_peers_add_as_id(peers, "as", "as"));
-        MUST(!ljs_peers_add_kek(peers, "as", "as-kek"));
-    }
-    MUST(!ljs_server_set_peers(server, peers));
-    ljs_peers_free(peers);
-}
-
 static bool begin(int which)
 {
     const struct keys *keys = keys_ready();
 
     MUST(!ljs_store_memory(&world[which].store));
     MUST(!ljs_server_new(&world[which].server, keys->vault, world[which].store, NULL));
-    set_peers(world[which].server, cases[which].kind == 'c');
+    peers_ready(world[which].server, cases[which].kind == 'c');
     world[which].records = records_of(&cases[which].history);
     MUST(world[which].messages = calloc(JOINS, MESSAGE_MAX));
     for (size_t i = 0; i < JOINS; i++)
@@ -107,8 +87,8 @@ static bool check(int which, const struct fixture *f, size_t i)
 }
 
 const struct work handler_works[HANDLERS] = {
-    { "handler-a", A, begin, check, before, pass },
-    { "handler-b", B, begin, check, before, pass },
-    { "handler-c", C, begin, check, before, pass },
-    { "handler-c-old", C_OLD, begin, check, before, pass },
+    { .name = "handler-a", .which = A, .begin = begin, .check = check, .before = before, .pass = pass },
+    { .name = "handler-b", .which = B, .begin = begin, .check = check, .before = before, .pass = pass },
+    { .name = "handler-c", .which = C, .begin = begin, .check = check, .before = before, .pass = pass },
+    { .name = "handler-c-old", .which = C_OLD, .begin = begin, .check = check, .before = before, .pass = pass },
 };

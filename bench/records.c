@@ -18,11 +18,11 @@ const struct keys *keys_ready(void)
     return keys;
 }
 
-/* An earlier join of the fixture's device: back = 1 is the one just before it. */
-static ljs_buf joined(const ljs_buf *record, size_t i, const struct history *history, unsigned back)
+/* An earlier join of the device: back = 1 is the one just before it. */
+static ljs_buf joined(const ljs_buf *record, const struct fixture *f, const ljs_root_keys *roots,
+                      const struct history *history, unsigned back)
 {
     const struct keys *keys = keys_ready();
-    const struct fixture *f = &fixtures->join[i];
     const ljs_frame frame = { .kind = LJS_FRAME_JOIN,
                               .join_eui = be(f->join_eui, 8),
                               .dev_eui = be(f->dev_eui, 8),
@@ -31,7 +31,7 @@ static ljs_buf joined(const ljs_buf *record, size_t i, const struct history *his
     ljs_join_req req;
     ljs_join_ans ans;
 
-    MUST(!ljs_frame_sign(&phy, &frame, keys->nwk[i]) && !ljs_join_req_init(&req));
+    MUST(!ljs_frame_sign(&phy, &frame, roots->nwk) && !ljs_join_req_init(&req));
     for (size_t at = 0; at < phy.len; at++)
         req.phy[at] = phy.data[at];
     req.phy_len = phy.len;
@@ -46,11 +46,9 @@ static ljs_buf joined(const ljs_buf *record, size_t i, const struct history *his
     return next;
 }
 
-ljs_buf record_of(size_t i, const struct history *history)
+ljs_buf record_of(const struct fixture *f, const ljs_root_keys *roots, const struct history *history)
 {
     const struct keys *keys = keys_ready();
-    const struct fixture *f = &fixtures->join[i];
-    const ljs_root_keys roots = { .nwk = keys->nwk[i], .app = keys->app[i] };
     ljs_device device = { .struct_size = sizeof device,
                           .dev_eui = be(f->dev_eui, 8),
                           .join_eui = be(f->join_eui, 8),
@@ -70,16 +68,16 @@ ljs_buf record_of(size_t i, const struct history *history)
         used[2 * n] = (uint8_t)nonce;
         used[2 * n + 1] = (uint8_t)(nonce >> 8);
     }
-    MUST(!ljs_device_make(&record, keys->vault, &device, &roots, 0, -1, used, 2 * (size_t)history->used, NULL, 0));
+    MUST(!ljs_device_make(&record, keys->vault, &device, roots, 0, -1, used, 2 * (size_t)history->used, NULL, 0));
     free(used);
     if (device.mac != history->mac) { /* a device that has been brought up to 1.1 keeps what it used before */
         device.mac = history->mac;
-        MUST(!ljs_device_make(&next, keys->vault, &device, &roots, 0, -1, NULL, 0, record.data, record.len));
+        MUST(!ljs_device_make(&next, keys->vault, &device, roots, 0, -1, NULL, 0, record.data, record.len));
         ljs_buf_free(&record);
         record = next;
     }
     for (unsigned back = history->sessions; back; back--) {
-        next = joined(&record, i, history, back);
+        next = joined(&record, f, roots, history, back);
         ljs_buf_free(&record);
         record = next;
     }
@@ -88,10 +86,31 @@ ljs_buf record_of(size_t i, const struct history *history)
 
 ljs_buf *records_of(const struct history *history)
 {
+    const struct keys *keys = keys_ready();
     ljs_buf *records = calloc(JOINS, sizeof *records);
 
     MUST(records);
     for (size_t i = 0; i < JOINS; i++)
-        records[i] = record_of(i, history);
+        records[i] =
+            record_of(&fixtures->join[i], &(ljs_root_keys){ .nwk = keys->nwk[i], .app = keys->app[i] }, history);
     return records;
+}
+
+void peers_ready(ljs_server *server, bool keks)
+{
+    const struct keys *keys = keys_ready();
+    ljs_peers *peers;
+
+    MUST(!ljs_peers_new(&peers));
+    MUST(!ljs_peers_add(peers, "ns", keks ? 0 : LJS_CLEAR_NS | LJS_CLEAR_AS));
+    MUST(!ljs_peers_add_net_id(peers, "ns", (ljs_netid)be(fixtures->join[0].net_id, 3)));
+    if (keks) {
+        MUST(!ljs_server_put_kek(server, "ns-kek", keys->ns_kek, 0));
+        MUST(!ljs_server_put_kek(server, "as-kek", keys->as_kek, 0));
+        MUST(!ljs_peers_add_kek(peers, "ns", "ns-kek"));
+        MUST(!ljs_peers_add(peers, "as", 0) && !ljs_peers_add_as_id(peers, "as", "as"));
+        MUST(!ljs_peers_add_kek(peers, "as", "as-kek"));
+    }
+    MUST(!ljs_server_set_peers(server, peers));
+    ljs_peers_free(peers);
 }

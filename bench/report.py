@@ -11,6 +11,7 @@ import time
 from html import escape
 from typing import Callable, NamedTuple
 
+import serving
 from workers import BUILD, PROCESSORS, ROOT, said
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -88,6 +89,7 @@ class Results:
         self.all = results
         self.times: dict[str, dict] = results.get("times", {})
         self.http: dict[str, dict] = results.get("http", {})
+        self.growth: dict[str, dict] = results.get("growth", {})
 
     def ns(self, name: str) -> float | None:
         cell = self.times.get(name)
@@ -96,6 +98,31 @@ class Results:
     def ratio(self, over: str, under: str) -> float | None:
         a, b = self.ns(over), self.ns(under)
         return a / b if a and b else None
+
+    def cell(self, server: str, connections: int, what: str) -> float | None:
+        cell = self.http.get(server, {}).get(str(connections), {}).get(what)
+        return cell["median"] if cell else None
+
+    def rate(self, server: str, connections: int, other: str, others: int) -> float | None:
+        a, b = self.cell(server, connections, "rate"), self.cell(other, others, "rate")
+        return a / b if a and b else None
+
+    def sqlite(self, work: str) -> float | None:
+        cell = self.http.get("sqlite", {}).get(work, {}).get("ns")
+        return cell["median"] if cell else None
+
+    def over_sqlite(self, server: str, connections: int, work: str) -> float | None:
+        rate, ns = self.cell(server, connections, "rate"), self.sqlite(work)
+        return rate * ns / 1e9 if rate and ns else None
+
+    def latency(self, server: str, connections: int, what: str) -> float | None:
+        value, commit = self.cell(server, connections, what), self.sqlite("sqlite-1")
+        return value / commit if value and commit else None
+
+    def grown(self, of: Callable[[dict, dict], float]) -> float | None:
+        """Of the fewest devices and of the most."""
+        cells = [self.growth[n] for n in sorted(self.growth, key=int)]
+        return of(cells[0], cells[-1]) if len(cells) > 1 else None
 
     def title(self, name: str) -> str:
         return self.all["titles"].get(name, name)
@@ -164,6 +191,39 @@ def handlers(r: Results) -> str:
     return table(["JSON in, JSON out", "(a) 1.0.x", "(b) 1.1", "(c) 1.1, wrapped", "x lorajs"], rows)
 
 
+def http(r: Results) -> str:
+    rows = []
+    for name, title in serving.TITLES.items():
+        cells = r.http.get(name)
+        if not cells:
+            if name in r.all["missing"]:
+                rows.append([title, *["missing"] * 7])
+            continue
+        rate = [f"{short(cells[n]['rate']['median'])} ({short(cells[n]['rate']['low'])}..{short(cells[n]['rate']['high'])})"
+                for n in map(str, serving.CONNECTIONS)]
+        last = cells["32"]
+        rows.append([title, *rate, f"{last['cpu']['median'] / 1000:.1f} µs",
+                     *[f"{cells['64'][p]['median'] / 1e6:.2f} ms" for p in ("p50", "p99")]])
+    text = table(["requests/s, (c)", *[f"{n} connections" if n > 1 else "1 connection" for n in serving.CONNECTIONS],
+                  "server's processor, each of 32", "p50 of 64", "p99 of 64"], rows)
+    raw = r.http.get("sqlite")
+    if raw:
+        per = ", ".join(f"{short(1e9 / raw[f'sqlite-{n}']['ns']['median'])} with {n}" for n in (1, 8, 64))
+        text += f"\nSQLite itself, in WAL mode and synchronous=FULL, joins/s by joins in a transaction: {per}.\n"
+    return text
+
+
+def growth(r: Results) -> str:
+    rows = []
+    for n, cell in r.growth.items():
+        rate = cell["rate"]
+        rows.append([short(int(n)), f"{short(rate['median'])} ({short(rate['low'])}..{short(rate['high'])})",
+                     f"{cell['record']:.0f}", f"{cell['disk']:.0f}", f"{cell['rss'] / 1024:.0f} MiB",
+                     f"{cell['start'] / 1e6:.1f} ms"])
+    return table(["devices", "joins/s, 64 a commit", "octets of a record", "octets on disk", "resident memory",
+                  "cold start to the first answer"], rows)
+
+
 # -- targets
 
 
@@ -202,6 +262,26 @@ TARGETS = [
            lambda r: r.all.get("allocations", {}).get("step", math.nan) - 1, " "),
     Target("handler ahead of brocaar's, which stores and checks nothing, the least of a, b, c", 5, False,
            least(*[lambda r, k=k: r.ratio(f"brocaar/handler-{k}", f"lorajs/handler-{k}") for k in "abc"])),
+    Target("daemon, memory, 32 connections, over a fixed answer", 0.5, False,
+           lambda r: r.rate("serve-memory", 32, "http-floor", 32)),
+    Target("daemon, memory, 32 connections, over brocaar's", 3, False,
+           lambda r: r.rate("serve-memory", 32, "http-brocaar", 32)),
+    Target("daemon, SQLite, 64 connections, over a fixed answer synced once a batch", 0.5, False,
+           lambda r: r.rate("serve-sqlite", 64, "sync-floor", 64)),
+    Target("daemon, SQLite, 64 connections, over SQLite itself with 64 joins a transaction", 0.7, False,
+           lambda r: r.over_sqlite("serve-sqlite", 64, "sqlite-64")),
+    Target("daemon, SQLite, 64 connections, over brocaar's, which is not durable", 1, False,
+           lambda r: r.rate("serve-sqlite", 64, "http-brocaar", 64)),
+    Target("daemon, SQLite, 64 connections: p99 over a commit", 10, True,
+           lambda r: r.latency("serve-sqlite", 64, "p99")),
+    Target("daemon, SQLite, 1 connection: p50 over a commit", 1.3, True,
+           lambda r: r.latency("serve-sqlite", 1, "p50")),
+    Target("joins/s with the fewest devices over joins/s with the most", 2, True,
+           lambda r: r.grown(lambda few, many: few["rate"]["median"] / many["rate"]["median"])),
+    Target("octets of a record of two sessions and 32 DevNonces", 380, True, lambda r: r.grown(lambda _, m: m["record"])),
+    Target("octets of it on disk", 500, True, lambda r: r.grown(lambda _, many: many["disk"])),
+    Target("resident memory with the most devices, MiB", 256, True, lambda r: r.grown(lambda _, m: m["rss"] / 1024)),
+    Target("cold start with the most devices, seconds", 1, True, lambda r: r.grown(lambda _, m: m["start"] / 1e9)),
     Target("two threads over one: core (c)", 1.8, False, lambda r: r.ratio("lorajs/core-c", "lorajs/core-c x2")),
     Target("two threads over one: step", 1.8, False, lambda r: r.ratio("lorajs/step", "lorajs/step x2")),
     Target("two threads over one: handler (c)", 1.8, False,
@@ -299,6 +379,10 @@ def results_text(r: Results, plot_folder: str, plot_names: list[str]) -> str:
         parts.append(f"Missing here: {r.title(name)} ({why}).\n")
     if r.times:
         parts += ["### The cryptography of a join\n", cores(r), "### Step and handler\n", steps(r), handlers(r)]
+    if r.http:
+        parts += ["### Over HTTP\n", http(r)]
+    if r.growth:
+        parts += ["### Growth\n", growth(r)]
     parts += [f"![{name}]({plot_folder}/{name})\n" for name in plot_names]
     return "\n".join(parts)
 

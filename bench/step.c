@@ -80,7 +80,7 @@ static bool check(int which, const struct fixture *f, size_t i)
 }
 
 const struct work step_works[STEPS] = {
-    { "step", V11, begin, check, NULL, pass },
-    { "step-1.0.3", V103, begin, check, NULL, pass },
-    { "step-full", V103_FULL, begin, check, NULL, pass },
+    { .name = "step", .which = V11, .begin = begin, .check = check, .pass = pass },
+    { .name = "step-1.0.3", .which = V103, .begin = begin, .check = check, .pass = pass },
+    { .name = "step-full", .which = V103_FULL, .begin = begin, .check = check, .pass = pass },
 };

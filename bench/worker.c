@@ -54,6 +54,7 @@ static void *passes(void *user)
     struct run *run = user;
     const struct work *work = run->work;
     uint64_t *took = malloc(PARTS_MOST * sizeof *took), end, now;
+    double sum = 0;
     size_t n = 0;
 
     MUST(took);
@@ -70,10 +71,11 @@ static void *passes(void *user)
             work->pass(work->which, at, at + PART);
             now = clock_ns();
             took[n++] = now - start;
+            sum += (double)(now - start);
         }
     } while (now < end && n < PARTS_MOST);
     qsort(took, n, sizeof *took, by_size);
-    run->per_join = (double)took[n / 2] / PART;
+    run->per_join = (work->mean ? sum / (double)n : (double)took[n / 2]) / PART;
     free(took);
     return NULL;
 }

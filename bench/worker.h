@@ -23,6 +23,7 @@ struct work {
     /* Not measured, before each pass over [first, last) of the fixtures; NULL for nothing. */
     void (*before)(int which, size_t first, size_t last);
     void (*pass)(int which, size_t first, size_t last);
+    bool mean; /* of the parts, not the median: some pay for others */
 };
 
 extern const struct fixtures *fixtures;

@@ -28,22 +28,18 @@ class Missing(Exception):
 PROCESSORS = sorted(os.sched_getaffinity(0))  # the first is for who measures, the last for what is measured
 
 
-def pinned(processor: int) -> Callable[[], None]:
-    return lambda: os.sched_setaffinity(0, {processor})
-
-
 class Process:
     """A child that ends when its standard input does, and by force if it does not."""
 
     def __init__(self, name: str, argv: list[str | Path], env: dict[str, str] | None = None,
-                 processor: int | None = None) -> None:
+                 processors: list[int] = PROCESSORS[-1:]) -> None:
         self.name = name
         log = (BUILD / "log" / f"{name}.log").open("wb")
         every = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | (env or {})
         try:
             self.child = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                           stderr=log, env=every, text=True, bufsize=1,
-                                          preexec_fn=pinned(PROCESSORS[-1] if processor is None else processor))
+                                          preexec_fn=lambda: os.sched_setaffinity(0, processors))
         except OSError as e:
             raise Missing(f"{argv[0]}: {e.strerror}") from None
         finally:

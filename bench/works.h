@@ -17,13 +17,16 @@ struct keys {
 };
 const struct keys *keys_ready(void);
 
-/* What the record of a device is that is about to send the fixture's join. */
+/* The network server of the fixtures, "ns", may ask: with KEKs, or taking keys in clear. */
+void peers_ready(ljs_server *server, bool keks);
+
+/* The past of a device that is about to send the fixture's join. */
 struct history {
     ljs_mac mac;
     unsigned sessions; /* made by earlier joins */
     unsigned used;     /* DevNonces known used before them, in a set as LoRaWAN before 1.0.4 keeps it */
 };
-ljs_buf record_of(size_t i, const struct history *history);
+ljs_buf record_of(const struct fixture *f, const ljs_root_keys *roots, const struct history *history);
 /* Every fixture's, in an array of JOINS. */
 ljs_buf *records_of(const struct history *history);
 
