@@ -5,8 +5,9 @@
  * Told over standard input, as the workers are:
  *
  *   fill N       ok record=OCTETS          make it: N devices, each with two sessions and 32 DevNonces used
- *   open N       ok ns=NS                  nothing of it in the page cache: from opening it to the first join answered
- *   join MS      ok rate=N bad=N rss=KIB   joins of devices drawn at random, 64 in a batch */
+ *   open N TIME  ok ns=NS                  of N devices, for the TIME-th time, from 0: from opening it, nothing of it
+ *                                          in the page cache, to the first join answered
+ *   join MS      ok rate=N bad=N rss=KIB   asked of devices drawn at random, 64 in a batch */
 #include "works.h"
 
 #include "server/internal.h"
@@ -24,6 +25,7 @@ enum {
     BATCH = 64,
     GROUP = 8192, /* records in a transaction while it is filled */
     MAKERS = 2,   /* threads that make them */
+    OPENED_MOST = 8,
 };
 
 static const struct history history = { LJS_MAC_1_1, 2, 32 };
@@ -31,6 +33,7 @@ static const char *path;
 static ljs_store *store;
 static ljs_server *server;
 static uint64_t devices;
+static unsigned first_nonce; /* of this process: others have used those below */
 
 static void open_database(void)
 {
@@ -107,7 +110,7 @@ static size_t fill(uint64_t n)
     return octets / n;
 }
 
-/* ---- joins ------------------------------------------------------------------ */
+/* ---- asked ------------------------------------------------------------------ */
 
 struct requests {
     char (*text)[MESSAGE_MAX];
@@ -128,13 +131,13 @@ static uint64_t random_number(void)
  * it is met again at once. */
 static void make_request(const struct requests *r, size_t i)
 {
-    static unsigned joins;
+    static unsigned asked;
     uint64_t n = random_number() % devices;
     struct fixture f = device(n);
     const ljs_frame frame = { .kind = LJS_FRAME_JOIN,
                               .join_eui = be(f.join_eui, 8),
                               .dev_eui = be(f.dev_eui, 8),
-                              .nonce = (uint16_t)(be(f.dev_nonce, 2) + 512 + joins++ / 16) };
+                              .nonce = (uint16_t)(first_nonce + asked++ / 16) };
     ljs_buf phy;
 
     MUST(!ljs_frame_sign(&phy, &frame, keys_ready()->nwk[n % JOINS]));
@@ -245,12 +248,15 @@ int main(int argc, char **argv)
     path = argv[2];
     while (fgets(line, sizeof line, stdin)) {
         unsigned long long n;
+        unsigned times;
 
         if (sscanf(line, "fill %llu", &n) == 1 && n)
             printf("ok record=%zu\n", fill(n));
-        else if (sscanf(line, "open %llu", &n) == 1 && n)
-            devices = n, cold_start();
-        else if (sscanf(line, "join %llu", &n) == 1 && devices)
+        else if (sscanf(line, "open %llu %u", &n, &times) == 2 && n && times < OPENED_MOST) {
+            devices = n;
+            first_nonce = 1024 + times * (65536 - 1024) / OPENED_MOST;
+            cold_start();
+        } else if (sscanf(line, "join %llu", &n) == 1 && devices)
             join((unsigned)n);
         else
             printf("bad command\n");

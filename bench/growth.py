@@ -33,10 +33,10 @@ def measure(results: dict, sizes: list[int], rounds: int, milliseconds: int, log
             process.close(60)
             log(f"growth: {n} devices made in {time.monotonic() - began:.0f} s")
             found[n] = {"record": record, "disk": size(database) / n, "starts": [], "rates": [], "rss": 0.0}
-        for _ in range(rounds):  # the sizes take turns
+        for again in range(rounds):  # the sizes take turns
             for n, database in databases.items():
                 process = Process(f"growth-{n}", [PROGRAM, FIXTURES, database])
-                found[n]["starts"].append(numbers(process.ask(f"open {n}", 120))["ns"])
+                found[n]["starts"].append(numbers(process.ask(f"open {n} {again}", 120))["ns"])
                 process.ask(f"join {milliseconds}", 120)  # warms up
                 said = numbers(process.ask(f"join {milliseconds}", 120))
                 process.close(60)

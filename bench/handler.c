@@ -38,8 +38,8 @@ static bool begin(int which)
     MUST(!ljs_server_new(&world[which].server, keys->vault, world[which].store, NULL));
     peers_ready(world[which].server, cases[which].kind == 'c');
     world[which].records = records_of(&cases[which].history);
-    MUST(world[which].messages = calloc(JOINS, MESSAGE_MAX));
-    for (size_t i = 0; i < JOINS; i++)
+    MUST(world[which].messages = calloc(joins, MESSAGE_MAX));
+    for (size_t i = 0; i < joins; i++)
         world[which].lens[i] = fixture_message(world[which].messages[i], &fixtures->join[i], cases[which].kind);
     return true;
 }

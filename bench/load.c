@@ -52,20 +52,20 @@ struct requests {
 /* Joins of one device after another, each with a DevNonce that it has not used. */
 static struct requests made(size_t n)
 {
-    static size_t joins; /* so far */
+    static size_t asked; /* so far */
     struct requests out = { malloc(n * REQUEST_MAX), malloc(n * sizeof(size_t)), n };
     size_t at = 0;
 
     MUST(out.octets && out.end);
-    for (size_t i = 0; i < n; i++, joins++) {
-        struct fixture f = fixtures->join[joins % JOINS];
+    for (size_t i = 0; i < n; i++, asked++) {
+        struct fixture f = fixtures->join[asked % JOINS];
         const ljs_frame frame = { .kind = LJS_FRAME_JOIN,
                                   .join_eui = be(f.join_eui, 8),
                                   .dev_eui = be(f.dev_eui, 8),
-                                  .nonce = (uint16_t)(be(f.dev_nonce, 2) + 1 + joins / JOINS) };
+                                  .nonce = (uint16_t)(be(f.dev_nonce, 2) + 1 + asked / JOINS) };
         ljs_buf phy;
 
-        MUST(!ljs_frame_sign(&phy, &frame, keys_ready()->nwk[joins % JOINS]));
+        MUST(!ljs_frame_sign(&phy, &frame, keys_ready()->nwk[asked % JOINS]));
         memcpy(f.request, phy.data, sizeof f.request);
         ljs_buf_free(&phy);
         at += as_http(out.octets + at, &f);

@@ -12,7 +12,7 @@ const struct keys *keys_ready(void)
     MUST(keys = calloc(1, sizeof *keys));
     MUST(!ljs_vault_new(&keys->vault, master, sizeof master));
     MUST(!ljs_key_import(&keys->ns_kek, fixtures->ns_kek, 16) && !ljs_key_import(&keys->as_kek, fixtures->as_kek, 16));
-    for (size_t i = 0; i < JOINS; i++)
+    for (size_t i = 0; i < joins; i++)
         MUST(!ljs_key_import(&keys->nwk[i], fixtures->join[i].nwk_key, 16) &&
              !ljs_key_import(&keys->app[i], fixtures->join[i].app_key, 16));
     return keys;
@@ -90,7 +90,7 @@ ljs_buf *records_of(const struct history *history)
     ljs_buf *records = calloc(JOINS, sizeof *records);
 
     MUST(records);
-    for (size_t i = 0; i < JOINS; i++)
+    for (size_t i = 0; i < joins; i++)
         records[i] =
             record_of(&fixtures->join[i], &(ljs_root_keys){ .nwk = keys->nwk[i], .app = keys->app[i] }, history);
     return records;

@@ -96,6 +96,8 @@ def starters(with_peers: bool) -> dict[str, Callable[[], Process]]:
 def measure(results: dict, rounds: int, milliseconds: int, with_peers: bool, log: Callable[[str], None]) -> None:
     """results["http"][server][connections][what]: the figures of all rounds."""
     (BUILD / "data").mkdir(exist_ok=True)
+    for name in TITLES:
+        results["missing"].pop(name, None)
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     servers: dict[str, Server] = {}
     load = Process("load", [RELEASE / "bench" / "bench_load", FIXTURES], processors=workers.PROCESSORS[:1])

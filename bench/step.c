@@ -47,9 +47,9 @@ static bool begin(int which)
     if (records[which])
         return true;
     records[which] = records_of(&histories[which]);
-    for (size_t i = 0; i < JOINS; i++)
+    for (size_t i = 0; i < joins; i++)
         octets += records[which][i].len;
-    fprintf(stderr, "%s: records of %zu octets\n", step_works[which].name, octets / JOINS);
+    fprintf(stderr, "%s: records of %zu octets\n", step_works[which].name, octets / joins);
     return true;
 }
 

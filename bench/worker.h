@@ -27,9 +27,14 @@ struct work {
 };
 
 extern const struct fixtures *fixtures;
+extern size_t joins; /* how many of them are used */
 
-/* main() of a worker: argv[1] is the file of fixtures. */
+/* main() of a worker: argv[1] is the file of fixtures, argv[2], where it is given, how many of them to use:
+ * fewer are quicker to prepare where an emulator counts. */
 int worker(int argc, char **argv, const struct work *works, size_t works_len);
+
+/* One pass, for who counts its instructions. */
+void bench_counted(const struct work *work);
 
 uint64_t clock_ns(void);
 

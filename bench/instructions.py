@@ -1,0 +1,131 @@
+#!/usr/bin/python3
+"""How many instructions a join takes, by callgrind, which counts the same on every idle or busy machine.
+
+    bench/instructions.py             compare with bench/instructions.txt: more than 3 % off is an error
+    bench/instructions.py --update    write it anew; say in the commit what changed them
+
+What is compared is what the project's own code takes, since that alone depends on nothing but the code
+and the compiler: libgcrypt, libsodium and the C library choose their code by processor and by version.  The
+sum with them is told beside it.  Under another compiler nothing is compared."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from workers import BUILD, FIXTURES, PROCESSORS, PYTHON, HERE, RELEASE, said  # noqa: E402
+
+KEPT = HERE / "instructions.txt"
+PROGRAM = RELEASE / "bench" / "bench_lorajs"
+WORKS = ("core-a", "core-b", "core-c", "step", "step-1.0.3", "handler-a", "handler-c")
+JOINS = 256  # of the fixtures
+MOST = 0.03
+PACKAGES = ("libgcrypt20", "libsodium23", "libyajl2", "libmsgpackc2", "libc6")
+
+NAME = re.compile(r"(ob|fl|fi|fe|fn|cob|cfi|cfl|cfn)=\((\d+)\)(?: (.*))?$")
+COST = re.compile(r"[+\-*\d]\S* (\d+)$")
+
+
+def count(works: tuple[str, ...]) -> dict[str, tuple[int, int]]:
+    """Of a join of each: the project's own, and all.  One process, which dumps what it has counted after each."""
+    out = BUILD / f"callgrind.{works[0]}"
+    asked = "".join(f"count {work} 1\n" for work in works)
+    done = subprocess.run(["valgrind", "--tool=callgrind", "--collect-atstart=no", "--toggle-collect=bench_counted",
+                           "--dump-after=bench_counted", f"--callgrind-out-file={out}", PROGRAM, FIXTURES, str(JOINS)],
+                          input=asked, text=True, capture_output=True, timeout=300)  # fmt: skip
+    if done.returncode or done.stdout != f"ok {JOINS}\n" * len(works):
+        sys.exit(f"{works}: {done.stdout}{done.stderr[-2000:]}")
+    counts, names = {}, {}  # a name is given once, and then has a number
+    for number, work in enumerate(works, 1):
+        own, total = sums(out.with_name(f"{out.name}.{number}").read_text(), names)
+        if not own:
+            sys.exit(f"{work}: nothing was counted")
+        counts[work] = own // JOINS, total // JOINS
+    for file in out.parent.glob(f"{out.name}*"):
+        file.unlink()
+    return counts
+
+
+def sums(text: str, names: dict[tuple[str, str], str]) -> tuple[int, int]:
+    """The self costs of a callgrind file: of the program's object without what bench/ adds, and of all."""
+    at = {"ob": "", "file": ""}
+    own = total = 0
+    inclusive = False  # the next cost is that of a call: it stands at the called function too
+    for line in text.splitlines():
+        if named := NAME.match(line):
+            kind, number, name = named.groups()
+            space = "ob" if kind in ("ob", "cob") else "fn" if kind in ("fn", "cfn") else "file"
+            if name is not None:
+                names[space, number] = name
+            if kind == "ob" or (space == "file" and kind in ("fl", "fi", "fe")):
+                at[space] = names[space, number]
+        elif line.startswith("calls="):
+            inclusive = True
+        elif cost := COST.match(line):
+            if not inclusive:
+                total += int(cost[1])
+                if at["ob"].endswith("/bench_lorajs") and "bench/" not in at["file"]:
+                    own += int(cost[1])
+            inclusive = False
+    return own, total
+
+
+def surroundings() -> str:
+    versions = [f"{package} {said('dpkg-query', '-W', '-f=${Version}', package) or '?'}" for package in PACKAGES]
+    return f"gcc {said('gcc', '-dumpfullversion')}; {', '.join(versions)}"
+
+
+def kept() -> tuple[str, dict[str, tuple[int, int]]]:
+    text = KEPT.read_text()
+    around = re.search(r"^# with (.*)$", text, re.M)
+    rows = re.findall(r"^(\S+) +(\d+) +(\d+)$", text, re.M)
+    return around[1] if around else "", {name: (int(own), int(total)) for name, own, total in rows}
+
+
+def write(counts: dict[str, tuple[int, int]]) -> None:
+    lines = ["# Instructions of a join, by callgrind: the project's own, and with all libraries.  See instructions.py.",
+             f"# with {surroundings()}"]  # fmt: skip
+    lines += [f"{work:<12} {own:>8} {total:>8}" for work, (own, total) in counts.items()]
+    KEPT.write_text("\n".join(lines) + "\n")
+
+
+def main(words: list[str]) -> int:
+    if words not in ([], ["--update"]):
+        sys.exit(__doc__)
+    subprocess.run(["cmake", "--build", RELEASE, "--target", "bench_lorajs"], check=True, stdout=subprocess.DEVNULL)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    subprocess.run([PYTHON, HERE / "fixtures.py", FIXTURES], check=True)
+    with ThreadPoolExecutor(len(PROCESSORS)) as pool:
+        halves = list(pool.map(count, (WORKS[::2], WORKS[1::2])))
+    counts = {work: (halves[0] | halves[1])[work] for work in WORKS}
+    if words:
+        write(counts)
+        print(KEPT.read_text(), end="")
+        return 0
+    around, before = kept()
+    print(f"with {surroundings()}")
+    if surroundings() != around:
+        print(f"counted with {around}")
+    if surroundings().split(";")[0] != around.split(";")[0]:
+        print("another compiler: nothing to compare")
+        before = {}
+    off = []
+    for work, (own, total) in counts.items():
+        was, was_total = before.get(work, (own, total))
+        change = own / was - 1
+        print(f"{work:<12} {own:>8} of its own, {change:+.1%}; {total:>8} with libraries, {total / was_total - 1:+.1%}")
+        if abs(change) > MOST:
+            off.append(work)
+    if off:
+        print(f"{', '.join(off)}: more than {MOST:.0%} off bench/instructions.txt.  If that is meant, run "
+              "bench/instructions.py --update and say in the commit what changed it.")  # fmt: skip
+    return 1 if off else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
