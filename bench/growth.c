@@ -7,7 +7,7 @@
  *   fill N       ok record=OCTETS          make it: N devices, each with two sessions and 32 DevNonces used
  *   open N TIME  ok ns=NS                  of N devices, for the TIME-th time, from 0: from opening it, nothing of it
  *                                          in the page cache, to the first join answered
- *   join MS      ok rate=N bad=N rss=KIB   asked of devices drawn at random, 64 in a batch */
+ *   join MS      ok rate=N bad=N rss=KIB   joins of devices drawn at random, 64 in a batch */
 #include "works.h"
 
 #include "server/internal.h"
@@ -110,7 +110,7 @@ static size_t fill(uint64_t n)
     return octets / n;
 }
 
-/* ---- asked ------------------------------------------------------------------ */
+/* ---- joins ------------------------------------------------------------------ */
 
 struct requests {
     char (*text)[MESSAGE_MAX];

@@ -93,7 +93,8 @@ def starters(with_peers: bool) -> dict[str, Callable[[], Process]]:
     return out
 
 
-def measure(results: dict, rounds: int, milliseconds: int, with_peers: bool, log: Callable[[str], None]) -> None:
+def measure(results: dict, rounds: int, milliseconds: int, with_peers: bool, log: Callable[[str], None],
+            at: tuple[int, ...] = CONNECTIONS) -> None:
     """results["http"][server][connections][what]: the figures of all rounds."""
     (BUILD / "data").mkdir(exist_ok=True)
     for name in TITLES:
@@ -126,7 +127,7 @@ def measure(results: dict, rounds: int, milliseconds: int, with_peers: bool, log
 
         for n in range(rounds + 1):
             log(f"http: round {n} of {rounds}" if n else "http: warming up")
-            for connections in CONNECTIONS:
+            for connections in at:
                 for name in list(servers):
                     cell = found.setdefault(name, {}).setdefault(str(connections), {})
                     try:  # as many requests as it was last seen to answer, and some more
