@@ -70,7 +70,6 @@ class AsyncJoinServer:
         self.server = server
         self._queue, self._batch, self._workers, self._flush_after = queue, batch, workers, flush
         self._lock = threading.Lock()  # of all below; nobody waits while holding it
-        self._rest = threading.Condition(self._lock)
         self._waiting: OrderedDict[_Call, None] = OrderedDict()
         self._working = 0
         self._closed = False
@@ -101,17 +100,16 @@ class AsyncJoinServer:
                 raise ClosedError("the join server is closed")
             if len(self._waiting) >= self._queue:
                 raise QueueFull
-            self._waiting[call] = None
             if self._working < self._workers:
                 self._pool().submit(self._work)
                 self._working += 1
+            self._waiting[call] = None
         self._flush_later(loop)
         try:
             return await call.outcome
         except asyncio.CancelledError:
             with self._lock:
                 self._waiting.pop(call, None)
-                self._rest.notify_all()
             raise
 
     def reopen(self) -> None:
@@ -138,7 +136,6 @@ class AsyncJoinServer:
             taken = [self._waiting.popitem(last=False)[0] for _ in range(min(self._batch, len(self._waiting)))]
             if not taken:
                 self._working -= 1
-                self._rest.notify_all()
             return taken
 
     def _work(self) -> None:
@@ -181,9 +178,7 @@ class AsyncJoinServer:
 
     def _drain(self) -> None:
         with self._lock:
-            while self._waiting or self._working:
-                self._rest.wait()
             threads, self._threads = self._threads, None
         if threads:
-            threads.shutdown()
+            threads.shutdown()  # a worker ends when nothing waits any more
         self._flush()

@@ -184,7 +184,7 @@ class Application:
         if raised:
             _log.error("a request is answered with a fault", exc_info=raised)
         if not answer:
-            raise _Refusal.of(500, err)
+            raise _Refusal(500, "Other", "internal error") if raised else _Refusal.of(500, err)
         return 200 if not err else 400 if err == native.LJS_E_MESSAGE else 500, answer
 
     async def _message(self, scope: Scope, receive: Receive) -> bytes:
@@ -193,7 +193,7 @@ class Application:
         lengths = _header(scope, b"content-length")
         if scope["method"] != "POST":
             refusal = _Refusal(405, "MalformedRequest", "another method is wanted", (b"allow", b"POST"))
-        elif any(length.isdigit() and int(length) > self._body_limit for length in lengths):
+        elif any(length.isdigit() and (len(length) > 18 or int(length) > self._body_limit) for length in lengths):
             refusal = self._too_long()
         if refusal and _header(scope, b"expect"):
             raise refusal  # whoever waits for a word before the body gets this one

@@ -58,7 +58,8 @@ def lorajs_trace(request: pytest.FixtureRequest) -> Iterator[Trace]:
     directory = request.config.getoption("--lorajs-traces")
     if directory and trace.entries:
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / (re.sub(r"[^\w.-]+", "-", request.node.nodeid) + ".mmd")).write_text(trace.mermaid(), "utf-8")
+        name = re.sub(r"[^\w.-]+", "-", request.node.nodeid)[-200:]
+        (directory / f"{name}.mmd").write_text(trace.mermaid(), "utf-8")
 
 
 @pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]  # pytest has no types for it

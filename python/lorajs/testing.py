@@ -580,14 +580,15 @@ class SimulatedNetwork:
             raise
         self.answers.append(answer)
         new = answer.f_nwk_s_int is not None
-        keys = [self._open(envelope) for envelope in
-                ((answer.f_nwk_s_int, answer.s_nwk_s_int, answer.nwk_s_enc) if new else (answer.nwk_s,)) if envelope]
-        assert request.dev_addr is not None
+        envelopes = (answer.f_nwk_s_int, answer.s_nwk_s_int, answer.nwk_s_enc) if new else (answer.nwk_s,)
+        keys = [self._open(envelope) for envelope in envelopes if envelope]
+        assert request.dev_addr is not None  # we have said it
+        session_key_id = answer.session_key_id[:16].ljust(16, b"\0")  # as our machine has it
         accepted = Accepted(self.clock.now, frame.kind, Scheme.V1_1 if new else Scheme.V1_0, mac, frame.nonce,
-                            request.dev_addr, answer.session_key_id)
+                            request.dev_addr, session_key_id)
         self._states[dev_eui], joined = self._side.join_accepted(state, accepted, NetworkKeys(*keys))
         if answer.app_s:
-            self._app_s[answer.session_key_id] = answer.app_s
+            self._app_s[session_key_id] = answer.app_s
         self.trace.note(self.clock.now, NETWORK, joined.state.name)
         return [answer.phy]
 

@@ -211,8 +211,9 @@ def test_who_waits_for_a_word_is_refused_before_the_body(server: lorajs.JoinServ
     async def never() -> dict:
         raise AssertionError("the body was asked for")
 
-    headers = {"Content-Length": "1000000", "Expect": "100-continue"}
-    assert run(ask(asgi.app(server), never, headers=headers)).status == 413
+    for length in "65537", "1000000", "9" * 5000:
+        headers = {"Content-Length": length, "Expect": "100-continue"}
+        assert run(ask(asgi.app(server), never, headers=headers)).status == 413
     assert run(ask(asgi.app(server), never, method="PUT", headers={"Expect": "100-continue"})).status == 405
 
 
@@ -315,12 +316,21 @@ def test_a_name_that_is_unknown_is_not_anonymous(server: lorajs.JoinServer, name
     assert result(run(ask(asgi.app(server, peer=lambda scope: name), join_request(1))).body) == "UnknownSender"
 
 
+def test_whom_certificate_or_header_do_not_name_is_not_anonymous(server: lorajs.JoinServer) -> None:
+    for peer in (asgi.certificates({"00" * 32: "home"}), asgi.proxy_header("X-Client-DN", {"CN=ns": "home"})):
+        for more in ({}, {"extensions": {"tls": {"client_cert_chain": [certificate()[0]]}}},
+                     {"headers": {"X-Client-DN": "CN=else"}}, {"headers": {"X-Client-DN": "CN=ns"}, "client": None}):
+            answer = run(ask(asgi.app(server, peer=peer), join_request(1), **more))
+            assert result(answer.body) == "UnknownSender", more
+
+
 def test_a_peer_function_that_fails(peered: lorajs.JoinServer, caplog: pytest.LogCaptureFixture) -> None:
     def fail(scope: object) -> str:
         raise LookupError("no such certificate")
 
     answer = run(ask(asgi.app(peered, peer=fail), join_request(1)))
-    assert answer.status == 500 and result(answer.body) == "Other" and b"certificate" not in answer.body
+    assert answer.status == 500 and json.loads(answer.body) == {
+        "Result": {"ResultCode": "Other", "Description": "internal error"}}
     assert "no such certificate" in caplog.text
     answer = run(ask(asgi.app(peered, peer=lambda scope: 5), join_request(1)))  # type: ignore[arg-type,return-value]
     assert answer.status == 500

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -175,6 +176,48 @@ def test_a_channel_that_loses_all_and_one_that_loses_none() -> None:
         world.clock.advance(-1)
 
 
+def uplinks(number: int) -> list[testing.Uplink]:
+    return [testing.Uplink(b"%d" % i, lorajs.EUI(1), lorajs.Mac.V1_1, False, i * 1000) for i in range(number)]
+
+
+def test_what_is_held_back_comes_later_both_ways() -> None:
+    heard: list[bytes] = []
+
+    def echo(uplink: testing.Uplink) -> bytes:
+        heard.append(uplink.phy)
+        return b"re " + uplink.phy
+
+    air = Channel(echo, reorder=100)
+    sent = uplinks(60)
+    downlinks = [phy for uplink in sent[:50] for phy in air(uplink)]
+    assert heard != sorted(heard, key=int), "nothing was overtaken"
+    air.heal()
+    downlinks += [phy for uplink in sent[50:] for phy in air(uplink)]
+    assert sorted(heard, key=int) == [uplink.phy for uplink in sent]
+    assert sorted(downlinks) == sorted(b"re " + uplink.phy for uplink in sent) and downlinks != sorted(downlinks)
+
+
+def test_what_is_doubled_comes_twice_both_ways() -> None:
+    heard: list[bytes] = []
+
+    def echo(uplink: testing.Uplink) -> list[bytes]:
+        heard.append(uplink.phy)
+        return [b"re " + uplink.phy]
+
+    air = Channel(echo, duplicate=100)
+    downlinks = [phy for uplink in uplinks(5) for phy in air(uplink)]
+    assert heard == [b"%d" % (i // 2) for i in range(10)]
+    assert downlinks == [b"re %d" % (i // 4) for i in range(20)] and air.copies == 15
+
+
+def test_a_channel_of_many_devices_keeps_them_apart() -> None:
+    air = Channel(lambda uplink: bytes(uplink.phy), reorder=50)
+    for i, uplink in enumerate(uplinks(200)):
+        owner = lorajs.EUI(i % 3)
+        for phy in air(dataclasses.replace(uplink, dev_eui=owner)):
+            assert int(phy) % 3 == owner
+
+
 def test_traces() -> None:
     world = World("1.0.4", channel={"loss": 100})
     world.device.join(world.air, tries=1)
@@ -223,6 +266,19 @@ def test_keks() -> None:
     [data] = world.network.heard
     assert world.network.answers[-1].f_nwk_s_int.kek_label == "ns"
     assert data.app_s is not None and data.open(data.app_s.open()) == b"up"
+
+
+def test_an_answer_without_keys_is_told() -> None:
+    world = World("1.0.4")
+
+    def without_keys(message: bytes) -> bytes:
+        answer = json.loads(world.server.handle(message))
+        del answer["NwkSKey"]
+        return json.dumps(answer).encode()
+
+    world.network.ask = without_keys
+    assert not world.device.join(world.air, tries=1)
+    assert "refused: not a Backend Interfaces message" in world.trace.text()
 
 
 def test_served_over_http() -> None:
