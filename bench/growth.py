@@ -20,17 +20,24 @@ def numbers(answer: str) -> dict[str, float]:
     return {key: float(value) for key, value in (word.split("=") for word in answer.split())}
 
 
-def measure(results: dict, sizes: list[int], rounds: int, milliseconds: int, log: Callable[[str], None]) -> None:
+def measure(results: dict, sizes: list[int], patience: float, rounds: int, milliseconds: int,
+            log: Callable[[str], None]) -> None:
     """results["growth"][devices]: joins/s, octets of a record and on disk, resident KiB, ns of a cold start."""
     found: dict[int, dict] = {}
-    databases = {n: BUILD / f"growth-{n}.db" for n in sizes}
+    databases: dict[int, Path] = {}
+    each = 0.0  # seconds to make a device
     try:
-        for n, database in databases.items():
+        for n in sizes:
+            if n * each > patience:
+                log(f"growth: {n} devices would take {n * each:.0f} s to make: left out")
+                break
+            databases[n] = database = BUILD / f"growth-{n}.db"
             remove(database)
             began = time.monotonic()
             process = Process(f"growth-{n}", [PROGRAM, FIXTURES, database], processors=PROCESSORS)
             record = numbers(process.ask(f"fill {n}", 3600))["record"]
             process.close(60)
+            each = (time.monotonic() - began) / n
             log(f"growth: {n} devices made in {time.monotonic() - began:.0f} s")
             found[n] = {"record": record, "disk": size(database) / n, "starts": [], "rates": [], "rss": 0.0}
         for again in range(rounds):  # the sizes take turns

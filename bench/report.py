@@ -74,6 +74,13 @@ def ns(cell: dict | None) -> str:
     return f"{short(value / scale)} {unit} ({short(cell['low'] / scale)}..{short(cell['high'] / scale)})"
 
 
+def duration(value: float) -> str:
+    for scale, unit in ((1e9, "s"), (1e6, "ms"), (1e3, "µs")):
+        if value >= scale:
+            return f"{short(value / scale)} {unit}"
+    return f"{short(value)} ns"
+
+
 def times(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
@@ -311,34 +318,51 @@ def targets(r: Results) -> str:
 # -- plots
 
 
-def bars(title: str, rows: list[tuple[str, dict, bool]], unit: str, note: str = "") -> str:
-    """Bars on a logarithmic scale, with the range of the rounds; ours stand out."""
+def bars(title: str, rows: list[tuple[str, dict, bool]], text: Callable[[float], str], note: str,
+         logarithmic: bool = True) -> str:
+    """Bars with the range of the rounds; ours stand out."""
     width, left, right, line = 860, 330, 90, 26
     height = 56 + line * len(rows) + 24
-    low = 10 ** math.floor(math.log10(min(cell["low"] for _, cell, _ in rows)))
-    high = 10 ** math.ceil(math.log10(max(cell["high"] for _, cell, _ in rows)))
+    lowest, highest = min(cell["low"] for _, cell, _ in rows), max(cell["high"] for _, cell, _ in rows)
+    if logarithmic:
+        powers = range(math.floor(math.log10(lowest)), math.ceil(math.log10(highest)) + 1)
+        ticks = [10.0**power for power in powers]
+    else:
+        step = 10 ** math.floor(math.log10(highest)) / 2
+        ticks = [step * i for i in range(math.ceil(highest / step) + 1)]
 
     def x(value: float) -> float:
-        return left + (width - left - right) * math.log(value / low) / math.log(high / low)
+        first, last = ticks[0], ticks[-1]
+        if logarithmic:
+            return left + (width - left - right) * math.log(value / first) / math.log(last / first)
+        return left + (width - left - right) * value / last
 
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
            f'font-size="13"><rect width="{width}" height="{height}" fill="#fff"/>'
-           f'<text x="12" y="24" font-size="15" font-weight="bold">{escape(title)}</text>']  # fmt: skip
-    power = low
-    while power <= high:
-        out.append(f'<path d="M{x(power):.1f} 38V{height - 24}" stroke="#ddd"/>'
-                   f'<text x="{x(power):.1f}" y="{height - 8}" text-anchor="middle" fill="#666">{power:g}</text>')
-        power *= 10
+           f'<text x="12" y="24" font-size="15" font-weight="bold">{escape(title)}</text>'
+           f'<text x="{width - 12}" y="24" text-anchor="end" fill="#666">{escape(note)}</text>']  # fmt: skip
+    for number, tick in enumerate(ticks):
+        out.append(f'<path d="M{x(tick):.1f} 38V{height - 24}" stroke="#ddd"/>')
+        if logarithmic or number % max(1, len(ticks) // 5) == 0:
+            label = re.sub(r"\.0+\b", "", text(tick))
+            out.append(f'<text x="{x(tick):.1f}" y="{height - 8}" text-anchor="middle" fill="#666">{label}</text>')
     for i, (label, cell, own) in enumerate(rows):
-        y = 46 + line * i
+        y, end = 46 + line * i, x(cell["median"])
         out.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{escape(label)}</text>'
-                   f'<rect x="{left}" y="{y}" width="{max(x(cell["median"]) - left, 1):.1f}" height="17" '
+                   f'<rect x="{left}" y="{y}" width="{max(end - left, 1):.1f}" height="17" '
                    f'fill="{"#1b6ca8" if own else "#9db4c0"}"/>'
                    f'<path d="M{x(cell["low"]):.1f} {y + 8.5}H{x(cell["high"]):.1f}" stroke="#222"/>'
-                   f'<text x="{max(x(cell["high"]), x(cell["median"])) + 6:.1f}" y="{y + 13}">'
-                   f'{short(cell["median"])}</text>')  # fmt: skip
-    out.append(f'<text x="{width - 12}" y="24" text-anchor="end" fill="#666">{escape(unit)}{escape(note)}</text></svg>')
-    return "\n".join(out) + "\n"
+                   f'<text x="{max(x(cell["high"]), end) + 6:.1f}" y="{y + 13}">{text(cell["median"])}</text>')
+    return "\n".join([*out, "</svg>"]) + "\n"
+
+
+SHORT = {
+    "http-floor": "fixed answer",
+    "serve-memory": "lorajs serve, in memory",
+    "http-brocaar": "brocaar, storing nothing",
+    "sync-floor": "fixed answer, synced once a batch",
+    "serve-sqlite": "lorajs serve, SQLite, FULL",
+}
 
 
 def plots(r: Results) -> dict[str, str]:
@@ -355,11 +379,21 @@ def plots(r: Results) -> dict[str, str]:
     for kind, what in (("a", "LoRaWAN 1.0.x"), ("c", "LoRaWAN 1.1, keys wrapped")):
         found = rows(lambda name: ("core-" if name == "lorajs" else "") + kind, ("floor", "lorajs", *PEERS))
         if found:
-            out[f"core-{kind}.svg"] = bars(f"The cryptography of a join, {what}", found, "ns, less is better")
+            out[f"core-{kind}.svg"] = bars(f"The cryptography of a join, {what}", found, duration, "less is better")
     found = rows(lambda name: "handler-c-old" if name == "python" else "handler-c",
                  ("lorajs", "python", "brocaar", "pycryptodome", "cryptography"))
     if found:
-        out["handler.svg"] = bars("JSON in, JSON out, LoRaWAN 1.1, keys wrapped", found, "ns, less is better")
+        out["handler.svg"] = bars("JSON in, JSON out, LoRaWAN 1.1, keys wrapped", found, duration, "less is better")
+    for connections in (32, 64):
+        found = [(title, r.http[name][str(connections)]["rate"],
+                  name.startswith("serve-")) for name, title in SHORT.items() if name in r.http]  # fmt: skip
+        if found:
+            out[f"http-{connections}.svg"] = bars(f"Requests a second over {connections} connections", found, short,
+                                                  "more is better", logarithmic=False)
+    if len(r.growth) > 1:
+        found = [(f"{short(int(n))} devices", cell["rate"], True) for n, cell in r.growth.items()]
+        out["growth.svg"] = bars("Joins a second over SQLite, 64 a commit", found, short, "more is better",
+                                  logarithmic=False)
     return out
 
 
@@ -375,6 +409,9 @@ def results_text(r: Results, plot_folder: str, plot_names: list[str]) -> str:
         f"Mode {a['mode']}, {a['seconds']} s, load before it {a['load']:.2f}.\n",
         "### Targets\n", targets(r),
     ]  # fmt: skip
+    others = {part: when for part, when in r.all["parts"].items() if not when.startswith(a["commit"])}
+    if others:
+        parts.append("Measured before: " + "; ".join(f"{part} at {when}" for part, when in others.items()) + ".\n")
     for name, why in r.all["missing"].items():
         parts.append(f"Missing here: {r.title(name)} ({why}).\n")
     if r.times:

@@ -81,6 +81,20 @@ static void *passes(void *user)
     return NULL;
 }
 
+/* The n-th of those that may be used. */
+static int processor(unsigned n)
+{
+    const char *list = getenv("BENCH_PROCESSORS");
+    char *end;
+    long found = (long)n;
+
+    for (unsigned i = 0; list && i <= n; i++, list = end) {
+        found = strtol(list, &end, 10);
+        MUST(end != list);
+    }
+    return (int)found;
+}
+
 /* Each thread on a processor of its own and with devices of its own. */
 static double timed(const struct work *work, unsigned ms, unsigned threads)
 {
@@ -103,7 +117,7 @@ static double timed(const struct work *work, unsigned ms, unsigned threads)
                                 .last = joins * (i + 1) / threads,
                                 .nanoseconds = ms * 1000000ull };
         CPU_ZERO(&one);
-        CPU_SET(i, &one);
+        CPU_SET(processor(i), &one);
         MUST(!pthread_attr_init(&attr) && !pthread_attr_setaffinity_np(&attr, sizeof one, &one) &&
              !pthread_create(&runs[i].thread, &attr, passes, &runs[i]));
         pthread_attr_destroy(&attr);

@@ -35,7 +35,10 @@ class Process:
                  processors: list[int] = PROCESSORS[-1:]) -> None:
         self.name = name
         log = (BUILD / "log" / f"{name}.log").open("wb")
-        every = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | (env or {})
+        every = os.environ | {
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "BENCH_PROCESSORS": " ".join(map(str, PROCESSORS)),  # for who has more threads than one
+        } | (env or {})
         try:
             self.child = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                           stderr=log, env=every, text=True, bufsize=1,

