@@ -246,10 +246,10 @@ static ljs_err hear_data(struct reply *reply, struct network *n, const uint8_t *
     if (err)
         return err;
     save(&n->state, &next);
-    say("network", "uplink %" PRIu32 " of %08x%s%s: %s", up.fcnt, (unsigned)up.dev_addr, up.rekey ? ", RekeyInd" : "",
-        up.switched ? ", the keys are new" : "", ljs_ns_state_text(up.state));
+    say("network", "uplink %" PRIu32 " of %08x%s%s%s: %s", up.fcnt, (unsigned)up.dev_addr, up.again ? " again" : "",
+        up.rekey ? ", RekeyInd" : "", up.switched ? ", the keys are new" : "", ljs_ns_state_text(up.state));
     err = ljs_ns_read(&shown, n->state.data, n->state.len); /* an uplink that was accepted is of the current context */
-    if (!err && up.has_fport && up.fport)
+    if (!err && up.has_fport && up.fport)                   /* once: a frame that comes again has no port */
         err = application_hear(n->application, shown.current.session_key_id, &up);
     if (!err && (up.due || n->to_say))
         err = send_down(reply, n);

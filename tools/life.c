@@ -21,11 +21,16 @@ enum {
     MINUTE = 60000,
     HOUR = 3600000,
     UNSETTLED = 2 * MINUTE, /* between uplinks in the loss-free phase */
+    RETRANSMIT_MIN = 1000,  /* RETRANSMIT_TIMEOUT */
+    RETRANSMIT_MAX = 3000,
 
     BACKEND_TRIES = 5,
-    ROUNDS = 8, /* of the last exchange */
+    CONFIRMED_TRIES = 8, /* [RP2-1.0.0 §3, L2 1.0.3 §19.1]  of a confirmed uplink */
+    NB_TRANS = 3,        /* of devices that were told so */
+    ROUNDS = 8,          /* of the last exchange */
     SESSIONS = 8,
     PORT = 10,
+    MIC_LEN = 4,
     PAYLOAD_MIN = 4,
     PAYLOAD_MAX = 24,
     MAX_COUNT_N = 2, /* of RejoinParamSetupReq: every 64 uplinks */
@@ -48,6 +53,8 @@ const struct counted counted[COUNTS] = {
     [N_REKEYS] = { "rekeys", "RekeyConf heard" },
     [N_UPLINKS] = { "uplinks", "uplinks" },
     [N_UPLINKS_HEARD] = { "uplinks_accepted", "  accepted" },
+    [N_AGAIN] = { "sent_again", "  sent again" },
+    [N_AGAIN_HEARD] = { "heard_again", "  heard again" },
     [N_DOWNLINKS] = { "downlinks", "downlinks" },
     [N_DOWNLINKS_HEARD] = { "downlinks_accepted", "  accepted" },
     [N_LOST] = { "lost", "frames lost" },
@@ -134,6 +141,8 @@ struct life {
     int64_t boot;    /* when its clock was 0 */
     int64_t wake;    /* -1: no need */
     int64_t windows; /* their end, -1: none open */
+    int64_t again;   /* when the last uplink goes once more, -1: not */
+    unsigned tries;  /* how often it may yet */
     enum { ALIVE, DIES_BEFORE_PERSISTING, DIES_AFTER_PERSISTING } fate;
     uint32_t up_seq;   /* of the last uplink made */
     uint32_t down_got; /* of the last downlink it had */
@@ -411,7 +420,7 @@ static void power_off(struct life *l)
     l->counts[N_POWER_LOSSES]++;
     l->off = true;
     l->fate = ALIVE;
-    l->wake = l->windows = -1;
+    l->wake = l->windows = l->again = -1;
     l->confirmed_known = false; /* it may not know of it any more */
     note(l, DEVICE, "power lost");
     push(l, l->now + between(l, MINUTE, 2 * HOUR), POWER_ON, NULL, NULL);
@@ -431,18 +440,26 @@ static void new_session(struct life *l, int64_t join_nonce)
     l->confirmed_known = false;
 }
 
-/* No counter is on air twice, whatever the device forgot.  DevNonce is none before 1.0.4, and
- * RJcount0 is that of type 0 and 2. */
-static void watch_counter(struct life *l, const ljs_ed_out *out)
+/* No counter is on air twice, whatever the device forgot, but for the last uplink, word for word.
+ * DevNonce is none before 1.0.4, and RJcount0 is that of type 0 and 2. */
+static void watch_counter(struct life *l, const ljs_ed_out *out, bool again)
 {
     int64_t count = out->sends == LJS_ED_SENDS_DATA ? out->fcnt : out->nonce;
     int64_t *last = &l->last[out->sends == LJS_ED_SENDS_REJOIN2 ? LJS_ED_SENDS_REJOIN0 : out->sends];
 
     if (out->sends == LJS_ED_SENDS_JOIN && l->version->mac < LJS_MAC_1_0_4)
         return;
-    if (count <= *last)
+    if (again ? count != *last || out->frame_len != l->last_up.phy_len ||
+                    memcmp(out->frame, l->last_up.phy, out->frame_len - MIC_LEN) != 0
+              : count <= *last)
         wrong(l, DEVICE, "the device used a counter twice");
     *last = count;
+}
+
+/* A third of the devices was told to send each uplink more than once. */
+static unsigned nb_trans(const struct life *l)
+{
+    return l->index / VERSIONS % 3 == 2 ? NB_TRANS : 1;
 }
 
 static void device_sends(struct life *l, const ljs_ed_event *event, const ljs_ed_out *out)
@@ -453,22 +470,27 @@ static void device_sends(struct life *l, const ljs_ed_event *event, const ljs_ed
                                          "rejoin-request 1, RJcount1",
                                          "rejoin-request 2, RJcount0",
                                          "uplink" };
-    bool data = out->sends == LJS_ED_SENDS_DATA;
+    bool data = out->sends == LJS_ED_SENDS_DATA, again = event->kind == LJS_ED_ON_SEND_AGAIN;
     struct letter letter = { .phy_len = out->frame_len, .dr = event->tx_dr, .ch = event->tx_ch };
 
     memcpy(letter.phy, out->frame, out->frame_len);
-    watch_counter(l, out);
-    if (l->trace)
+    watch_counter(l, out, again);
+    if (l->trace && again)
+        snprintf(letter.text, sizeof letter.text, "uplink %" PRIu32 ", again", out->fcnt);
+    else if (l->trace)
         snprintf(letter.text, sizeof letter.text, "%s %" PRIu32 "%s%s%s", sends[out->sends],
                  data ? out->fcnt : out->nonce, data && event->confirmed ? ", confirmed" : "",
                  data && out->state == LJS_ED_REKEYING ? ", RekeyInd" : "", !data && out->forced ? ", as told" : "");
     if (data) {
-        l->counts[N_UPLINKS]++;
+        l->counts[again ? N_AGAIN : N_UPLINKS]++;
         l->last_up = letter;
         if (event->confirmed) {
             l->confirmed_seq = l->up_seq;
             l->confirmed_known = true;
         }
+        if (!again)
+            l->tries = (event->confirmed ? CONFIRMED_TRIES : nb_trans(l)) - 1;
+        l->again = l->tries ? l->now + WINDOWS + between(l, RETRANSMIT_MIN, RETRANSMIT_MAX) : -1;
     }
     l->windows = l->now + (data ? WINDOWS : JOIN_WINDOWS);
     air(l, DEVICE, NETWORK, AIRTIME, &letter);
@@ -604,6 +626,24 @@ static void device_uplink(struct life *l)
     event.tx_dr = (uint8_t)between(l, 0, 5);
     event.tx_ch = (uint8_t)between(l, 0, 7);
     event.payload_len = say(event.payload, l, LJS_UP, ++l->up_seq);
+    device_step(l, &event);
+}
+
+/* The last uplink on another channel, if it is still of use: the machine knows. */
+static void device_again(struct life *l)
+{
+    ljs_ed ed = { .struct_size = sizeof ed };
+    ljs_ed_event event;
+
+    l->again = -1;
+    l->fault = ljs_ed_read(&ed, l->ed.data, l->ed.len);
+    if (l->fault || !ed.again_left)
+        return;
+    l->tries--;
+    ljs_ed_event_init(&event, LJS_ED_ON_SEND_AGAIN, 0);
+    memcpy(event.frame, l->last_up.phy, event.frame_len = l->last_up.phy_len);
+    event.tx_dr = (uint8_t)between(l, 0, 5);
+    event.tx_ch = (uint8_t)between(l, 0, 7);
     device_step(l, &event);
 }
 
@@ -1039,14 +1079,17 @@ static void network_data(struct life *l, const struct letter *letter)
         return;
     }
     take(&l->ns, &next);
-    l->counts[N_UPLINKS_HEARD]++;
+    l->counts[up.again ? N_AGAIN_HEARD : N_UPLINKS_HEARD]++;
     if (up.switched)
         note(l, NETWORK, "the new keys are in use: %s", ljs_ns_state_text(up.state));
     else if (up.state != l->ns_state)
         note(l, NETWORK, "%s", ljs_ns_state_text(up.state));
     l->ns_state = up.state;
     l->ns_wake = up.wake_at;
-    application_hears(l, &up);
+    if (!up.again)
+        application_hears(l, &up);
+    else if (up.has_fport || up.payload_len || up.mac_len)
+        wrong(l, NETWORK, "the network passed an uplink up twice");
     if (l->why || l->fault)
         return;
     if (l->scheme == LJS_SCHEME_1_1 && rejoin0 >= 0 && !l->params_wished) {
@@ -1187,10 +1230,14 @@ static void happen(struct life *l, struct event *event)
     event_drop(event);
 }
 
-/* When the device does something of itself: its windows close, or it wakes. */
+/* When the device does something of itself: its windows close, it says something again, or it wakes. */
 static int64_t device_due(const struct life *l)
 {
-    return l->off ? -1 : l->windows >= 0 ? l->windows : l->wake;
+    if (l->off)
+        return -1;
+    if (l->windows >= 0)
+        return l->windows;
+    return l->again >= 0 && (l->wake < 0 || l->again < l->wake) ? l->again : l->wake;
 }
 
 static void run_until(struct life *l, int64_t until)
@@ -1212,6 +1259,8 @@ static void run_until(struct life *l, int64_t until)
             if (l->windows >= 0) {
                 l->windows = -1;
                 device_event(l, LJS_ED_ON_LOST);
+            } else if (l->again == device) {
+                device_again(l);
             } else {
                 device_event(l, LJS_ED_ON_TICK);
             }
@@ -1427,7 +1476,7 @@ ljs_err life_run(const char **why, uint64_t counts[COUNTS], const struct world *
     l->index = index;
     l->scheme = l->version->network >= LJS_MAC_1_1 ? LJS_SCHEME_1_1 : LJS_SCHEME_1_0;
     l->off = true;
-    l->wake = l->windows = l->ns_wake = -1;
+    l->wake = l->windows = l->again = l->ns_wake = -1;
     new_session(l, -1);
     l->last[LJS_ED_SENDS_JOIN] = l->last[LJS_ED_SENDS_REJOIN1] = -1;
     counts[N_DEVICES] = 1;

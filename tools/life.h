@@ -42,6 +42,8 @@ enum count {
     N_REKEYS,
     N_UPLINKS,
     N_UPLINKS_HEARD,
+    N_AGAIN,
+    N_AGAIN_HEARD,
     N_DOWNLINKS,
     N_DOWNLINKS_HEARD,
     N_LOST,

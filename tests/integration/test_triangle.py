@@ -62,6 +62,7 @@ def test_every_version_over_every_channel(program: str, channel: str) -> None:
         assert version["devices"] == 4 and version["joins"] >= 4
         assert version["uplinks"] > 4 * 15 * 12
         assert 0 < version["uplinks_accepted"] <= version["uplinks"]
+        assert version["sent_again"] > 0 and version["heard_again"] > 0
         assert (version["rejoins0"] > 0) is (name == "1.1") is (version["rekeys"] > 0)
     lost, doubled, held = (total(told, name) for name in ("lost", "copies", "held_back"))
     assert (lost > 0) is ("--loss" in CHANNELS[channel])
@@ -69,6 +70,7 @@ def test_every_version_over_every_channel(program: str, channel: str) -> None:
     assert (held > 0) is ("--reorder" in CHANNELS[channel])
     if channel == "clean":
         assert total(told, "uplinks") == total(told, "uplinks_accepted")
+        assert total(told, "sent_again") == total(told, "heard_again")  # by NbTrans alone
         assert total(told, "refused_by_device") == total(told, "sessions_given_up") == 0
 
 
@@ -77,9 +79,9 @@ def device_days(program: str, days: int, devices: int, timeout: float) -> dict:
                     "--backend-loss", 10, "--loss", 30, timeout=timeout)
     assert told["diverged"] == 0 and told["device_days"] == days * devices
     uplinks = total(told, "uplinks")
-    frames = uplinks + total(told, "downlinks")
+    frames = uplinks + total(told, "sent_again") + total(told, "downlinks")
     assert 0.27 < total(told, "lost") / (frames + total(told, "requests") + total(told, "copies")) < 0.33
-    assert 0.6 < total(told, "uplinks_accepted") / uplinks < 0.8
+    assert 0.75 < total(told, "uplinks_accepted") / uplinks < 0.9  # 0.7, if none were sent again
     assert min(told["versions"]["1.1"][f"rejoins{kind}"] for kind in (0, 1, 2)) > 0
     return told
 
@@ -119,6 +121,19 @@ def test_the_seed_decides_everything(program: str) -> None:
 def test_threads_change_nothing(program: str) -> None:
     told = [simulate(program, "--days", 10, "--devices", 12, *ROUGH, "--jobs", jobs) for jobs in (1, 3)]
     assert told[0]["versions"] == told[1]["versions"]
+
+
+def test_what_is_not_acknowledged_is_sent_again(program: str) -> None:
+    """Under the same counter, until the ACK comes; and it is passed up once."""
+    life = traces(program, "--days", 10, "--devices", 1, "--loss", 40, "--power-loss", 0)[0]
+    confirmed = [(at, re.search(r"uplink (\d+), confirmed", line)[1]) for at, line in enumerate(life)
+                 if ", confirmed" in line]
+    again = {fcnt: [line for line in life if f"uplink {fcnt}, again" in line] for _, fcnt in confirmed}
+    assert max(len(lines) for lines in again.values()) > 1 and all(len(lines) < 8 for lines in again.values())
+    for (begin, fcnt), (end, _) in zip(confirmed, confirmed[1:]):
+        acked = [at for at in range(begin, end) if " -> " in life[at] and ", ACK" in life[at]]
+        last = max((at for at in range(begin, end) if f"uplink {fcnt}, again" in life[at]), default=begin)
+        assert not acked or last < acked[0]  # the first ACK that arrives ends it
 
 
 def test_the_trace_tells_the_story(program: str) -> None:

@@ -120,6 +120,17 @@ MUTANTS = [
            "1.0.4 1.0.3"),
     Mutant("a repeat not recognised by the network server", NS, "*repeat = was != NULL;", "*repeat = false;",
            "REKEY_FIRST", "1.1"),
+    # uplinks that come again
+    Mutant("an uplink again passed up again", NS, "    if (out->again)\n        return;\n", "", "TWICE"),
+    Mutant("anything under the last counter taken again", NS, "ljs__equal(s->n.last.print, print, PRINT_LEN)", "true",
+           "SAME"),
+    Mutant("an uplink again refused", NS, "return EV_UPLINK_AGAIN;", "return EV_UPLINK;", "SAME AGAIN"),
+    Mutant("nothing owed for an uplink again", NS, "s->answered = false;\n    owe(s);", "s->answered = false;", "AGAIN"),
+    Mutant("an uplink sent again with the MIC of another channel", ED, "                             .tx_ch = event->tx_ch };",
+           "                             .tx_ch = 0 };", "AGAIN", "1.1"),
+    Mutant("an uplink sent again over a restart", ED,
+           "    ed->sent_times = ed->sent_print = ed->sent_conf = 0;\n    ed->fcnt_up = ed->fcnt_durable;",
+           "    ed->fcnt_up = ed->fcnt_durable;", "ON_AIR"),
     # rejoining
     Mutant("rejoin 0 checked against the newest session alone", JS, "i < j->r->d.sessions && err == LJS_E_MIC",
            "i < j->r->d.sessions && i < 1 && err == LJS_E_MIC", "HEALS HEALS_REJOIN", "1.1 1.1-rejoins"),

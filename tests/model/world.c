@@ -29,6 +29,7 @@ enum {
     REJOIN1_S = 1200,
     OFTEN = 0,
     HARDLY_EVER = 15,
+    DERIVED_MAX = 251,
     DRAW = 0x2000
 };
 #define DEV UINT64_C(0x70b3d5499f0a1c27)
@@ -47,11 +48,16 @@ static struct {
     const struct scenario *is;
     const uint8_t *left;
     ljs_vault *vault;
-    ljs_key *nwk, *app, *js_int, *js_enc;
+    ljs_key *nwk, *app;
     ljs_store *store;
     ljs_server *server;
     struct blob *whose; /* the store's own value */
-    ljs_se *se;
+    ljs_se *se, *other; /* the other one only keeps the guarded memory, which they share, from coming and going */
+    struct {
+        ljs_derivation what;
+        const ljs_key *root;
+        ljs_key *key;
+    } derived[DERIVED_MAX];
     struct blob *loaded; /* whose keys are in the element */
     /* the store, as it is for the node at work */
     struct node *at;
@@ -225,19 +231,28 @@ static ljs_key *key_of(uint8_t seed)
     return key;
 }
 
-static ljs_key *derive(ljs_key_name name, const ljs_key *root, const ljs_session *s)
+/* Kept until another takes its place: guarded memory is slow to get. */
+static const ljs_key *derive(ljs_key_name name, const ljs_key *root, const ljs_session *s)
 {
-    const ljs_derivation what = { .name = name,
-                                  .scheme = s ? s->scheme : LJS_SCHEME_1_1,
-                                  .dev_eui = DEV,
-                                  .join_eui = EUI,
-                                  .net_id = NET,
-                                  .join_nonce = s ? s->join_nonce : 0,
-                                  .nonce = s ? s->nonce : 0 };
-    ljs_key *key;
+    ljs_derivation what;
+    unsigned at;
 
-    MUST(ljs_derive(&key, &what, root));
-    return key;
+    memset(&what, 0, sizeof what); /* all of it is compared */
+    what.name = name;
+    what.scheme = s ? s->scheme : LJS_SCHEME_1_1;
+    what.dev_eui = DEV;
+    what.join_eui = EUI;
+    what.net_id = NET;
+    what.join_nonce = s ? s->join_nonce : 0;
+    what.nonce = s ? s->nonce : 0;
+    at = ((unsigned)name * 31 + what.join_nonce * 7 + what.nonce) % DERIVED_MAX;
+    if (w.derived[at].root != root || memcmp(&w.derived[at].what, &what, sizeof what) != 0) {
+        ljs_key_free(w.derived[at].key);
+        MUST(ljs_derive(&w.derived[at].key, &what, root));
+        w.derived[at].what = what;
+        w.derived[at].root = root;
+    }
+    return w.derived[at].key;
 }
 
 /* The Join Server anew, over what is durable. */
@@ -276,8 +291,7 @@ void world_begin(const struct scenario *scenario, const uint8_t left[BUDGETS])
     MUST(ljs_vault_new(&w.vault, master, sizeof master));
     w.nwk = key_of(0x8d);
     w.app = key_of(0x35);
-    w.js_int = derive(LJS_KEY_JS_INT, w.nwk, NULL);
-    w.js_enc = derive(LJS_KEY_JS_ENC, w.nwk, NULL);
+    MUST(ljs_se_software(&w.other, w.nwk, w.app));
     new_element();
     MUST(ljs_store_custom(&w.store, &store_ops, &w));
 }
@@ -287,10 +301,11 @@ void world_end(void)
     ljs_server_free(w.server);
     ljs_store_free(w.store);
     ljs_se_free(w.se);
+    ljs_se_free(w.other);
     ljs_key_free(w.nwk);
     ljs_key_free(w.app);
-    ljs_key_free(w.js_int);
-    ljs_key_free(w.js_enc);
+    for (unsigned i = 0; i < DERIVED_MAX; i++)
+        ljs_key_free(w.derived[i].key);
     ljs_vault_free(w.vault);
     blob_give(w.whose);
     blob_give(w.loaded);
@@ -354,7 +369,7 @@ void node_first(struct node *out)
 
 /* ---- frames in flight ------------------------------------------------------- */
 
-static void put(struct node *n, bool up, const uint8_t *octets, size_t len)
+static void put(struct node *n, bool up, uint8_t ch, const uint8_t *octets, size_t len)
 {
     struct frame *f = &n->air[n->airs];
 
@@ -364,6 +379,7 @@ static void put(struct node *n, bool up, const uint8_t *octets, size_t len)
         return;
     memset(f, 0, sizeof *f);
     f->up = up;
+    f->ch = ch;
     f->len = (uint8_t)len;
     memcpy(f->octets, octets, len);
     n->airs++;
@@ -377,6 +393,20 @@ static void take_out(struct frame *out, struct node *n, unsigned i, bool kept)
     memmove(&n->air[i], &n->air[i + 1], (n->airs - i - 1) * sizeof n->air[0]);
     n->airs--;
     memset(&n->air[n->airs], 0, sizeof n->air[0]);
+}
+
+/* Two data frames, but for their MICs. */
+static bool same_words(const struct frame *f, const uint8_t *octets, size_t len)
+{
+    return f->len == len && len > 4 && !memcmp(f->octets, octets, len - 4);
+}
+
+static bool in_flight(const struct node *n, const struct frame *f)
+{
+    for (unsigned i = 0; i < n->airs; i++)
+        if (n->air[i].up && same_words(f, n->air[i].octets, n->air[i].len))
+            return true;
+    return false;
 }
 
 static bool is_request(const struct frame *f)
@@ -491,10 +521,12 @@ static void record_digest(struct blob *b)
         MUST(ljs_device_session(&is.s[i], i, b->data, b->len));
         memset(is.s[i].session_key_id, 0, sizeof is.s[i].session_key_id); /* chance, which decides nothing */
     }
-    MUST(ljs_device_dev_nonces(&nonces, 0, b->data, b->len));
-    if (nonces.len)
-        ljs__hash(is.nonces, nonces.data, nonces.len);
-    ljs_buf_free(&nonces);
+    if (w.is->device < LJS_MAC_1_0_4) { /* from then on there is no set of them, but a counter */
+        MUST(ljs_device_dev_nonces(&nonces, 0, b->data, b->len));
+        if (nonces.len)
+            ljs__hash(is.nonces, nonces.data, nonces.len);
+        ljs_buf_free(&nonces);
+    }
     if (r.has_last)
         memcpy(is.last, r.last, sizeof is.last);
     ljs__hash(b->digest, (const uint8_t *)&is, sizeof is);
@@ -603,9 +635,10 @@ static void judge_answer(struct node *n, const struct frame *f, const ljs_frame 
 
     ljs__hash(hash, raw->data, raw->len);
     law(LAW_ENTITLED, !ans->app_s.key_len);
-    if (!law(LAW_ACCEPT,
-             !ljs_accept_open(&accept, &of, v11 ? w.js_int : w.nwk, join ? w.nwk : w.js_enc, ans->phy, ans->phy_len) &&
-                 accept.dev_addr == addr_for(frame) && accept.net_id == NET && accept.dl_settings == w.is->dl_settings))
+    if (!law(LAW_ACCEPT, !ljs_accept_open(&accept, &of, v11 ? derive(LJS_KEY_JS_INT, w.nwk, NULL) : w.nwk,
+                                          join ? w.nwk : derive(LJS_KEY_JS_ENC, w.nwk, NULL), ans->phy, ans->phy_len) &&
+                             accept.dev_addr == addr_for(frame) && accept.net_id == NET &&
+                             accept.dl_settings == w.is->dl_settings))
         return;
     law(LAW_DURABLE, !ljs_device_session(&s, 0, n->record->data, n->record->len) && s.join_nonce == accept.join_nonce &&
                          s.nonce == frame->nonce && s.kind == frame->kind && s.dev_addr == accept.dev_addr);
@@ -651,7 +684,7 @@ static void probe_heard(struct node *n)
     ljs_buf state;
 
     for (unsigned i = 0; i < n->heards; i++) {
-        ljs_err err = ljs_ns_uplink(&up, &state, w.vault, 0, 0, 0, n->heard[i].octets, n->heard[i].len,
+        ljs_err err = ljs_ns_uplink(&up, &state, w.vault, 0, 0, n->heard[i].ch, n->heard[i].octets, n->heard[i].len,
                                     n->network->data, n->network->len);
 
         law(LAW_TWICE, err || (i + 1U == n->heards && up.again && !up.has_fport && !up.payload_len && !up.mac_len));
@@ -662,7 +695,7 @@ static void probe_heard(struct node *n)
 /* A frame of the pending context without RekeyInd, from a device that does not keep the rules. */
 static void probe_plain(struct node *n, const ljs_session *s)
 {
-    ljs_key *f_int = derive(LJS_KEY_F_NWK_S_INT, w.nwk, s), *s_int = derive(LJS_KEY_S_NWK_S_INT, w.nwk, s);
+    const ljs_key *f_int = derive(LJS_KEY_F_NWK_S_INT, w.nwk, s), *s_int = derive(LJS_KEY_S_NWK_S_INT, w.nwk, s);
     ljs_data d = { .direction = LJS_UP, .dev_addr = s->dev_addr, .fcnt = 9 };
     const ljs_data_of of = { .scheme = LJS_SCHEME_1_1, .fcnt = 9 };
     ljs_buf phy, state;
@@ -675,8 +708,6 @@ static void probe_plain(struct node *n, const ljs_session *s)
         ljs_ns_uplink(&up, &state, w.vault, 0, 0, 0, phy.data, phy.len, n->network->data, n->network->len) != LJS_OK);
     ljs_buf_free(&state);
     ljs_buf_free(&phy);
-    ljs_key_free(f_int);
-    ljs_key_free(s_int);
 }
 
 /* The answer has come: a new context, and then the join-accept. */
@@ -713,7 +744,7 @@ static void accepted(struct node *n, const ljs_frame *frame, const ljs_message *
     if (!joined.repeat && v11 && !ljs_device_session(&s, 0, n->record->data, n->record->len))
         probe_plain(n, &s);
     probe_heard(n);
-    put(n, false, ans->phy, ans->phy_len);
+    put(n, false, 0, ans->phy, ans->phy_len);
 out:
     for (unsigned i = 0; i < 3; i++)
         ljs_key_free(keys[i]);
@@ -767,7 +798,7 @@ static void answer_uplink(struct node *n, bool application)
     ljs_err err;
 
     if (application && session_of(&s, n)) {
-        ljs_key *app_s = derive(LJS_KEY_APP_S, w.is->rejoins ? w.app : w.nwk, &s);
+        const ljs_key *app_s = derive(LJS_KEY_APP_S, w.is->rejoins ? w.app : w.nwk, &s);
 
         tx.fport = 2;
         tx.fcnt = (uint32_t)ns.current.a_fcnt_down;
@@ -776,14 +807,56 @@ static void answer_uplink(struct node *n, bool application)
         memcpy(tx.payload, payload.data, payload.len);
         tx.payload_len = payload.len;
         ljs_buf_free(&payload);
-        ljs_key_free(app_s);
     }
     err = ljs_ns_downlink(&down, &state, w.vault, &tx, n->network->data, n->network->len);
     law(LAW_REFUSED, !err == !!state.data);
     if (err)
         return;
     blob_put(&n->network, &state);
-    put(n, false, down.phy, down.phy_len);
+    put(n, false, 0, down.phy, down.phy_len);
+}
+
+/* Something else under the counter of the last frame, from a device that does not keep the rules; and, to
+ * show that this has a chance, the frame itself signed again. */
+static void probe_other(struct node *n, const struct frame *f, uint32_t fcnt)
+{
+    const ljs_data_of of = { .scheme = w.is->rejoins ? LJS_SCHEME_1_1 : LJS_SCHEME_1_0, .fcnt = fcnt, .tx_ch = 7 };
+    struct frame other = *f;
+    const ljs_key *f_int, *s_int;
+    ljs_session s;
+    ljs_buf state;
+    ljs_ns_up up;
+
+    if (!session_of(&s, n))
+        return;
+    f_int = derive(LJS_KEY_F_NWK_S_INT, w.nwk, &s);
+    s_int = derive(LJS_KEY_S_NWK_S_INT, w.nwk, &s);
+    for (unsigned same = 0; same < 2; same++) {
+        ljs_err err;
+
+        other.octets[f->len - 5] ^= 1; /* and back */
+        MUST(ljs_data_mic(other.octets + f->len - 4, &of, f_int, s_int, other.octets, f->len));
+        err = ljs_ns_uplink(&up, &state, w.vault, 0, 0, of.tx_ch, other.octets, other.len, n->network->data,
+                            n->network->len);
+        law(LAW_SAME, same ? !err && up.again == 1 : err != LJS_OK);
+        ljs_buf_free(&state);
+    }
+}
+
+/* The network server takes it. */
+static void judge_uplink(struct node *n, const struct frame *f, const ljs_ns_up *up)
+{
+    if (up->again) {
+        law(LAW_SAME, n->heards && same_words(&n->heard[n->heards - 1], f->octets, f->len));
+        law(LAW_TWICE, !up->has_fport && !up->payload_len && !up->mac_len);
+        return;
+    }
+    for (unsigned i = 0; i < n->heards; i++)
+        law(LAW_TWICE, !same_words(&n->heard[i], f->octets, f->len));
+    if (n->heards == HEARD_MAX)
+        memmove(n->heard, n->heard + 1, --n->heards * sizeof n->heard[0]);
+    n->heard[n->heards++] = *f;
+    probe_other(n, f, up->fcnt);
 }
 
 static void uplink_arrives(struct node *n, const struct frame *f, bool application)
@@ -795,23 +868,17 @@ static void uplink_arrives(struct node *n, const struct frame *f, bool applicati
     ljs_err err;
 
     forged.octets[f->len - 1] ^= 0x80;
-    err = ljs_ns_uplink(&up, &state, w.vault, 0, 0, 0, forged.octets, forged.len, n->network->data, n->network->len);
+    err =
+        ljs_ns_uplink(&up, &state, w.vault, 0, 0, f->ch, forged.octets, forged.len, n->network->data, n->network->len);
     law(LAW_FORGED, err != LJS_OK);
     ljs_buf_free(&state);
-    err = ljs_ns_uplink(&up, &state, w.vault, 0, 0, 0, f->octets, f->len, n->network->data, n->network->len);
+    err = ljs_ns_uplink(&up, &state, w.vault, 0, 0, f->ch, f->octets, f->len, n->network->data, n->network->len);
     law(LAW_REFUSED, !err == !!state.data);
     if (err)
         return;
     blob_put(&n->network, &state);
     law(LAW_REKEY_FIRST, !(up.switched && before.pending.scheme == LJS_SCHEME_1_1) || up.rekey);
-    if (up.again) {
-        law(LAW_TWICE, !up.has_fport && !up.payload_len && !up.mac_len);
-    } else if (n->heards < HEARD_MAX) {
-        n->heard[n->heards++] = *f;
-    } else {
-        memmove(n->heard, n->heard + 1, sizeof n->heard - sizeof n->heard[0]);
-        n->heard[HEARD_MAX - 1] = *f;
-    }
+    judge_uplink(n, f, &up);
     probe_heard(n);
     if (read_network(n).due || application)
         answer_uplink(n, application);
@@ -880,8 +947,8 @@ static struct life *life_of(struct node *n, const ljs_ed *ed)
     return &n->life[n->lives++];
 }
 
-/* A frame goes on air: its counter has to be above those that did. */
-static void judge_sent(struct node *n, const ljs_ed *before, const ljs_ed_out *out)
+/* A frame goes on air: its counter has to be above those that did, or it is the last data frame again. */
+static void judge_sent(struct node *n, const ljs_ed *before, const ljs_ed_out *out, bool again)
 {
     struct life *l = before->scheme ? life_of(n, before) : NULL;
 
@@ -903,7 +970,9 @@ static void judge_sent(struct node *n, const ljs_ed *before, const ljs_ed_out *o
             l->rj_count0 = out->nonce;
         return;
     case LJS_ED_SENDS_DATA:
-        if (law(LAW_ON_AIR, l && out->fcnt > l->fcnt))
+        if (again)
+            law(LAW_ON_AIR, l && out->fcnt == l->fcnt && same_words(&n->last, out->frame, out->frame_len));
+        else if (law(LAW_ON_AIR, l && out->fcnt > l->fcnt))
             l->fcnt = out->fcnt;
         return;
     }
@@ -982,23 +1051,49 @@ static ljs_err step_device(struct node *n, ljs_ed_event *event, bool cut)
     if (cut) {
         restart(n);
     } else if (out.sends) {
-        judge_sent(n, &before, &out);
-        put(n, true, out.frame, out.frame_len);
+        judge_sent(n, &before, &out, event->kind == LJS_ED_ON_SEND_AGAIN);
+        put(n, true, event->tx_ch, out.frame, out.frame_len);
+        if (out.sends == LJS_ED_SENDS_DATA)
+            n->last = n->air[n->airs - 1];
     }
+    if (n->last.len && !read_device(n->live).again_left)
+        memset(&n->last, 0, sizeof n->last);
     return LJS_OK;
+}
+
+static ljs_ed_event resending(const struct node *n)
+{
+    ljs_ed_event event;
+
+    ljs_ed_event_init(&event, LJS_ED_ON_SEND_AGAIN, n->now);
+    memcpy(event.frame, n->last.octets, n->last.len);
+    event.frame_len = n->last.len;
+    event.tx_ch = 1;
+    return event;
 }
 
 /* After a crash: the element has its root keys, the state is the last that was durable. */
 static void restart(struct node *n)
 {
     ljs_ed_event event;
+    struct frame last;
+    ljs_ed_out out;
+    ljs_buf state;
 
     blob_give(n->live);
     n->live = blob_take(n->durable);
     n->now = 0;
     new_element();
+    last = n->last;
     ljs_ed_event_init(&event, LJS_ED_ON_RESTART, 0);
     MUST(step_device(n, &event, false));
+    if (last.len) { /* what it kept of before, it is not to send under this state */
+        n->last = last;
+        event = resending(n);
+        law(LAW_ON_AIR, ljs_ed_step(&out, &state, w.se, &event, n->live->data, n->live->len) != LJS_OK);
+        ljs_buf_free(&state);
+        memset(&n->last, 0, sizeof n->last);
+    }
     if (read_device(n->live).scheme)
         probe_keys(n);
 }
@@ -1021,6 +1116,13 @@ static ljs_err send(struct node *n, bool confirmed, bool cut)
     event.payload_len = 1;
     event.confirmed = confirmed;
     return step_device(n, &event, cut);
+}
+
+static bool resend(struct node *n)
+{
+    ljs_ed_event event = resending(n);
+
+    return n->last.len && step_device(n, &event, false) == LJS_OK;
 }
 
 static bool hear(struct node *n, const struct frame *f, bool probing)
@@ -1075,10 +1177,10 @@ static bool has(const struct node *n, enum budget budget)
 bool event_nth(struct event *out, const struct node *n, unsigned i)
 {
     static const struct event all[] = {
-        { DO_START, 0, 0, 0, 0 }, { DO_START, 0, 0, 0, 1 },  { DO_TICK, 0, 0, 0, 0 },    { DO_TICK, 0, 0, 0, 1 },
-        { DO_SEND, 0, 0, 0, 0 },  { DO_SEND, 0, 0, 0, 1 },   { DO_WINDOWS, 0, 0, 0, 0 }, { DO_CRASH, 0, 0, 0, 0 },
-        { DO_AGAIN, 0, 0, 0, 0 }, { DO_FORCE0, 0, 0, 0, 0 }, { DO_FORCE2, 0, 0, 0, 0 },  { DO_PARAMS, 0, 0, 0, 0 },
-        { DO_TIMER, 0, 0, 0, 0 },
+        { DO_START, 0, 0, 0, 0 },  { DO_START, 0, 0, 0, 1 }, { DO_TICK, 0, 0, 0, 0 },   { DO_TICK, 0, 0, 0, 1 },
+        { DO_SEND, 0, 0, 0, 0 },   { DO_SEND, 0, 0, 0, 1 },  { DO_RESEND, 0, 0, 0, 0 }, { DO_WINDOWS, 0, 0, 0, 0 },
+        { DO_CRASH, 0, 0, 0, 0 },  { DO_AGAIN, 0, 0, 0, 0 }, { DO_FORCE0, 0, 0, 0, 0 }, { DO_FORCE2, 0, 0, 0, 0 },
+        { DO_PARAMS, 0, 0, 0, 0 }, { DO_TIMER, 0, 0, 0, 0 },
     };
     enum { PER_FRAME = FATES + 3 };
     const unsigned fixed = sizeof all / sizeof all[0];
@@ -1175,7 +1277,12 @@ bool event_apply(struct node *n, const struct event *e)
         if (!has(n, UPLINKS) || n->airs == AIR_MAX)
             return false;
         n->left[UPLINKS]--;
-        return send(n, false, e->cut) == LJS_OK;
+        return send(n, w.is->confirmed, e->cut) == LJS_OK;
+    case DO_RESEND:
+        if (!has(n, UPLINKS) || n->airs == AIR_MAX || in_flight(n, &n->last))
+            return false;
+        n->left[UPLINKS]--;
+        return resend(n);
     case DO_WINDOWS:
         return device(n, LJS_ED_ON_LOST, false) == LJS_OK;
     case DO_CRASH:
@@ -1227,7 +1334,7 @@ void node_digest(uint8_t out[16], const struct node *n)
 {
     struct {
         uint8_t live[16], durable[16], network[16], record[16];
-        struct frame air[AIR_MAX], again;
+        struct frame air[AIR_MAX], again, last;
         uint8_t airs, left[BUDGETS], takens, lives, heards;
         uint32_t join_nonce;
         int32_t dev_nonce, rj_count1, adopted;
@@ -1248,6 +1355,7 @@ void node_digest(uint8_t out[16], const struct node *n)
     memcpy(is.air, n->air, sizeof is.air);
     qsort(is.air, n->airs, sizeof is.air[0], by_octets); /* any of them may arrive first */
     is.again = n->again;
+    is.last = n->last;
     is.airs = n->airs;
     memcpy(is.left, n->left, sizeof is.left);
     is.takens = n->takens;
@@ -1296,6 +1404,42 @@ static bool shared(const struct node *n)
            ed.dev_addr == ns.current.dev_addr && ed.scheme == ns.current.scheme && ed.session_kind == ns.current.kind &&
            session_of(&s, n) && s.kind == ed.session_kind && s.join_nonce == (uint32_t)ed.join_nonce &&
            s.nonce == ed.session_nonce;
+}
+
+/* Has the network server got the session that the device is in, used or not?  DevAddrs come again when
+ * counters do: where two sessions share one, nothing is said. */
+static bool known(const struct node *n)
+{
+    ljs_ed ed = read_device(n->live);
+    ljs_ns ns = read_network(n);
+    const ljs_ns_context *const contexts[] = { &ns.current, &ns.pending };
+    unsigned like = 0, own = 0;
+    ljs_session s;
+
+    for (unsigned i = 0; !ljs_device_session(&s, i, n->record->data, n->record->len); i++) {
+        bool alike = s.dev_addr == ed.dev_addr && s.kind == ed.session_kind;
+
+        like += alike;
+        own += alike && s.join_nonce == (uint32_t)ed.join_nonce && s.nonce == ed.session_nonce;
+    }
+    for (unsigned i = 0; i < 2 && like == 1 && own == 1; i++)
+        if (contexts[i]->present && contexts[i]->dev_addr == ed.dev_addr && contexts[i]->kind == ed.session_kind)
+            return true;
+    return false;
+}
+
+/* What the device said last, it says again, and hears what it waits for. */
+static void say_again(struct node *n)
+{
+    bool rekeying = read_device(n->live).state == LJS_ED_REKEYING;
+
+    if (!n->last.len || !known(n))
+        return;
+    memset(&seen, 0, sizeof seen);
+    (void)resend(n);
+    settle(n, false);
+    if (broken < 0)
+        law(LAW_AGAIN, (!w.is->confirmed || seen.acked) && (!rekeying || seen.rekeyed));
 }
 
 /* Uplinks until both have the same; a device that is not heard gives up by itself. */
@@ -1348,6 +1492,7 @@ static bool rejoin_all(struct node *n)
 void node_heal(struct node *n)
 {
     settle(n, false);
+    say_again(n);
     if (broken >= 0 || !law(LAW_HEALS, come_together(n)))
         return;
     if (w.is->rejoins)
@@ -1388,6 +1533,7 @@ void event_text(char *out, size_t out_len, const struct node *n, const struct ev
         [DO_START] = "device: starts, or starts anew",
         [DO_TICK] = "device: its time has come",
         [DO_SEND] = "device: sends data",
+        [DO_RESEND] = "device: sends the same data again",
         [DO_WINDOWS] = "device: its windows close",
         [DO_CRASH] = "device: crashes and restarts",
         [DO_ARRIVE] = "air: arrives",

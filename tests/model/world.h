@@ -22,6 +22,7 @@ struct scenario {
     uint8_t dl_settings;     /* OptNeg is bit 7 */
     bool rejoins;            /* it comes to a session of LoRaWAN 1.1 */
     bool rising;             /* the device wants JoinNonce to rise */
+    bool confirmed;          /* its uplinks want an ACK */
     unsigned used;           /* DevNonces used elsewhere before, and imported */
 };
 
@@ -46,6 +47,7 @@ struct blob {
 
 struct frame {
     uint8_t up, len;
+    uint8_t ch; /* that it was sent on: the MIC of an uplink of 1.1 covers it */
     uint8_t octets[FRAME_OCTETS];
 };
 
@@ -69,6 +71,7 @@ enum what {
     DO_START,   /* the device begins, or begins anew */
     DO_TICK,    /* its time has come: `now` is its wake_at */
     DO_SEND,    /* its application speaks */
+    DO_RESEND,  /* it sends what it said last once more, on another channel */
     DO_WINDOWS, /* its receive windows close */
     DO_CRASH,   /* it comes back with what was durable */
     DO_ARRIVE,  /* a frame in flight arrives */
@@ -105,6 +108,7 @@ struct node {
     int64_t now, durable_at;
     struct frame air[AIR_MAX];
     struct frame again; /* what the network server has no answer to; len 0: nothing */
+    struct frame last;  /* the data frame that the device may send again; len 0: none */
     uint8_t airs;
     uint8_t left[BUDGETS];
     /* what the laws remember */
@@ -169,11 +173,13 @@ void node_heal(struct node *n);
     X(ENTITLED, "the network server gets network keys and no AppSKey")                                                 \
     X(ON_AIR, "the device's counters never go back on air, through any crash")                                         \
     X(ADOPTED, "a device that wants JoinNonce to rise takes no JoinNonce twice")                                       \
-    X(TWICE, "no data frame is accepted twice, neither up under a later context nor down after a crash")               \
+    X(TWICE, "no data frame is passed up twice, as itself or under a later context, nor taken twice, after a crash")   \
+    X(SAME, "what is taken again is the last frame, word for word, and nothing else under its counter")                \
     X(REKEY_FIRST, "the network server passes up nothing of a pending 1.1 context before RekeyInd")                    \
     X(LASTING, "a session that the device takes is durable before anything is done under it")                          \
     X(KEYS_KEPT, "the keys a device has after an accept are those of its state")                                       \
     X(OLD_STANDS, "the old context stays until the device is heard under the new")                                     \
+    X(AGAIN, "a device that waits for ACK or RekeyConf has it once it sends its last frame again and nothing is lost") \
     X(HEALS, "when losses end, device and network come to one shared context, and data goes each way")                 \
     X(HEALS_REJOIN, "... and one rejoin of each type 0, 1, 2 is answered and adopted")                                 \
     X(HEALS_APP, "... and the application's key is the one that the Join Server has")
