@@ -40,6 +40,7 @@ enum budget {
 struct blob {
     unsigned refs;
     bool has_digest;
+    int64_t digest_at; /* of a device's state */
     uint8_t digest[16];
     size_t len;
     uint8_t data[];
