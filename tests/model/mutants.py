@@ -143,7 +143,8 @@ MUTANTS = [
     # crashes
     Mutant("a nonce on air before it is durable", ED, "s->out->persist = 1; /* the nonce is used", "s->out->persist = 0; /*",
            "ON_AIR"),
-    Mutant("FCntUp goes on where it was durable last", ED, "ed->fcnt_up = ed->fcnt_durable;", "(void)0;", "ON_AIR"),
+    Mutant("FCntUp goes on where it was durable last", ED, "ed->fcnt_up = ed->fcnt_durable;", "(void)0;", "ON_AIR",
+           "1.0.4"),
     Mutant("FCntUp is never made durable", ED, "if (ed->fcnt_up > ed->fcnt_durable) {",
            "if (ed->fcnt_up > ed->fcnt_durable && (ed->fcnt_durable = ed->fcnt_up) < 0) {", "ON_AIR"),
     Mutant("a join-accept adopted and not made durable", ED, "s->out->persist = 1;\n    s->out->joined",
