@@ -365,6 +365,7 @@ HANDLE(ljs_vault)
 HANDLE(ljs_store)
 HANDLE(ljs_server)
 HANDLE(ljs_peers)
+HANDLE(ljs_parcel)
 HANDLE(ljs_se)
 
 /* ---- 10. callbacks ----------------------------------------------------------------------------- */
@@ -491,6 +492,14 @@ static PyObject *event_object(const ljs_event *event)
 %thread ljs_device_step;
 %thread ljs_device_json;
 %thread ljs_import_parse;
+%thread ljs_x25519_public;
+%thread ljs_ed25519_public;
+%thread ljs_parcel_pack;
+%thread ljs_parcel_put;
+%thread ljs_parcel_close;
+%thread ljs_parcel_open;
+%thread ljs_parcel_feed;
+%thread ljs_parcel_land;
 %thread ljs_join;
 %thread ljs_app_s_key;
 %thread ljs_message_parse;
@@ -508,6 +517,7 @@ static PyObject *event_object(const ljs_event *event)
 %thread ljs_server_make_device;
 %thread ljs_server_add_join_eui;
 %thread ljs_server_get_device;
+%thread ljs_server_land_device;
 %thread ljs_server_step_device;
 %thread ljs_server_decision;
 %thread ljs_server_each_device;
@@ -536,6 +546,7 @@ static PyObject *event_object(const ljs_event *event)
 %include <lorajs/master.h>
 %include <lorajs/device.h>
 %include <lorajs/import.h>
+%include <lorajs/parcel.h>
 %include <lorajs/join.h>
 %include <lorajs/message.h>
 %include <lorajs/store.h>

@@ -46,7 +46,7 @@ class Trial:
     def __init__(self, program: Path, work: Path) -> None:
         self.program, self.work = program, work
         self.env = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
-        for name in ("DATA", "BACKUP", "SAFE", "RESTORED"):
+        for name in ("DATA", "BACKUP", "SAFE", "RESTORED", "OTHER"):
             self.env[name] = str(work / name.lower())
         (work / "backup").mkdir()
         self.env["SAFE"] = self.env["DATA"]
@@ -85,7 +85,7 @@ class Trial:
 
 def follow(t: Trial) -> None:
     certificates, keys, devices, doctor, serve = blocks("deployment.md", "sh")
-    [moves] = blocks("custody.md", "sh")
+    moves, parcel = blocks("custody.md", "sh")
     backup, restore = blocks("backup-and-restore.md", "sh")
     [config] = blocks("deployment.md", "conf")
     t.sh(certificates)
@@ -98,6 +98,8 @@ def follow(t: Trial) -> None:
     t.sh(devices)
     t.sh("umask 077 && lorajs key generate >words")
     t.sh(moves)
+    t.sh(parcel)
+    check(t.sh("lorajs device list --data $OTHER --json").count('"exposed":true') == 12, "the parcel arrives")
 
     check(", 0 errors" in t.sh(doctor), "the doctor finds no error")
     process, url, metrics = t.serve(serve)

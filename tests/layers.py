@@ -40,6 +40,7 @@ PUBLIC = {
     "end_device": "session",
     "message": "codec",
     "import": "codec",
+    "parcel": "codec",
     "server": "server",
     "lorajs": "server",
 }

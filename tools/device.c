@@ -630,7 +630,8 @@ static ljs_err show_device(const ljs_buf *record)
     printf("DevEUI           %016" PRIx64 "\n", d.dev_eui);
     printf("state            %s\n", d.state <= LJS_STATE_REMOVED ? state_text[d.state] : "?");
     printf("LoRaWAN          %s%s\n", ljs_mac_text(d.mac), d.require_1_1 ? ", no less than 1.1" : "");
-    printf("root keys        %s (epoch %u)\n", key_names(names, d.keys), d.epoch);
+    printf("root keys        %s (epoch %u%s)\n", key_names(names, d.keys), d.epoch,
+           d.exposed ? "; exposed: others have had them" : "");
     if (d.next_join_nonce > 0xffffff)
         printf("next JoinNonce   none left: the device needs new root keys\n");
     else
@@ -887,6 +888,8 @@ static int cmd_remove(int argc, char **argv)
 const struct command device_commands[] = {
     { "add", "provision one device", cmd_add, NULL, &add_usage },
     { "import", "provision many, from JSON lines", cmd_import, NULL, &import_usage },
+    { "export", "seal some to another Join Server", cmd_export, NULL, &export_usage },
+    { "receive", "take what was sealed to this one", cmd_receive, NULL, &receive_usage },
     { "show", "what is remembered of a device", cmd_show, NULL, &show_usage },
     { "list", "all devices", cmd_list, NULL, &list_usage },
     { "block", "answer nothing more for it", cmd_block, NULL, &block_usage },

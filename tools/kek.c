@@ -249,5 +249,6 @@ out:
 
 const struct command key_commands[] = {
     { "generate", "make a random key", cmd_generate, NULL, &generate_usage },
+    { "pair", "make a key pair, to send or receive devices", cmd_pair, NULL, &pair_usage },
     { 0 },
 };

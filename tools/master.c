@@ -66,8 +66,7 @@ int source_read(struct source *out, const char *text)
 
 /* ---- secrets that come from somewhere ---------------------------------------- */
 
-/* A plain file that nobody else may use.  `dir_fd` AT_FDCWD for a path of the operator's. */
-static int open_secret(int *out, int dir_fd, const char *name, const char *what)
+int open_secret(int *out, int dir_fd, const char *name, const char *what)
 {
     int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hang us */
     struct stat st;

@@ -93,6 +93,10 @@ extern const struct command master_commands[]; /* master.c */
 command_fn cmd_completion;                     /* completion.c */
 extern const struct command commands[];        /* main.c: all of them */
 
+/* parcel.c: rows of device_commands and key_commands */
+command_fn cmd_pair, cmd_export, cmd_receive;
+extern const struct usage pair_usage, export_usage, receive_usage;
+
 /* Each command's own. */
 extern const struct usage inspect_usage, why_usage, doctor_usage, completion_usage;
 extern const struct usage serve_usage, simulate_usage; /* config.c, simulate.c */
@@ -129,6 +133,9 @@ void data_close(struct data *data);
 /* Could the database that is there be written?  SQLite opens it either way. */
 bool data_writable(const char *dir);
 
+/* master.c: open a plain file that nobody but its owner may use; `dir_fd` AT_FDCWD for a path.  Complains
+ * of `what`. */
+int open_secret(int *out, int dir_fd, const char *name, const char *what);
 /* A whole file, or standard input for "-", at most `most` octets; ljs_buf_free() wipes it. */
 int read_all(ljs_buf *out, const char *path, size_t most);
 /* The same of an open file, which it does not close; `name` is for complaints. */

@@ -61,6 +61,7 @@ typedef struct ljs_device {
     uint16_t epoch;           /**< of the root keys; grows when they are replaced */
     uint8_t keys;             /**< LJS_HAS_... */
     uint8_t require_1_1;      /**< refuses activation by the rules of 1.0 though it speaks 1.1 */
+    uint8_t exposed;          /**< its root keys have left, or come in, in a parcel (parcel.h): others had them */
     uint8_t has_home_net_id;
     uint8_t has_home_ns_id;
     uint8_t has_x25519;
@@ -118,7 +119,7 @@ enum {
 /** Make the record of a new device, or bring an existing one or a tombstone up to date:
  *  JoinNonce is never lowered, used DevNonces and counters are only ever added to while
  *  the root key that signs join-requests is the same, sessions stay.
- *  @param device  state, epoch, keys, join_euis, sessions are not looked at;
+ *  @param device  state, exposed, epoch, keys, join_euis, sessions are not looked at;
  *                 next_join_nonce 0 means 1
  *  @param dev_nonce  last DevNonce used elsewhere, -1 for none (1.0.4 and later)
  *  @param in      DevNonces used elsewhere, two octets each, little-endian; NULL for none (before 1.0.4)
@@ -154,6 +155,7 @@ typedef enum ljs_device_act {
     LJS_DEVICE_UNBLOCK = 2,      /**< BLOCKED -> FRESH or JOINED */
     LJS_DEVICE_RESET_NONCES = 3, /**< forget DevNonces and RJcount1; never JoinNonce */
     LJS_DEVICE_REMOVE = 4,       /**< -> REMOVED: keys and sessions go, nonces stay */
+    LJS_DEVICE_EXPOSE = 5,       /**< its root keys are about to leave: marked until it has others */
 } ljs_device_act;
 /** @return ::LJS_E_STATE for an act that the device's state does not allow */
 LJS_MUST ljs_err ljs_device_step(ljs_buf *out_record, ljs_vault *vault, ljs_device_act act, const uint8_t *record,

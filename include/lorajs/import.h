@@ -34,7 +34,8 @@ LJS_API void ljs_import_clear(ljs_import *import);
 LJS_API const char *ljs_import_example(void);
 
 /** A record's public half as one JSON object, without a newline: the members above but the
- *  keys, and state, epoch, keys (names), sessions (SessionKeyID, kind, nonces, NetID, time). */
+ *  keys, and exposed where it is true, state, epoch, keys (names), sessions (SessionKeyID, kind, nonces, NetID, time).
+ */
 LJS_MUST ljs_err ljs_device_json(ljs_buf *out, const uint8_t *record, size_t record_len);
 
 #ifdef __cplusplus

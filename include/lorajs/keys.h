@@ -44,6 +44,13 @@ LJS_API void ljs_key_free(ljs_key *key);
 LJS_MUST ljs_err ljs_vault_new(ljs_vault **out, const uint8_t *in, size_t in_len);
 LJS_API void ljs_vault_free(ljs_vault *vault);
 
+/** The public half of an X25519 key [RFC 7748].  @param key  32 octets, random
+ *  @return ::LJS_E_INVAL for another length */
+LJS_MUST ljs_err ljs_x25519_public(uint8_t out[32], const ljs_key *key);
+/** The public half of an Ed25519 key [RFC 8032].  @param key  its seed: 32 octets, random
+ *  @return ::LJS_E_INVAL for another length */
+LJS_MUST ljs_err ljs_ed25519_public(uint8_t out[32], const ljs_key *key);
+
 /* ---- primitives ------------------------------------------------------------- */
 
 /** aes128_encrypt of one block, or AES-192/256 by the key's length.  [FIPS 197]

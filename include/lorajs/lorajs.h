@@ -14,6 +14,7 @@
 #include <lorajs/master.h>
 #include <lorajs/message.h>
 #include <lorajs/network.h>
+#include <lorajs/parcel.h>
 #include <lorajs/server.h>
 #include <lorajs/store.h>
 

@@ -18,6 +18,7 @@
 
 #include <lorajs/join.h>
 #include <lorajs/message.h>
+#include <lorajs/parcel.h>
 #include <lorajs/store.h>
 
 #ifdef __cplusplus
@@ -123,6 +124,8 @@ LJS_MUST ljs_err ljs_server_add_join_eui(ljs_server *server, ljs_eui dev_eui, lj
 /** The record, its tag checked, for ljs_device_read() and its like.
  *  @return ::LJS_E_NOTFOUND for a DevEUI never seen */
 LJS_MUST ljs_err ljs_server_get_device(ljs_buf *out, ljs_server *server, ljs_eui dev_eui);
+/** ljs_parcel_land() over what the store has of the device. */
+LJS_MUST ljs_err ljs_server_land_device(ljs_server *server, ljs_parcel *parcel, unsigned flags);
 /** ljs_device_step() over the store. */
 LJS_MUST ljs_err ljs_server_step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act);
 /** The i-th last decision about a device other than a new session; ::LJS_E_NOTFOUND past

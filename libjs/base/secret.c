@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sodium.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 static atomic_uint process = 1;
 
@@ -135,4 +136,77 @@ ljs_err ljs__stretch(uint8_t out[32], const uint8_t salt[16], uint32_t memory, u
         return LJS_E_NOMEM;
     }
     return LJS_OK;
+}
+
+_Static_assert(LJS__BOX_LEN == crypto_box_SEALBYTES + 32, "a sealed box around a key");
+
+void ljs__box_public(uint8_t out[32], const uint8_t secret[32])
+{
+    crypto_scalarmult_base(out, secret);
+}
+
+ljs_err ljs__box_seal(uint8_t out[LJS__BOX_LEN], const uint8_t public_key[32], const uint8_t in[32])
+{
+    return crypto_box_seal(out, in, 32, public_key) ? LJS_E_INVAL : LJS_OK;
+}
+
+ljs_err ljs__box_open(uint8_t out[32], const uint8_t secret[32], const uint8_t in[LJS__BOX_LEN])
+{
+    uint8_t public_key[32];
+
+    crypto_scalarmult_base(public_key, secret);
+    if (crypto_box_seal_open(out, in, LJS__BOX_LEN, public_key, secret)) {
+        sodium_memzero(out, 32);
+        return LJS_E_SEAL;
+    }
+    return LJS_OK;
+}
+
+struct signing {
+    crypto_sign_state state; /* of what everybody may see */
+};
+
+struct signing *ljs__signing_new(void)
+{
+    struct signing *s = malloc(sizeof *s);
+
+    if (s)
+        crypto_sign_init(&s->state);
+    return s;
+}
+
+void ljs__signing_add(struct signing *s, const uint8_t *in, size_t in_len)
+{
+    crypto_sign_update(&s->state, in, in_len);
+}
+
+void ljs__signing_sign(uint8_t out[64], struct signing *s, const uint8_t seed[32])
+{
+    uint8_t public_key[crypto_sign_PUBLICKEYBYTES], secret[crypto_sign_SECRETKEYBYTES];
+
+    crypto_sign_seed_keypair(public_key, secret, seed);
+    crypto_sign_final_create(&s->state, out, NULL, secret);
+    sodium_memzero(secret, sizeof secret);
+    crypto_sign_init(&s->state);
+}
+
+bool ljs__signing_verify(struct signing *s, const uint8_t signature[64], const uint8_t public_key[32])
+{
+    bool good = crypto_sign_final_verify(&s->state, signature, public_key) == 0;
+
+    crypto_sign_init(&s->state);
+    return good;
+}
+
+void ljs__signing_free(struct signing *s)
+{
+    free(s);
+}
+
+void ljs__sign_public(uint8_t out[32], const uint8_t seed[32])
+{
+    uint8_t secret[crypto_sign_SECRETKEYBYTES];
+
+    crypto_sign_seed_keypair(out, secret, seed);
+    sodium_memzero(secret, sizeof secret);
 }

@@ -41,4 +41,21 @@ void ljs__subkey(uint8_t out[32], const uint8_t master[32], uint64_t id, const c
 ljs_err ljs__stretch(uint8_t out[32], const uint8_t salt[16], uint32_t memory, uint32_t passes, const uint8_t *in,
                      size_t in_len);
 
+/* X25519 [RFC 7748], and 32 octets to whoever has the secret: an ephemeral key, and
+ * XSalsa20-Poly1305 (libsodium's sealed box).  LJS_E_INVAL for a public key that is none. */
+enum { LJS__BOX_LEN = 32 + 48 };
+void ljs__box_public(uint8_t out[32], const uint8_t secret[32]);
+ljs_err ljs__box_seal(uint8_t out[LJS__BOX_LEN], const uint8_t public_key[32], const uint8_t in[32]);
+ljs_err ljs__box_open(uint8_t out[32], const uint8_t secret[32], const uint8_t in[LJS__BOX_LEN]); /* LJS_E_SEAL */
+
+/* Ed25519ph [RFC 8032 §5.1] of octets that come one after another. */
+struct signing;
+struct signing *ljs__signing_new(void); /* NULL: no memory */
+void ljs__signing_add(struct signing *s, const uint8_t *in, size_t in_len);
+/* Each of these ends it; the state is then that of the empty string. */
+void ljs__signing_sign(uint8_t out[64], struct signing *s, const uint8_t seed[32]);
+bool ljs__signing_verify(struct signing *s, const uint8_t signature[64], const uint8_t public_key[32]);
+void ljs__signing_free(struct signing *s);
+void ljs__sign_public(uint8_t out[32], const uint8_t seed[32]);
+
 #endif

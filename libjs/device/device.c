@@ -129,6 +129,7 @@ static void set_fields(ljs_device *to, const ljs_device *from)
         to->next_join_nonce = had.next_join_nonce;
     to->state = had.state;
     to->epoch = had.epoch;
+    to->exposed = had.exposed;
     to->keys = had.keys;
     to->join_euis = had.join_euis;
     to->sessions = had.sessions;
@@ -267,6 +268,7 @@ ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device 
         }
         if (!same) {
             r.d.epoch++;
+            r.d.exposed = 0;
             ljs__record_trim(&r); /* keys that no session needs make room for these */
         }
         if (!same_root) /* what was said under another key says nothing under this one */
@@ -363,6 +365,7 @@ static ljs_err bury(struct record *r, ljs_vault *vault)
                      .state = LJS_STATE_REMOVED,
                      .next_join_nonce = r->d.next_join_nonce,
                      .epoch = r->d.epoch,
+                     .exposed = r->d.exposed,
                      .join_euis = r->d.join_euis };
     ljs_err err = ljs__ring_take(&ring);
 
@@ -381,21 +384,25 @@ static ljs_err bury(struct record *r, ljs_vault *vault)
     return LJS_OK;
 }
 
+static ljs_err expose(struct record *r, ljs_vault *vault)
+{
+    (void)vault;
+    r->d.exposed = 1;
+    return LJS_OK;
+}
+
 /* What is not here is refused. */
 static const struct {
     ljs_state from;
     ljs_device_act act;
     act_fn *run;
 } acts[] = {
-    { LJS_STATE_FRESH, LJS_DEVICE_BLOCK, block },
-    { LJS_STATE_FRESH, LJS_DEVICE_RESET_NONCES, reset_nonces },
-    { LJS_STATE_FRESH, LJS_DEVICE_REMOVE, bury },
-    { LJS_STATE_JOINED, LJS_DEVICE_BLOCK, block },
-    { LJS_STATE_JOINED, LJS_DEVICE_RESET_NONCES, reset_nonces },
-    { LJS_STATE_JOINED, LJS_DEVICE_REMOVE, bury },
-    { LJS_STATE_BLOCKED, LJS_DEVICE_UNBLOCK, unblock },
-    { LJS_STATE_BLOCKED, LJS_DEVICE_RESET_NONCES, reset_nonces },
-    { LJS_STATE_BLOCKED, LJS_DEVICE_REMOVE, bury },
+    { LJS_STATE_FRESH, LJS_DEVICE_BLOCK, block },       { LJS_STATE_FRESH, LJS_DEVICE_RESET_NONCES, reset_nonces },
+    { LJS_STATE_FRESH, LJS_DEVICE_REMOVE, bury },       { LJS_STATE_FRESH, LJS_DEVICE_EXPOSE, expose },
+    { LJS_STATE_JOINED, LJS_DEVICE_BLOCK, block },      { LJS_STATE_JOINED, LJS_DEVICE_RESET_NONCES, reset_nonces },
+    { LJS_STATE_JOINED, LJS_DEVICE_REMOVE, bury },      { LJS_STATE_JOINED, LJS_DEVICE_EXPOSE, expose },
+    { LJS_STATE_BLOCKED, LJS_DEVICE_UNBLOCK, unblock }, { LJS_STATE_BLOCKED, LJS_DEVICE_RESET_NONCES, reset_nonces },
+    { LJS_STATE_BLOCKED, LJS_DEVICE_REMOVE, bury },     { LJS_STATE_BLOCKED, LJS_DEVICE_EXPOSE, expose },
 };
 
 ljs_err ljs_device_step(ljs_buf *out_record, ljs_vault *vault, ljs_device_act act, const uint8_t *record,

@@ -130,7 +130,7 @@ enum field {
     F_PRINT = 16,
 };
 
-enum { FLAG_BLOCKED = 1, FLAG_REMOVED = 2, FLAG_REQUIRE_1_1 = 4 };
+enum { FLAG_BLOCKED = 1, FLAG_REMOVED = 2, FLAG_REQUIRE_1_1 = 4, FLAG_EXPOSED = 8, FLAGS = 15 };
 enum { SESSION_KIND = 3, SESSION_1_1 = 4, SESSION_PROVEN = 8, SESSION_BITS = 15, SESSION_FIELDS = 14 };
 
 static bool is_mac(uint64_t v)
@@ -241,9 +241,10 @@ static void read_field(struct unpack *u, struct record *r, enum field field)
         d->mac = (ljs_mac)ljs__unpack_uint(u, 0xffff);
         return;
     case F_FLAGS:
-        flags = (unsigned)ljs__unpack_uint(u, FLAG_BLOCKED | FLAG_REMOVED | FLAG_REQUIRE_1_1);
+        flags = (unsigned)ljs__unpack_uint(u, FLAGS);
         r->blocked = flags & FLAG_BLOCKED;
         d->require_1_1 = !!(flags & FLAG_REQUIRE_1_1);
+        d->exposed = !!(flags & FLAG_EXPOSED);
         d->state = flags & FLAG_REMOVED   ? LJS_STATE_REMOVED
                    : flags & FLAG_BLOCKED ? LJS_STATE_BLOCKED
                                           : LJS_STATE_FRESH;
@@ -364,7 +365,7 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
     const ljs_device *d = &r->d;
     struct wr w = { 0 };
     unsigned flags = (r->blocked ? FLAG_BLOCKED : 0U) | (d->state == LJS_STATE_REMOVED ? FLAG_REMOVED : 0U) |
-                     (d->require_1_1 ? FLAG_REQUIRE_1_1 : 0U);
+                     (d->require_1_1 ? FLAG_REQUIRE_1_1 : 0U) | (d->exposed ? FLAG_EXPOSED : 0U);
     const struct {
         enum field field;
         const char *text;

@@ -9,6 +9,7 @@ struct make {
     const uint8_t *in;
     size_t in_len;
     ljs_device_act act;
+    ljs_parcel *parcel;
     ljs_eui dev_eui, join_eui;
 };
 
@@ -33,6 +34,23 @@ ljs_err ljs_server_make_device(ljs_server *server, const ljs_device *device, con
     struct key key = ljs__key_eui(SPACE_DEVICE, device->dev_eui);
 
     return ljs__change(server, &key, make_device, &m);
+}
+
+static ljs_err land_device(ljs_buf *out, void *user, const ljs_buf *old)
+{
+    const struct make *m = user;
+
+    return ljs_parcel_land(out, m->parcel, m->server->vault, m->flags, old->data, old->len);
+}
+
+ljs_err ljs_server_land_device(ljs_server *server, ljs_parcel *parcel, unsigned flags)
+{
+    struct make m = { .server = server, .parcel = parcel, .flags = flags };
+    ljs_device device;
+    ljs_err err = ljs_parcel_device(&device, parcel);
+    struct key key = ljs__key_eui(SPACE_DEVICE, device.dev_eui);
+
+    return err ? err : ljs__change(server, &key, land_device, &m);
 }
 
 /* Whoever writes to the disk may file one device's record under another's key. */

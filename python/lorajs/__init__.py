@@ -111,6 +111,7 @@ from .network import (
     Up,
     Woken,
 )
+from .parcel import Parcel, pack
 from .server import Call, Decision, JoinServer, Peer
 from .store import Change, Outcome, Store, StoreBase
 
@@ -124,8 +125,8 @@ __all__ = [
     "InvalidError", "JoinAccept", "JoinAnswer", "JoinEUINonces", "JoinRequest", "JoinServer", "Joined", "Key",
     "KeyName", "Lost", "Mac", "MacCommand", "Message", "MessageError", "MessageType", "NetID", "NetworkContext",
     "NetworkKeys", "NetworkOptions", "NetworkSession", "NetworkSide", "NetworkState", "NotFound", "OctetOrder",
-    "Outcome", "Peer", "Refused", "Restart", "Route", "Scheme", "SealError", "SecureElement", "SecureElementBase",
+    "Outcome", "Parcel", "Peer", "Refused", "Restart", "Route", "Scheme", "SealError", "SecureElement", "SecureElementBase",
     "Send", "SendAgain", "Sends", "Session", "Start", "State", "Stop", "Store", "StoreBase", "Stream", "Tick", "Up", "Vault",
     "Woken", "add_join_eui", "app_s_key", "check_record", "data_crypt", "data_mic", "derive", "device_json", "join",
-    "join_euis", "make_device", "mc_key_decrypt", "mc_key_encrypt", "open_master", "seal_master", "sessions", "step_device", "version",
+    "join_euis", "make_device", "mc_key_decrypt", "mc_key_encrypt", "open_master", "pack", "seal_master", "sessions", "step_device", "version",
 ]

@@ -82,6 +82,8 @@ class Device:
     epoch: int = 0
     """Of the root keys; grows when they are replaced."""
     keys: Has = Has.NONE
+    exposed: bool = False
+    """Its root keys have left, or come in, in a parcel: others had them."""
     join_euis: int = 1
     """How many."""
     sessions: int = 0
@@ -184,6 +186,8 @@ class Act(enum.IntEnum):
     """Forget DevNonces and RJcount1; never JoinNonce."""
     REMOVE = native.LJS_DEVICE_REMOVE
     """-> REMOVED: keys and sessions go, nonces stay."""
+    EXPOSE = native.LJS_DEVICE_EXPOSE
+    """Its root keys are about to leave: marked until it has others."""
 
 
 def step_device(record: bytes, act: Act, vault: Vault) -> bytes:

@@ -50,6 +50,14 @@ class Key:
         """The octets themselves."""
         return native.key_export(self.native)
 
+    def x25519_public(self) -> bytes:
+        """The public half of an X25519 key: 32 octets."""
+        return native.x25519_public(self.native)
+
+    def ed25519_public(self) -> bytes:
+        """The public half of an Ed25519 key, of which this is the seed: 32 octets."""
+        return native.ed25519_public(self.native)
+
     def check(self) -> None:
         """Raise Fault WEAK for a key so regular that it is no secret."""
         native.key_check(self.native)

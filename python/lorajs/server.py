@@ -14,6 +14,7 @@ from .errors import ClosedError, Code, MessageError, error
 from .ids import EUI, NetID
 from .keys import Clear, Key, Vault
 from .message import MessageType
+from .parcel import Parcel
 from .shape import read
 from .store import Store, StoreBase
 
@@ -205,6 +206,10 @@ class JoinServer:
     def each_device(self, row: Callable[[EUI], object]) -> None:
         """Give every DevEUI to `row`, rising, removed ones too.  What it raises comes out of here, and ends it."""
         native.server_each_device(self._open, lambda dev_eui: row(EUI(dev_eui)))
+
+    def land(self, parcel: Parcel, *, replace_keys: bool = False, allow_weak: bool = False) -> None:
+        """Parcel.land() of the device that comes by, over what the store has of it."""
+        native.server_land_device(self._open, parcel.native, _flags(replace_keys, allow_weak))
 
     def step(self, dev_eui: int, act: Act) -> None:
         """lorajs.step_device() over the store."""

@@ -11,8 +11,8 @@ import pytest
 
 from conftest import DONE, FAILED, REFUSED, ROOT, USAGE
 
-GROUPS = {"device": ["add", "import", "show", "list", "block", "unblock", "reset-nonces", "remove"],
-          "kek": ["add", "list", "remove"], "key": ["generate"], "master": ["move"]}
+GROUPS = {"device": ["add", "import", "export", "receive", "show", "list", "block", "unblock", "reset-nonces", "remove"],
+          "kek": ["add", "list", "remove"], "key": ["generate", "pair"], "master": ["move"]}
 SINGLE = ["serve", "inspect", "why", "doctor", "simulate", "completion", "version", "help"]
 RUNNABLE = [[c] for c in SINGLE] + [[g, c] for g, under in GROUPS.items() for c in under]
 

@@ -433,25 +433,26 @@ static void test_acts(void **state)
 {
     static const ljs_state from[] = { LJS_STATE_FRESH, LJS_STATE_JOINED, LJS_STATE_BLOCKED, LJS_STATE_BLOCKED,
                                       LJS_STATE_REMOVED };
-    /* BLOCK, UNBLOCK, RESET_NONCES, REMOVE; -1 is refused */
-    static const int to[STATES][4] = {
-        { LJS_STATE_BLOCKED, -1, LJS_STATE_FRESH, LJS_STATE_REMOVED },
-        { LJS_STATE_BLOCKED, -1, LJS_STATE_JOINED, LJS_STATE_REMOVED },
-        { -1, LJS_STATE_FRESH, LJS_STATE_BLOCKED, LJS_STATE_REMOVED },
-        { -1, LJS_STATE_JOINED, LJS_STATE_BLOCKED, LJS_STATE_REMOVED },
-        { -1, -1, -1, -1 },
+    /* BLOCK, UNBLOCK, RESET_NONCES, REMOVE, EXPOSE; -1 is refused */
+    static const int to[STATES][5] = {
+        { LJS_STATE_BLOCKED, -1, LJS_STATE_FRESH, LJS_STATE_REMOVED, LJS_STATE_FRESH },
+        { LJS_STATE_BLOCKED, -1, LJS_STATE_JOINED, LJS_STATE_REMOVED, LJS_STATE_JOINED },
+        { -1, LJS_STATE_FRESH, LJS_STATE_BLOCKED, LJS_STATE_REMOVED, LJS_STATE_BLOCKED },
+        { -1, LJS_STATE_JOINED, LJS_STATE_BLOCKED, LJS_STATE_REMOVED, LJS_STATE_BLOCKED },
+        { -1, -1, -1, -1, -1 },
     };
 
     (void)state;
     for (unsigned s = 0; s < STATES; s++)
-        for (int act = 0; act <= 5; act++) {
+        for (int act = 0; act <= 6; act++) {
             ljs_buf record = record_in(s, LJS_MAC_1_1, NO_HOME, false);
-            bool known = act >= 1 && act <= 4;
+            bool known = act >= 1 && act <= 5;
             int want = known ? to[s][act - 1] : -1;
 
             assert_int_equal(read_device(&record).state, from[s]);
             assert_int_equal(act_on(&record, (ljs_device_act)act), want < 0 ? LJS_E_STATE : LJS_OK);
             assert_int_equal(read_device(&record).state, want < 0 ? from[s] : (ljs_state)want);
+            assert_int_equal(read_device(&record).exposed, want >= 0 && act == LJS_DEVICE_EXPOSE);
             ljs_buf_free(&record);
         }
 }

@@ -1,0 +1,594 @@
+/* parcel.c -- `lorajs key pair`, `lorajs device export` and `lorajs device receive`: devices on
+ * their way to another Join Server, sealed to it and signed.
+ *
+ * A parcel is written and read piece by piece, whatever its length.  It is read three times: to see
+ * that it is whole, to see that every device in it can be taken, and to take them; so what is
+ * refused has changed nothing. */
+#include "tool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PAIR_LEN = 32, PAIR_TEXT_MAX = 256 };
+
+/* What the first word of a key's file says it is, so that none is used for another. */
+static const char x25519_secret[] = "x25519-secret", x25519_public[] = "x25519", ed25519_secret[] = "ed25519-secret",
+                  ed25519_public[] = "ed25519";
+
+/* ---- key pair ------------------------------------------------------------------ */
+
+struct pair_opts {
+    const char *output;
+};
+
+static const struct flag pair_flags[] = {
+    { "output", "FILE", "a new file of mode 0600 for the secret key; the public one goes to FILE.pub; needed",
+      FLAG_TEXT, offsetof(struct pair_opts, output), 0, 0 },
+    { 0 },
+};
+const struct usage pair_usage = {
+    "key pair",
+    "x25519|ed25519",
+    "Makes a key pair for `device export` and `device receive`: x25519 for whoever is to receive devices, ed25519 for "
+    "whoever sends them. Give FILE.pub to the other end, by a way that both trust, and FILE to nobody. A file that is "
+    "there is never overwritten.",
+    pair_flags,
+    1,
+    1,
+};
+
+static int write_new(const char *path, mode_t mode, const char *name, const uint8_t octets[PAIR_LEN])
+{
+    static const char digits[] = "0123456789abcdef";
+    char text[PAIR_TEXT_MAX];
+    size_t n = (size_t)snprintf(text, sizeof text, "%s ", name);
+    int fd, code = DONE;
+
+    for (size_t i = 0; i < PAIR_LEN; i++) {
+        text[n++] = digits[octets[i] >> 4];
+        text[n++] = digits[octets[i] & 15];
+    }
+    text[n++] = '\n';
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (fd < 0 || write(fd, text, n) != (ssize_t)n || fsync(fd)) {
+        complain("%s: %s", path, strerror(errno));
+        code = FAILED;
+    }
+    if (fd >= 0)
+        close(fd);
+    explicit_bzero(text, sizeof text);
+    return code;
+}
+
+int cmd_pair(int argc, char **argv)
+{
+    struct pair_opts opts = { NULL };
+    uint8_t public_key[PAIR_LEN];
+    char path[4200];
+    ljs_key *key = NULL;
+    ljs_buf octets = { NULL, 0 };
+    bool box;
+    ljs_err err;
+    int code = read_flags(&pair_usage, &opts, &argc, &argv);
+
+    if (code != GO_ON)
+        return code;
+    box = !strcmp(argv[0], x25519_public);
+    if (!box && strcmp(argv[0], ed25519_public) != 0) {
+        complain("key pair makes x25519 or ed25519");
+        return USAGE;
+    }
+    if (!opts.output) {
+        complain("key pair needs --output (see `lorajs key pair --help`)");
+        return USAGE;
+    }
+    snprintf(path, sizeof path, "%s.pub", opts.output);
+    if (!access(path, F_OK)) {
+        complain("%s: File exists", path);
+        return FAILED;
+    }
+    err = ljs_key_generate(&key, PAIR_LEN);
+    if (!err)
+        err = box ? ljs_x25519_public(public_key, key) : ljs_ed25519_public(public_key, key);
+    if (!err)
+        err = ljs_key_export(&octets, key);
+    code = err ? complain_err(err, "key pair")
+               : write_new(opts.output, 0600, box ? x25519_secret : ed25519_secret, octets.data);
+    if (!code)
+        code = write_new(path, 0644, box ? x25519_public : ed25519_public, public_key);
+    ljs_buf_free(&octets);
+    ljs_key_free(key);
+    return code;
+}
+
+/* "x25519 HEX" into octets; complains without repeating what is there. */
+static int read_pair(uint8_t out[PAIR_LEN], const char *path, const char *name, bool secret)
+{
+    ljs_buf text = { NULL, 0 };
+    size_t n = strlen(name);
+    int fd = -1, code = secret ? open_secret(&fd, AT_FDCWD, path, path) : DONE;
+
+    if (!code)
+        code = secret ? read_fd(&text, fd, path, PAIR_TEXT_MAX) : read_all(&text, path, PAIR_TEXT_MAX);
+    if (fd >= 0)
+        close(fd);
+    while (text.len && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r'))
+        text.len--;
+    if (!code && (text.len != n + 1 + 2 * PAIR_LEN || memcmp(text.data, name, n) != 0 || text.data[n] != ' ' ||
+                  from_hex(out, PAIR_LEN, (const char *)text.data + n + 1, 2 * PAIR_LEN) != PAIR_LEN)) {
+        complain("%s: this is not the %s half of an %.7s key pair; `lorajs key pair` makes one", path,
+                 secret ? "secret" : "public", name);
+        code = REFUSED;
+    }
+    ljs_buf_free(&text);
+    return code;
+}
+
+static int read_secret(ljs_key **out, const char *path, const char *name)
+{
+    uint8_t octets[PAIR_LEN];
+    int code = read_pair(octets, path, name, true);
+    ljs_err err = code ? LJS_OK : ljs_key_import(out, octets, sizeof octets);
+
+    explicit_bzero(octets, sizeof octets);
+    return code ? code : err ? complain_err(err, path) : DONE;
+}
+
+/* ---- device export --------------------------------------------------------------- */
+
+struct export_opts {
+    struct where where;
+    const char *to, *sign, *output;
+    bool all, block, json;
+};
+
+#define AT(member) offsetof(struct export_opts, member)
+static const struct flag export_flags[] = {
+    WHERE_FLAGS(struct export_opts),
+    { "to", "FILE", "the recipient's public key, x25519; needed", FLAG_TEXT, AT(to), 0, 0 },
+    { "sign", "FILE", "the secret key to sign with, ed25519; needed", FLAG_TEXT, AT(sign), 0, 0 },
+    { "output", "FILE", "the parcel, a new file of mode 0600; needed", FLAG_TEXT, AT(output), 0, 0 },
+    { "all", NULL, "every device that is not removed", FLAG_SWITCH, AT(all), 0, 0 },
+    { "block", NULL, "answer nothing more for them, so that their nonces are final", FLAG_SWITCH, AT(block), 0, 0 },
+    { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
+    { 0 },
+};
+#undef AT
+
+const struct usage export_usage = {
+    "device export",
+    "[DEVEUI...]",
+    "Writes devices with their root keys, nonces and settings into a parcel that one recipient alone can open and that "
+    "shows him who sent it. Sessions stay behind.\n"
+    "Each device is marked as exposed first, until it gets other root keys. Two servers that answer for one device "
+    "give "
+    "a JoinNonce twice, so say --block when it is to move: what the parcel has is then the last that happened here. "
+    "The daemon may be running.",
+    export_flags,
+    0,
+    1000,
+};
+
+struct export_run {
+    const struct export_opts *opts;
+    struct data *data;
+    ljs_parcel *parcel;
+    int fd;
+    uint64_t devices;
+    bool said; /* what went wrong has been */
+};
+
+static ljs_err put_octets(struct export_run *run, ljs_buf *octets)
+{
+    size_t at = 0;
+
+    while (at < octets->len) {
+        ssize_t n = write(run->fd, octets->data + at, octets->len - at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            complain("%s: %s", run->opts->output, strerror(errno));
+            run->said = true;
+            break;
+        }
+        at += (size_t)n;
+    }
+    ljs_buf_free(octets);
+    return run->said ? LJS_E_STORE : LJS_OK;
+}
+
+/* Marked, and that durable, before a key of it leaves. */
+static ljs_err export_one(struct export_run *run, ljs_eui dev_eui)
+{
+    ljs_buf record = { NULL, 0 }, piece;
+    ljs_err err = LJS_OK;
+
+    if (run->opts->block)
+        err = ljs_server_step_device(run->data->server, dev_eui, LJS_DEVICE_BLOCK);
+    if (!err || err == LJS_E_STATE) /* blocked already */
+        err = ljs_server_step_device(run->data->server, dev_eui, LJS_DEVICE_EXPOSE);
+    if (!err)
+        err = ljs_server_get_device(&record, run->data->server, dev_eui);
+    if (!err && !(err = ljs_parcel_put(&piece, run->parcel, run->data->vault, record.data, record.len)) &&
+        !(err = put_octets(run, &piece)))
+        run->devices++;
+    ljs_buf_free(&record);
+    if (err && !run->said) {
+        char what[32];
+
+        snprintf(what, sizeof what, "%016" PRIx64, dev_eui);
+        complain_err(err, what);
+        run->said = true;
+    }
+    return err;
+}
+
+static ljs_err state_of(ljs_state *out, ljs_server *server, ljs_eui dev_eui)
+{
+    ljs_buf record = { NULL, 0 };
+    ljs_device d = { .struct_size = sizeof d };
+    ljs_err err = ljs_server_get_device(&record, server, dev_eui);
+
+    if (!err)
+        err = ljs_device_read(&d, record.data, record.len);
+    ljs_buf_free(&record);
+    *out = d.state;
+    return err;
+}
+
+static ljs_err export_row(void *user, ljs_eui dev_eui)
+{
+    struct export_run *run = user;
+    ljs_state state;
+    ljs_err err = state_of(&state, run->data->server, dev_eui);
+
+    return !err && state == LJS_STATE_REMOVED ? LJS_OK : export_one(run, dev_eui);
+}
+
+/* Before anything is marked. */
+static int check_named(struct data *data, int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        ljs_eui eui;
+        ljs_state state;
+        ljs_err err;
+        int code = read_eui(&eui, argv[i], "a DevEUI");
+
+        if (code)
+            return code;
+        err = state_of(&state, data->server, eui);
+        if (err == LJS_E_NOTFOUND || (!err && state == LJS_STATE_REMOVED)) {
+            complain("%s: no such device; `lorajs device list` shows those there are", argv[i]);
+            return REFUSED;
+        }
+        if (err)
+            return complain_err(err, argv[i]);
+    }
+    return DONE;
+}
+
+static int export_all(struct export_run *run, int argc, char **argv)
+{
+    ljs_buf piece;
+    ljs_eui eui;
+    ljs_err err = ljs_parcel_head(&piece, run->parcel);
+
+    if (!err)
+        err = put_octets(run, &piece);
+    if (!err && run->opts->all)
+        err = ljs_server_each_device(run->data->server, export_row, run);
+    for (int i = 0; !err && i < argc; i++)
+        if (!(err = ljs_eui_parse(&eui, argv[i])))
+            err = export_one(run, eui);
+    if (!err && !(err = ljs_parcel_close(&piece, run->parcel)))
+        err = put_octets(run, &piece);
+    if (!err && fsync(run->fd)) {
+        complain("%s: %s", run->opts->output, strerror(errno));
+        return FAILED;
+    }
+    return !err ? DONE : run->said ? FAILED : complain_err(err, "device export");
+}
+
+int cmd_export(int argc, char **argv)
+{
+    struct export_opts opts = { 0 };
+    struct data data = { NULL, NULL, NULL };
+    struct export_run run = { .opts = &opts, .data = &data, .fd = -1 };
+    uint8_t recipient[PAIR_LEN];
+    ljs_key *signer = NULL;
+    ljs_err err;
+    int code = read_flags(&export_usage, &opts, &argc, &argv);
+
+    if (code != GO_ON)
+        return code;
+    if (!opts.to || !opts.sign || !opts.output || opts.all == (argc > 0)) {
+        complain("device export needs --to, --sign, --output, and either --all or DEVEUI...");
+        return USAGE;
+    }
+    if ((code = read_pair(recipient, opts.to, x25519_public, false)) ||
+        (code = read_secret(&signer, opts.sign, ed25519_secret)) ||
+        (code = data_open(&data, &opts.where, DATA_OPEN, NULL)) || (code = check_named(&data, argc, argv)))
+        goto out;
+    if ((err = ljs_parcel_pack(&run.parcel, signer, now_seconds(), recipient, sizeof recipient))) {
+        code = complain_err(err, opts.to);
+        goto out;
+    }
+    run.fd = open(opts.output, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (run.fd < 0) {
+        complain("%s: %s", opts.output, strerror(errno));
+        code = FAILED;
+        goto out;
+    }
+    if ((code = export_all(&run, argc, argv))) {
+        unlink(opts.output);
+        complain("nothing was exported; %" PRIu64 " devices are marked as exposed%s nevertheless", run.devices,
+                 opts.block ? " and blocked" : "");
+        goto out;
+    }
+    if (opts.json)
+        printf("{\"exported\":%" PRIu64 ",\"blocked\":%s}\n", run.devices, opts.block ? "true" : "false");
+    else
+        printf("%" PRIu64 " exported\n", run.devices);
+out:
+    if (run.fd >= 0)
+        close(run.fd);
+    ljs_parcel_free(run.parcel);
+    ljs_key_free(signer);
+    data_close(&data);
+    return code;
+}
+
+/* ---- device receive --------------------------------------------------------------- */
+
+struct receive_opts {
+    struct where where;
+    const char *key, *from;
+    bool dry_run, allow_weak, replace_keys, json;
+};
+
+#define AT(member) offsetof(struct receive_opts, member)
+static const struct flag receive_flags[] = {
+    WHERE_FLAGS(struct receive_opts),
+    { "key", "FILE", "the secret key that it is sealed to, x25519; needed", FLAG_TEXT, AT(key), 0, 0 },
+    { "from", "FILE", "the public key of who must have sent it, ed25519; needed", FLAG_TEXT, AT(from), 0, 0 },
+    { "dry-run", NULL, "check everything and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
+    { "allow-weak-keys", NULL, "take keys that are so regular that they are no secret", FLAG_SWITCH, AT(allow_weak), 0,
+      0 },
+    { "replace-keys", NULL, "give devices that are there the parcel's root keys; they must join anew", FLAG_SWITCH,
+      AT(replace_keys), 0, 0 },
+    { "json", NULL, "report as JSON, an object a line: each device refused, then the sum", FLAG_SWITCH, AT(json), 0,
+      0 },
+    { 0 },
+};
+#undef AT
+
+const struct usage receive_usage = {
+    "device receive",
+    "FILE",
+    "Takes the devices of a parcel that `device export` wrote, with their root keys, the nonces of every JoinEUI, and "
+    "their settings. A device that is there already is brought up to date: its JoinNonce never goes back, and nonces "
+    "used on either side stay used. All of them are marked as exposed.\n"
+    "Nothing changes unless the whole parcel is good, is from that sender, and every device in it can be taken; else "
+    "the "
+    "exit code is 3. The file is read several times, so it cannot be a pipe. What is missing in the data directory is "
+    "made. The daemon may be running.",
+    receive_flags,
+    1,
+    1,
+};
+
+struct receive_run {
+    const struct receive_opts *opts;
+    struct data *data;
+    ljs_parcel *parcel;
+    const char *path;
+    int fd;
+    uint8_t *piece;
+    unsigned flags;
+    uint64_t devices, refused;
+};
+
+typedef int device_fn(struct receive_run *run, const ljs_device *device);
+
+static int complain_parcel(const struct receive_run *run, ljs_err err)
+{
+    const char *what = NULL;
+
+    switch (err) {
+    case LJS_E_INVAL:
+        what = "it is no parcel of lorajs";
+        break;
+    case LJS_E_VERSION:
+        what = "a newer lorajs wrote it; bring this one up to date";
+        break;
+    case LJS_E_RECEIVER:
+        what = "it is sealed to somebody else than the key of --key";
+        break;
+    case LJS_E_SENDER:
+        what = "it is from somebody else than --from";
+        break;
+    case LJS_E_SEAL:
+        what = "it was altered or damaged; have it sent again";
+        break;
+    default:
+        return complain_err(err, run->path);
+    }
+    complain("%s: %s", run->path, what);
+    return REFUSED;
+}
+
+/* Exactly so many octets; fewer only at the end.  -1: an error, which has been told. */
+static ssize_t read_piece(const struct receive_run *run, size_t len)
+{
+    size_t at = 0;
+
+    while (at < len) {
+        ssize_t n = read(run->fd, run->piece + at, len - at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            complain("%s: %s", run->path, strerror(errno));
+            return -1;
+        }
+        if (n == 0)
+            break;
+        at += (size_t)n;
+    }
+    return (ssize_t)at;
+}
+
+/* Once through the file, with each device in it. */
+static int go_round(struct receive_run *run, device_fn *each)
+{
+    ljs_device device;
+    ljs_err err;
+    int code;
+    ssize_t got;
+
+    if (lseek(run->fd, 0, SEEK_SET) < 0) {
+        complain("%s: it must be a file, since it is read several times: %s", run->path, strerror(errno));
+        return FAILED;
+    }
+    for (size_t n; (n = ljs_parcel_wants(run->parcel));) {
+        if ((got = read_piece(run, n)) < 0)
+            return FAILED;
+        if ((size_t)got < n) {
+            complain("%s: it is cut short; have it sent again", run->path);
+            return REFUSED;
+        }
+        if ((err = ljs_parcel_feed(run->parcel, run->piece, n)))
+            return complain_parcel(run, err);
+        if (each && !ljs_parcel_device(&device, run->parcel) && (code = each(run, &device)))
+            return code;
+    }
+    if ((got = read_piece(run, 1)))
+        complain("%s: something stands behind it", run->path);
+    return got ? REFUSED : DONE;
+}
+
+static const char *land_fault(ljs_err err)
+{
+    switch (err) {
+    case LJS_E_EXISTS:
+        return "the device is there with other root keys; say --replace-keys to give it those of the parcel";
+    case LJS_E_WEAK:
+        return "a root key is so regular that it is no secret; say --allow-weak-keys to take it all the same";
+    case LJS_E_INVAL:
+        return "it would have more JoinEUIs than a device can have";
+    default:
+        return ljs_strerror(err);
+    }
+}
+
+static int try_device(struct receive_run *run, const ljs_device *device)
+{
+    ljs_buf before = { NULL, 0 }, after = { NULL, 0 };
+    ljs_err err = ljs_server_get_device(&before, run->data->server, device->dev_eui);
+
+    if (!err || err == LJS_E_NOTFOUND)
+        err = ljs_parcel_land(&after, run->parcel, run->data->vault, run->flags, before.data, before.len);
+    ljs_buf_free(&before);
+    ljs_buf_free(&after);
+    if (err == LJS_E_STORE || err == LJS_E_NOMEM || err == LJS_E_CRYPTO)
+        return complain_err(err, "device receive");
+    run->devices++;
+    if (!err)
+        return DONE;
+    run->refused++;
+    if (run->opts->json) {
+        printf("{\"dev_eui\":\"%016" PRIx64 "\",\"result\":\"refused\",\"reason\":", device->dev_eui);
+        print_json_text(stdout, land_fault(err));
+        puts("}");
+    } else {
+        fprintf(stderr, "%016" PRIx64 ": %s\n", device->dev_eui, land_fault(err));
+    }
+    return DONE;
+}
+
+static int land_device(struct receive_run *run, const ljs_device *device)
+{
+    char what[32];
+    ljs_err err = ljs_server_land_device(run->data->server, run->parcel, run->flags);
+
+    snprintf(what, sizeof what, "%016" PRIx64, device->dev_eui);
+    return err ? complain_err(err, what) : DONE;
+}
+
+static int begin_again(struct receive_run *run)
+{
+    ljs_err err = ljs_parcel_again(run->parcel);
+
+    return err ? complain_parcel(run, err) : DONE;
+}
+
+static int receive_all(struct receive_run *run)
+{
+    bool dry_run = run->opts->dry_run;
+    int code = go_round(run, NULL);
+
+    if (!code)
+        code = data_open(run->data, &run->opts->where, dry_run ? DATA_OPEN : DATA_CREATE, NULL);
+    if (!code && !(code = begin_again(run)))
+        code = go_round(run, try_device);
+    if (!code && !run->refused && !dry_run && !(code = begin_again(run)))
+        code = go_round(run, land_device);
+    if (code)
+        return code;
+    if (run->opts->json)
+        printf("{\"received\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"packed\":%" PRId64 ",\"dry_run\":%s}\n",
+               run->refused ? 0 : run->devices, run->refused, ljs_parcel_time(run->parcel), dry_run ? "true" : "false");
+    else if (run->refused)
+        printf("nothing %s: %" PRIu64 " of %" PRIu64 " devices refused\n", dry_run ? "would be received" : "received",
+               run->refused, run->devices);
+    else
+        printf("%" PRIu64 " %s\n", run->devices, dry_run ? "would be received" : "received");
+    return run->refused ? REFUSED : DONE;
+}
+
+int cmd_receive(int argc, char **argv)
+{
+    struct receive_opts opts = { 0 };
+    struct data data = { NULL, NULL, NULL };
+    struct receive_run run = { .opts = &opts, .data = &data, .fd = -1 };
+    uint8_t sender[PAIR_LEN];
+    ljs_key *recipient = NULL;
+    ljs_err err;
+    int code = read_flags(&receive_usage, &opts, &argc, &argv);
+
+    if (code != GO_ON)
+        return code;
+    if (!opts.key || !opts.from) {
+        complain("device receive needs --key and --from (see `lorajs device receive --help`)");
+        return USAGE;
+    }
+    run.path = argv[0];
+    run.flags = (opts.replace_keys ? LJS_MAKE_REPLACE_KEYS : 0u) | (opts.allow_weak ? LJS_MAKE_ALLOW_WEAK : 0u);
+    if ((code = read_pair(sender, opts.from, ed25519_public, false)) ||
+        (code = read_secret(&recipient, opts.key, x25519_secret)))
+        goto out;
+    if ((err = ljs_parcel_open(&run.parcel, recipient, sender, sizeof sender))) {
+        code = complain_err(err, "device receive");
+        goto out;
+    }
+    run.fd = open(run.path, O_RDONLY | O_CLOEXEC);
+    if (run.fd < 0 || !(run.piece = malloc(LJS_PARCEL_PIECE_MAX))) {
+        complain("%s: %s", run.path, strerror(errno));
+        code = FAILED;
+        goto out;
+    }
+    code = receive_all(&run);
+out:
+    if (run.fd >= 0)
+        close(run.fd);
+    free(run.piece);
+    ljs_parcel_free(run.parcel);
+    ljs_key_free(recipient);
+    data_close(&data);
+    return code;
+}
