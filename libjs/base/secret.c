@@ -129,8 +129,8 @@ _Static_assert(crypto_pwhash_argon2id_SALTBYTES == 16, "the salt of a passphrase
 ljs_err ljs__stretch(uint8_t out[32], const uint8_t salt[16], uint32_t memory, uint32_t passes, const uint8_t *in,
                      size_t in_len)
 {
-    /* The ranges are the caller's care, so what is left to fail is memory. */
-    if (crypto_pwhash_argon2id(out, 32, (const char *)in, in_len, salt, passes, (size_t)memory * 1024,
+    /* The ranges are the caller's care, so what is left to fail is memory.  An empty passphrase is one, too. */
+    if (crypto_pwhash_argon2id(out, 32, in_len ? (const char *)in : "", in_len, salt, passes, (size_t)memory * 1024,
                                crypto_pwhash_argon2id_ALG_ARGON2ID13)) {
         sodium_memzero(out, 32);
         return LJS_E_NOMEM;

@@ -24,6 +24,7 @@ NOT_REACHED = {
     "ljs_buf_free": "octets are bytes",
     "ljs_import_clear": "an object frees what it owns",
     "ljs_key_free": "an object frees what it owns",
+    "ljs_parcel_free": "an object frees what it owns",
     "ljs_peers_free": "an object frees what it owns",
     "ljs_se_free": "an object frees what it owns",
     "ljs_server_free": "an object frees what it owns",
@@ -36,7 +37,8 @@ QUICK = set(
     """accept_build accept_parse cf_list_build cf_list_parse data_build data_parse dev_addr_parse dl_settings_build
     dl_settings_parse ed_event_init ed_opts_init ed_state_text errname eui_parse frame_build frame_parse
     import_example join_req_init key_check key_export key_len mac_command_build mac_command_parse mac_command_text
-    mac_parse mac_text message_init message_reply message_type_text net_id_parse ns_opts_init ns_state_text peers_add
+    mac_parse mac_text message_init message_reply message_type_text net_id_parse ns_opts_init ns_state_text parcel_again
+    parcel_device parcel_head parcel_time parcel_wants peers_add
     peers_add_as_id peers_add_kek peers_add_net_id peers_add_ns_id peers_new remedy result_code result_err se_custom
     server_count server_set_peers store_custom store_memory strerror version""".split()
 )
