@@ -32,7 +32,7 @@ static void set_raiser(PyObject *callable)
 /* Where an error is what was asked for, or what comes with it tells more, it is a number. */
 %typemap(out) ljs_err ljs_result_err, ljs_err err, ljs_err result { $result = PyLong_FromLong($1); }
 %typemap(out) ljs_err ljs_server_handle, ljs_err ljs_import_parse, ljs_err ljs_message_answer,
-    ljs_err ljs_store_get, ljs_err ljs_server_decision {
+    ljs_err ljs_store_get, ljs_err ljs_server_decision, ljs_err ljs_explain_accept {
     if (called_back())
         SWIG_fail;
     $result = PyLong_FromLong($1);
@@ -281,6 +281,8 @@ VALUE(T)
     }
 }
 %enddef
+WIPED(ljs_explained)
+WIPED(ljs_field)
 WIPED(ljs_frame)
 WIPED(ljs_accept)
 WIPED(ljs_cf_list)
@@ -491,6 +493,9 @@ static PyObject *event_object(const ljs_event *event)
 %thread ljs_device_check;
 %thread ljs_device_step;
 %thread ljs_device_json;
+%thread ljs_explain;
+%thread ljs_explain_field;
+%thread ljs_explain_accept;
 %thread ljs_import_parse;
 %thread ljs_x25519_public;
 %thread ljs_ed25519_public;
@@ -554,3 +559,4 @@ static PyObject *event_object(const ljs_event *event)
 %include <lorajs/server.h>
 %include <lorajs/network.h>
 %include <lorajs/end_device.h>
+%include <lorajs/explain.h>

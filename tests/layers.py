@@ -41,6 +41,7 @@ PUBLIC = {
     "message": "codec",
     "import": "codec",
     "parcel": "codec",
+    "explain": "codec",
     "server": "server",
     "lorajs": "server",
 }

@@ -1,10 +1,11 @@
 /* inspect.c -- `lorajs inspect HEX`: a join frame, field by field, and with keys whether
  * its MIC is right and what a join-accept says.
  *
- * First every field becomes a row, then the rows are printed as a table or as JSON. */
+ * The library tells the fields (explain.h); here keys are tried, and all is printed as a table or as JSON. */
 #include "tool.h"
 
-#include <inttypes.h>
+#include <lorajs/explain.h>
+
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,26 +49,20 @@ const struct usage inspect_usage = {
 
 /* ---- rows ------------------------------------------------------------------- */
 
-enum { ROWS_MAX = 16, FRAME_ROOM = 256 };
-
-struct row {
-    unsigned first, len; /* octets */
-    const char *name;
-    char value[96], meaning[200];
-};
+enum { ROWS_MAX = 16, FRAME_ROOM = 256, ACCEPT_LEN = 17 };
 
 struct report {
-    const char *frame; /* "join-request" */
+    ljs_explained explained;
+    const char *frame; /* "join-request"; NULL for what is none */
     const uint8_t *octets;
     size_t octets_len;
-    struct row rows[ROWS_MAX];
+    ljs_field rows[ROWS_MAX];
     unsigned rows_len;
     const char *mic;     /* "not checked", "good", "wrong" */
     const char *key;     /* that verified it */
     const char *version; /* by whose rules */
     char note[400];      /* what else is to be said */
     const char *keys[5]; /* that follow from the accept */
-    char fault[200];     /* why it is no such frame */
 };
 
 static void note(struct report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -96,7 +91,7 @@ static void print_table(const struct report *r)
         printf("%s, %zu octets\n\n", r->frame, r->octets_len);
     printf("%-7s  %-16s  %-12s  %-18s  %s\n", "octets", "as sent", "field", "value", "meaning");
     for (unsigned i = 0; i < r->rows_len; i++) {
-        const struct row *row = &r->rows[i];
+        const ljs_field *row = &r->rows[i];
         char octets[16];
 
         if (row->len == 1)
@@ -115,8 +110,8 @@ static void print_table(const struct report *r)
         }
     }
     putchar('\n');
-    if (*r->fault)
-        printf("%s\n", r->fault);
+    if (!r->frame)
+        printf("%s\n", r->explained.text);
     if (r->mic)
         printf("MIC: %s%s%s%s%s%s\n", r->mic, r->key ? ", by " : "", r->key ? r->key : "", r->version ? " (" : "",
                r->version ? r->version : "", r->version ? ")" : "");
@@ -136,7 +131,7 @@ static void print_json(const struct report *r)
     print_json_text(stdout, r->frame);
     printf(",\"length\":%zu,\"fields\":[", r->octets_len);
     for (unsigned i = 0; i < r->rows_len; i++) {
-        const struct row *row = &r->rows[i];
+        const ljs_field *row = &r->rows[i];
 
         printf("%s{\"first\":%u,\"last\":%u,\"octets\":\"", i ? "," : "", row->first, row->first + row->len - 1);
         print_hex(r->octets + row->first, row->len);
@@ -147,7 +142,7 @@ static void print_json(const struct report *r)
         putchar('}');
     }
     printf("],\"fault\":");
-    print_json_text(stdout, *r->fault ? r->fault : NULL);
+    print_json_text(stdout, r->frame ? NULL : r->explained.text);
     printf(",\"mic\":");
     print_json_text(stdout, r->mic);
     printf(",\"key\":");
@@ -162,187 +157,20 @@ static void print_json(const struct report *r)
     puts("}");
 }
 
-/* ---- what frames consist of ---------------------------------------------------- */
+/* ---- fields ------------------------------------------------------------------- */
 
-enum shape { HEX_LE, NUMBER_LE, AS_SENT, MHDR, REJOIN_TYPE, NET_ID, DL_SETTINGS, RX_DELAY, CF_LIST, SECRET };
-
-struct field {
-    const char *name;
-    uint8_t len; /* octets; 0: all that is left */
-    enum shape shape;
-    const char *meaning;
-};
-
-static const char lsb[] = "sent least significant octet first";
-static const char mic_text[] = "first four octets of AES-CMAC over all before, in their order";
-
-/* [L2 1.0.4 §6.2.5] */
-static const struct field join_fields[] = {
-    { "MHDR", 1, MHDR, NULL },
-    { "JoinEUI", 8, HEX_LE, lsb },
-    { "DevEUI", 8, HEX_LE, lsb },
-    { "DevNonce", 2, NUMBER_LE, "counter of the device from 1.0.4 on, random before; least significant octet first" },
-    { "MIC", 4, AS_SENT, mic_text },
-    { 0 },
-};
-/* [L2 1.1 §6.2.4.1] */
-static const struct field rejoin02_fields[] = {
-    { "MHDR", 1, MHDR, NULL },
-    { "RejoinType", 1, REJOIN_TYPE, NULL },
-    { "NetID", 3, NET_ID, "of the network the device is in" },
-    { "DevEUI", 8, HEX_LE, lsb },
-    { "RJcount0", 2, NUMBER_LE, "counts rejoins 0 and 2 of this session; least significant octet first" },
-    { "MIC", 4, AS_SENT, mic_text },
-    { 0 },
-};
-/* [L2 1.1 §6.2.4.2] */
-static const struct field rejoin1_fields[] = {
-    { "MHDR", 1, MHDR, NULL },
-    { "RejoinType", 1, REJOIN_TYPE, NULL },
-    { "JoinEUI", 8, HEX_LE, lsb },
-    { "DevEUI", 8, HEX_LE, lsb },
-    { "RJcount1", 2, NUMBER_LE, "counts rejoins 1 over the device's life; least significant octet first" },
-    { "MIC", 4, AS_SENT, mic_text },
-    { 0 },
-};
-static const struct field secret_fields[] = {
-    { "MHDR", 1, MHDR, NULL },
-    { "(encrypted)", 0, SECRET, "JoinNonce, NetID, DevAddr, DLSettings, RxDelay, CFList if any, MIC" },
-    { 0 },
-};
-/* [L2 1.0.4 §6.2.6]; CFList and MIC are there as far as the octets reach */
-static const struct field accept_fields[] = {
-    { "MHDR", 1, MHDR, NULL },
-    { "JoinNonce", 3, NUMBER_LE, "counter of the Join Server; least significant octet first" },
-    { "NetID", 3, NET_ID, "the home network" },
-    { "DevAddr", 4, HEX_LE, lsb },
-    { "DLSettings", 1, DL_SETTINGS, NULL },
-    { "RxDelay", 1, RX_DELAY, NULL },
-    { 0 },
-};
-static const struct field cf_list_field = { "CFList", 16, CF_LIST, NULL };
-static const struct field mic_field = { "MIC", 4, AS_SENT, "over the clear text" };
-
-static const char *const mtypes[8] = { "join-request",          "join-accept",       "unconfirmed data up",
-                                       "unconfirmed data down", "confirmed data up", "confirmed data down",
-                                       "rejoin-request",        "proprietary" };
-
-static const char *const rejoin_text[3] = { "type 0: keep contact, and change network",
-                                            "type 1: restore lost contact; may be sent at any time",
-                                            "type 2: new keys in the same network" };
-
-/* " 868.1": megahertz without the zeros behind. */
-static void add_frequency(char *out, size_t room, uint32_t hz)
+static void add_fields(struct report *r)
 {
-    int n = snprintf(out, room, hz ? " %u.%04u" : " unused", hz / 1000000, hz % 1000000 / 100);
-
-    while (hz && n > 2 && out[n - 1] == '0' && out[n - 2] != '.')
-        out[--n] = '\0';
-}
-
-static void explain_cf_list(struct row *row, const uint8_t *at)
-{
-    char *out = row->meaning;
-    size_t room = sizeof row->meaning, n;
-    ljs_cf_list list;
-
-    snprintf(row->value, sizeof row->value, "CFListType %u", at[15]);
-    if (ljs_cf_list_parse(&list, at, LJS_CFLIST_LEN)) {
-        snprintf(out, room, "no CFList of RP002: reserved type or values");
-        return;
-    }
-    n = (size_t)snprintf(out, room, list.type ? "channel masks" : "channels in MHz:");
-    for (unsigned i = 0; list.type && i < 6; i++)
-        n += (size_t)snprintf(out + n, room - n, "%s %u-%u: %04x", i ? "," : "", 16 * i, 16 * i + 15, list.mask[i]);
-    for (unsigned i = 0; !list.type && i < 5; i++) {
-        add_frequency(out + n, room - n, list.frequency[i]);
-        n += strlen(out + n);
-    }
-}
-
-static void explain(struct row *row, const struct field *f, const uint8_t *at, unsigned len)
-{
-    uint64_t number = 0;
-    ljs_dl_settings dl;
-
-    for (unsigned i = 0; i < len && i < 8; i++)
-        number |= (uint64_t)at[i] << (8 * i);
-    snprintf(row->meaning, sizeof row->meaning, "%s", f->meaning ? f->meaning : "");
-    switch (f->shape) {
-    case NUMBER_LE:
-        snprintf(row->value, sizeof row->value, "%" PRIu64, number);
-        break;
-    case HEX_LE:
-        snprintf(row->value, sizeof row->value, "%0*" PRIx64, (int)(2 * len), number);
-        break;
-    case AS_SENT:
-        for (unsigned i = 0; i < len && i < 16; i++)
-            snprintf(row->value + 2 * i, 3, "%02x", at[i]);
-        break;
-    case MHDR:
-        snprintf(row->value, sizeof row->value, "%02x", at[0]);
-        snprintf(row->meaning, sizeof row->meaning, "MType %u (%s), RFU %u, Major %u", at[0] >> 5, mtypes[at[0] >> 5],
-                 at[0] >> 2 & 7, at[0] & 3);
-        break;
-    case REJOIN_TYPE:
-        snprintf(row->value, sizeof row->value, "%u", at[0]);
-        snprintf(row->meaning, sizeof row->meaning, "%s", at[0] < 3 ? rejoin_text[at[0]] : "reserved");
-        break;
-    case NET_ID:
-        snprintf(row->value, sizeof row->value, "%06" PRIx64, number);
-        snprintf(row->meaning, sizeof row->meaning, "%s, type %u; %s", f->meaning, (unsigned)(number >> 21), lsb);
-        break;
-    case DL_SETTINGS:
-        dl = ljs_dl_settings_parse(at[0]);
-        snprintf(row->value, sizeof row->value, "%02x", at[0]);
-        snprintf(row->meaning, sizeof row->meaning, "OptNeg %u (%s), RX1DRoffset %u, RX2DataRate %u", dl.opt_neg,
-                 dl.opt_neg ? "LoRaWAN 1.1" : "LoRaWAN 1.0", dl.rx1_dr_offset, dl.rx2_data_rate);
-        break;
-    case RX_DELAY:
-        snprintf(row->value, sizeof row->value, "%u", at[0]);
-        snprintf(row->meaning, sizeof row->meaning, "RX1 opens %u s after the uplink%s", at[0] & 15 ? at[0] & 15 : 1,
-                 at[0] >> 4 ? "; RFU bits are set" : "");
-        break;
-    case CF_LIST:
-        explain_cf_list(row, at);
-        break;
-    case SECRET:
-        snprintf(row->value, sizeof row->value, "%u octets", len);
-        break;
-    }
-}
-
-static unsigned add_row(struct report *r, const struct field *f, unsigned at)
-{
-    unsigned len = f->len ? f->len : (unsigned)r->octets_len - at;
-
-    if (r->rows_len < ROWS_MAX && len && at + len <= r->octets_len) {
-        struct row *row = &r->rows[r->rows_len++];
-
-        *row = (struct row){ .first = at, .len = len, .name = f->name };
-        explain(row, f, r->octets + at, len);
-    }
-    return at + len;
-}
-
-static unsigned add_rows(struct report *r, const struct field *fields)
-{
-    unsigned at = 0;
-
-    r->rows_len = 0;
-    for (; fields->name; fields++)
-        at = add_row(r, fields, at);
-    return at;
+    for (r->rows_len = 0; r->rows_len < ROWS_MAX; r->rows_len++)
+        if (ljs_explain_field(&r->rows[r->rows_len], r->rows_len, r->octets, r->octets_len))
+            return;
 }
 
 static void add_accept(struct report *r)
 {
-    unsigned at = add_rows(r, accept_fields);
-
-    if (r->octets_len - at >= LJS_CFLIST_LEN)
-        at = add_row(r, &cf_list_field, at);
-    if (r->octets_len - at >= 4)
-        add_row(r, &mic_field, at);
+    for (r->rows_len = 0; r->rows_len < ROWS_MAX; r->rows_len++)
+        if (ljs_explain_accept(&r->rows[r->rows_len], r->rows_len, r->octets, r->octets_len))
+            return;
 }
 
 /* ---- keys ------------------------------------------------------------------- */
@@ -547,71 +375,25 @@ static int check_accept(struct report *r, struct named_key *keys, const struct k
 
 /* ---- the command ------------------------------------------------------------- */
 
-static const struct kind {
-    uint8_t mtype, len;
-    ljs_frame_kind kind;
-    const char *name;
-    const struct field *fields;
-} kinds[] = {
-    { 0, 23, LJS_FRAME_JOIN, "join-request", join_fields },
-    { 6, 19, LJS_FRAME_REJOIN0, "rejoin-request 0", rejoin02_fields },
-    { 6, 24, LJS_FRAME_REJOIN1, "rejoin-request 1", rejoin1_fields },
-    { 6, 19, LJS_FRAME_REJOIN2, "rejoin-request 2", rejoin02_fields },
-};
-
-/* Why these octets are no frame of joining. */
-static int no_frame(struct report *r)
-{
-    uint8_t mhdr = r->octets_len ? r->octets[0] : 0;
-    unsigned mtype = mhdr >> 5;
-    static const char *const lengths[8] = {
-        [0] = "23 octets", [1] = "17 octets, or 33 with CFList", [6] = "19 octets (types 0 and 2) or 24 (type 1)"
-    };
-
-    if (!r->octets_len)
-        snprintf(r->fault, sizeof r->fault, "There is nothing.");
-    else if (!lengths[mtype])
-        snprintf(r->fault, sizeof r->fault, "This is no frame of joining: its MType is %u, %s.", mtype, mtypes[mtype]);
-    else if (mhdr & 0x1f)
-        snprintf(r->fault, sizeof r->fault, "RFU and Major of MHDR must be 0 in a %s.", mtypes[mtype]);
-    else if (mtype == 6 && r->octets_len > 1 && r->octets[1] > 2)
-        snprintf(r->fault, sizeof r->fault, "RejoinType is 0, 1 or 2, not %u.", r->octets[1]);
-    else
-        snprintf(r->fault, sizeof r->fault, "By its MHDR it is a %s, which has %s; this has %zu.", mtypes[mtype],
-                 lengths[mtype], r->octets_len);
-    if (r->octets_len)
-        add_row(r, &secret_fields[0], 0);
-    return REFUSED;
-}
-
 static int inspect(struct report *r, struct named_key *keys, struct known *k, bool with_keys, uint8_t *clear)
 {
     ljs_frame f;
-    ljs_accept accept;
-    uint8_t mhdr = r->octets_len ? r->octets[0] : 0xff;
 
-    if (mhdr == 0x20 && (r->octets_len == 17 || r->octets_len == 33)) {
-        r->frame = "join-accept, encrypted";
+    ljs_explain(&r->explained, r->octets, r->octets_len);
+    add_fields(r);
+    if (!r->explained.is_frame)
+        return REFUSED;
+    r->frame = r->explained.text;
+    if (!ljs_frame_parse(&f, r->octets, r->octets_len)) {
         r->mic = "not checked";
-        add_rows(r, secret_fields);
-        if (!with_keys)
-            note(r, "With the device's root keys (--keys FILE) it is decrypted and its MIC checked.");
-        return with_keys ? check_accept(r, keys, k, clear) : DONE;
+        return with_keys ? check_request(r, keys, k, &f) : DONE;
     }
-    if (mhdr == 0x20 && !ljs_accept_parse(&accept, r->octets, r->octets_len)) {
-        r->frame = "join-accept in clear, without MIC";
-        add_accept(r);
+    if (r->octets_len != ACCEPT_LEN && r->octets_len != LJS_ACCEPT_MAX) /* in clear, without MIC */
         return DONE;
-    }
-    if (ljs_frame_parse(&f, r->octets, r->octets_len))
-        return no_frame(r);
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (kinds[i].kind == f.kind) {
-            r->frame = kinds[i].name;
-            add_rows(r, kinds[i].fields);
-        }
     r->mic = "not checked";
-    return with_keys ? check_request(r, keys, k, &f) : DONE;
+    if (!with_keys)
+        note(r, "With the device's root keys (--keys FILE) it is decrypted and its MIC checked.");
+    return with_keys ? check_accept(r, keys, k, clear) : DONE;
 }
 
 static int read_frame(uint8_t octets[FRAME_ROOM], size_t *len, const char *word)

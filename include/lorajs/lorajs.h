@@ -6,6 +6,7 @@
 #include <lorajs/base.h>
 #include <lorajs/device.h>
 #include <lorajs/end_device.h>
+#include <lorajs/explain.h>
 #include <lorajs/frame.h>
 #include <lorajs/import.h>
 #include <lorajs/join.h>

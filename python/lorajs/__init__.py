@@ -80,6 +80,7 @@ from .errors import (
     Refused,
     SealError,
 )
+from .explained import Explained, Field, explain, explain_accept
 from .ids import EUI, DevAddr, NetID
 from .keys import (
     Clear,
@@ -118,15 +119,17 @@ from .store import Change, Outcome, Store, StoreBase
 __version__ = version()
 
 __all__ = [
-    "CID", "KEK", "AcceptOf", "Accepted", "Act", "CFList", "Call", "Change", "Clear", "ClosedError", "Code",
-    "DLSettings", "DataFrame", "DataOf", "Decision", "DevAddr", "Device", "DeviceLine", "Direction", "Down",
-    "Downlink", "Due", "EUI", "ElementKey", "EndDevice", "EndDeviceOptions", "EndDeviceOutput", "EndDeviceSession",
-    "EndDeviceState", "Envelope", "Error", "Event", "Fault", "Frame", "FrameError", "FrameKind", "Has", "Heard",
-    "InvalidError", "JoinAccept", "JoinAnswer", "JoinEUINonces", "JoinRequest", "JoinServer", "Joined", "Key",
-    "KeyName", "Lost", "Mac", "MacCommand", "Message", "MessageError", "MessageType", "NetID", "NetworkContext",
-    "NetworkKeys", "NetworkOptions", "NetworkSession", "NetworkSide", "NetworkState", "NotFound", "OctetOrder",
-    "Outcome", "Parcel", "Peer", "Refused", "Restart", "Route", "Scheme", "SealError", "SecureElement", "SecureElementBase",
-    "Send", "SendAgain", "Sends", "Session", "Start", "State", "Stop", "Store", "StoreBase", "Stream", "Tick", "Up", "Vault",
-    "Woken", "add_join_eui", "app_s_key", "check_record", "data_crypt", "data_mic", "derive", "device_json", "join",
-    "join_euis", "make_device", "mc_key_decrypt", "mc_key_encrypt", "open_master", "pack", "seal_master", "sessions", "step_device", "version",
+    "AcceptOf", "Accepted", "Act", "CFList", "CID", "Call", "Change", "Clear", "ClosedError", "Code", "DLSettings",
+    "DataFrame", "DataOf", "Decision", "DevAddr", "Device", "DeviceLine", "Direction", "Down", "Downlink", "Due",
+    "EUI", "ElementKey", "EndDevice", "EndDeviceOptions", "EndDeviceOutput", "EndDeviceSession", "EndDeviceState",
+    "Envelope", "Error", "Event", "Explained", "Fault", "Field", "Frame", "FrameError", "FrameKind", "Has", "Heard",
+    "InvalidError", "JoinAccept", "JoinAnswer", "JoinEUINonces", "JoinRequest", "JoinServer", "Joined", "KEK",
+    "Key", "KeyName", "Lost", "Mac", "MacCommand", "Message", "MessageError", "MessageType", "NetID",
+    "NetworkContext", "NetworkKeys", "NetworkOptions", "NetworkSession", "NetworkSide", "NetworkState", "NotFound",
+    "OctetOrder", "Outcome", "Parcel", "Peer", "Refused", "Restart", "Route", "Scheme", "SealError",
+    "SecureElement", "SecureElementBase", "Send", "SendAgain", "Sends", "Session", "Start", "State", "Stop",
+    "Store", "StoreBase", "Stream", "Tick", "Up", "Vault", "Woken", "add_join_eui", "app_s_key", "check_record",
+    "data_crypt", "data_mic", "derive", "device_json", "explain", "explain_accept", "join", "join_euis",
+    "make_device", "mc_key_decrypt", "mc_key_encrypt", "open_master", "pack", "seal_master", "sessions",
+    "step_device", "version",
 ]

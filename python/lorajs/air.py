@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from . import native
 from .errors import NotFound
+from .explained import Explained, explain, explain_accept
 from .ids import EUI, DevAddr, NetID
 from .keys import Key, Scheme, handle
 from .shape import read, write
@@ -64,6 +65,10 @@ class Frame:
     def verify(self, key: Key) -> None:
         """Raise Refused MIC when the MIC does not match."""
         native.frame_verify(key.native, self.build())
+
+    def explain(self) -> Explained:
+        """Field by field, as an annotated table."""
+        return explain(self.build())
 
     def _native(self) -> native.frame:
         frame: native.frame = write(native.frame(), self)
@@ -165,6 +170,10 @@ class JoinAccept:
         enc_key = enc_key or mic_key
         what = write(native.accept_of(), of)
         return read(cls, native.accept_open(what, mic_key.native, enc_key.native, phy))
+
+    def explain(self, of: AcceptOf | None = None, mic_key: Key | None = None) -> Explained:
+        """Field by field, as an annotated table; with its MIC where both are given."""
+        return explain_accept(self.build() + (self.mic(of, mic_key) if of and mic_key is not None else b""))
 
     def _native(self) -> native.accept:
         accept: native.accept = write(native.accept(), self)

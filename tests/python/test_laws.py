@@ -112,6 +112,15 @@ def test_a_frame_that_builds_parses_the_same(kind: FrameKind, dev_eui: int, join
         assert lorajs.Frame.parse(octets) == frame
 
 
+@given(st.one_of(near(JOIN), near(REJOIN0), near(REJOIN1), st.binary(max_size=40)))
+def test_whatever_it_is_it_is_told(phy: bytes) -> None:
+    told = lorajs.explain(phy)
+    covered = b"".join(field.octets for field in told.fields)
+    assert covered == (phy if told.is_frame else phy[:1]) and told.text in str(told)
+    if refused_as(lambda: lorajs.Frame.parse(phy), lorajs.FrameError):
+        assert told.is_frame
+
+
 ACCEPT = lorajs.JoinAccept(7, lorajs.NetID(0x13), lorajs.DevAddr(0x26011234), 0x80, 1, bytes(range(15)) + b"\0")
 
 

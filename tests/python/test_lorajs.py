@@ -248,6 +248,33 @@ def test_import_is_quiet(tmp_path: pathlib.Path) -> None:
     assert done.stdout.count(".") == 2 and not done.stderr and not list(tmp_path.iterdir())
 
 
+def test_a_frame_explains_itself(key: lorajs.Key) -> None:
+    """As `lorajs inspect` tells it, octet for octet."""
+    frame = lorajs.Frame.parse(lorajs.Frame(lorajs.FrameKind.JOIN, DEV_EUI, JOIN_EUI, nonce=3).sign(key))
+    told = frame.explain()
+    assert told == lorajs.explain(frame.build()) and told.is_frame and told.text == "join-request"
+    assert [(f.name, f.value) for f in told.fields] == [
+        ("MHDR", "00"), ("JoinEUI", str(JOIN_EUI)), ("DevEUI", str(DEV_EUI)), ("DevNonce", "3"), ("MIC", frame.mic.hex())]
+    assert b"".join(f.octets for f in told.fields) == frame.build()
+    if program := os.environ.get("LORAJS"):
+        shown = subprocess.run([program, "inspect", frame.build().hex()], capture_output=True, text=True, check=True).stdout
+        assert [line.rstrip() for line in shown.splitlines()][: str(told).count("\n") + 1] == str(told).splitlines()
+
+    cf_list = lorajs.CFList(0, (868_100_000,)).build()
+    accept = lorajs.JoinAccept(7, lorajs.NetID(0x13), lorajs.DevAddr(0x26011234), 0x80, 1, cf_list)
+    of = lorajs.AcceptOf()
+    clear = accept.explain(of, key)
+    assert [f.name for f in clear.fields] == "MHDR JoinNonce NetID DevAddr DLSettings RxDelay CFList MIC".split()
+    assert clear.fields[-1].octets == accept.mic(of, key) and "868.1" in str(clear) and "OptNeg 1" in str(clear)
+    assert [f.name for f in accept.explain().fields] == [f.name for f in clear.fields[:-1]]
+    assert lorajs.explain(accept.seal(of, key)).text == "join-accept, encrypted"
+    nothing = lorajs.explain(b"@12")
+    assert not nothing.is_frame and str(nothing).startswith("This is no frame of joining") and len(nothing.fields) == 1
+    assert lorajs.explain(b"").fields == ()
+    with pytest.raises(lorajs.FrameError):
+        lorajs.explain_accept(bytes(14))
+
+
 @pytest.mark.parametrize("name", ["ns_kek_label", "as_kek_label", "as_id"])
 @pytest.mark.parametrize("text", ["a\0b", "x" * 128, "\u00e9" * 64], ids=["zero", "long", "long in octets"])
 def test_text_is_whole_or_refused(key: lorajs.Key, name: str, text: str) -> None:
