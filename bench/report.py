@@ -126,6 +126,11 @@ class Results:
         value, commit = self.cell(server, connections, what), self.sqlite("sqlite-1")
         return value / commit if value and commit else None
 
+    def alone(self, server: str) -> float | None:
+        """Means both: a request over one connection, and a join in a transaction of its own."""
+        rate, commit = self.cell(server, 1, "rate"), self.sqlite("sqlite-1")
+        return 1e9 / rate / commit if rate and commit else None
+
     def grown(self, of: Callable[[dict, dict], float]) -> float | None:
         """Of the fewest devices and of the most."""
         cells = [self.growth[n] for n in sorted(self.growth, key=int)]
@@ -281,8 +286,7 @@ TARGETS = [
            lambda r: r.rate("serve-sqlite", 64, "http-brocaar", 64)),
     Target("daemon, SQLite, 64 connections: p99 over a commit", 10, True,
            lambda r: r.latency("serve-sqlite", 64, "p99")),
-    Target("daemon, SQLite, 1 connection: p50 over a commit", 1.3, True,
-           lambda r: r.latency("serve-sqlite", 1, "p50")),
+    Target("daemon, SQLite, 1 connection: a request over a commit", 1.3, True, lambda r: r.alone("serve-sqlite")),
     Target("joins/s with the fewest devices over joins/s with the most", 2, True,
            lambda r: r.grown(lambda few, many: few["rate"]["median"] / many["rate"]["median"])),
     Target("octets of a record of two sessions and 32 DevNonces", 380, True, lambda r: r.grown(lambda _, m: m["record"])),

@@ -211,10 +211,8 @@ def ready(log: Callable[[str], None]) -> None:
     """The programs of ours, and the fixtures."""
     for folder in ("log", "peers"):
         (BUILD / folder).mkdir(parents=True, exist_ok=True)
-    if not (RELEASE / "build.ninja").exists():
-        log("configuring build/release")
-        subprocess.run(["cmake", "--preset", "release"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     log("building")
+    subprocess.run(["cmake", "--preset", "release"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["cmake", "--build", RELEASE, "-j", str(len(PROCESSORS))], check=True,
                    stdout=subprocess.DEVNULL)  # fmt: skip
     subprocess.run([PYTHON, HERE / "fixtures.py", FIXTURES], check=True)
