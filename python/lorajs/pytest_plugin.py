@@ -12,22 +12,21 @@ from __future__ import annotations
 
 import pathlib
 import re
-from typing import Any, Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Generator, Iterator
 
 import pytest
 
-from . import Mac, asgi
-from .testing import (
-    DEVICE,
-    Channel,
-    Clock,
-    Network,
-    SimulatedDevice,
-    SimulatedJoinServer,
-    SimulatedNetwork,
-    Trace,
-    serve,
-)
+if TYPE_CHECKING:  # else imported by the tests that use it: pytest loads this file for all others, too
+    from . import Mac, asgi
+    from .testing import (
+        Channel,
+        Clock,
+        Network,
+        SimulatedDevice,
+        SimulatedJoinServer,
+        SimulatedNetwork,
+        Trace,
+    )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,12 +46,16 @@ def lorajs_seed(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def lorajs_clock() -> Clock:
     """The simulated time of this test."""
+    from .testing import Clock
+
     return Clock()
 
 
 @pytest.fixture
 def lorajs_trace(request: pytest.FixtureRequest) -> Iterator[Trace]:
     """Who said what in this test."""
+    from .testing import Trace
+
     trace = request.node._lorajs_trace = Trace()
     yield trace
     directory = request.config.getoption("--lorajs-traces")
@@ -76,6 +79,8 @@ def lorajs_join_server(lorajs_clock: Clock, lorajs_trace: Trace) -> Iterator[Sim
     """A Join Server in this process, over a store in memory.
 
     It answers anybody, with keys in clear, until the test calls set_peers()."""
+    from .testing import SimulatedJoinServer
+
     with SimulatedJoinServer(clock=lorajs_clock, trace=lorajs_trace) as server:
         yield server
 
@@ -89,6 +94,9 @@ def lorajs_peer() -> asgi.PeerOf | None:
 @pytest.fixture
 def lorajs_join_server_url(lorajs_join_server: SimulatedJoinServer, lorajs_peer: asgi.PeerOf | None) -> Iterator[str]:
     """The same over HTTP, on a port of the loopback address, from a thread."""
+    from . import asgi
+    from .testing import serve
+
     with serve(asgi.app(lorajs_join_server, peer=lorajs_peer)) as url:
         yield url
 
@@ -101,9 +109,11 @@ def lorajs_device(lorajs_join_server: SimulatedJoinServer, lorajs_clock: Clock, 
     lorajs_device(mac="1.1", *, dev_eui=..., join_eui=..., provision=True, members={}, **options): with
     provision=False the Join Server is not told of it, `members` are those of lorajs.Device there, and
     the rest is SimulatedDevice's."""
+    from .testing import DEVICE, SimulatedDevice
+
     made = 0
 
-    def make(mac: Mac | str = Mac.V1_1, *, dev_eui: int | None = None, join_eui: int = 0x0200000000000001,
+    def make(mac: Mac | str = "1.1", *, dev_eui: int | None = None, join_eui: int = 0x0200000000000001,
              provision: bool = True, members: dict[str, Any] | None = None, **options: Any) -> SimulatedDevice:
         nonlocal made
         made += 1
@@ -120,6 +130,8 @@ def lorajs_device(lorajs_join_server: SimulatedJoinServer, lorajs_clock: Clock, 
 @pytest.fixture
 def lorajs_channel(lorajs_trace: Trace, lorajs_seed: str) -> Callable[..., Channel]:
     """lorajs_channel(network, loss=30, duplicate=5, reorder=5): a bad channel in front of a network."""
+    from .testing import Channel
+
     made = 0
 
     def make(network: Network, **more: Any) -> Channel:
@@ -135,4 +147,6 @@ def lorajs_channel(lorajs_trace: Trace, lorajs_seed: str) -> Callable[..., Chann
 def lorajs_network(lorajs_join_server: SimulatedJoinServer, lorajs_clock: Clock,
                    lorajs_trace: Trace) -> SimulatedNetwork:
     """A network server over lorajs_join_server, where yours is not what is tested."""
+    from .testing import SimulatedNetwork
+
     return SimulatedNetwork(lorajs_join_server.handle, clock=lorajs_clock, trace=lorajs_trace)

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import pathlib
 import re
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from typing import Any, Callable
@@ -393,5 +395,7 @@ def test_plugin_as_the_readme_shows_it(run: Callable[..., pytest.RunResult]) -> 
     run(source).assert_outcomes(passed=1)
 
 
-def test_plugin_costs_nothing_unasked(run: Callable[..., pytest.RunResult]) -> None:
-    run("def test_it(): pass", "--fixtures").stdout.fnmatch_lines(["*lorajs_channel*", "*lorajs_device*"])
+def test_plugin_costs_little_unasked(run: Callable[..., pytest.RunResult]) -> None:
+    code = "import sys, lorajs.pytest_plugin; print([m for m in sys.modules if m in ('lorajs.testing', 'asyncio', 'ssl')])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.split() == [b"[]"]
+    run("def test_it(): pass", "--fixtures").stdout.fnmatch_lines_random(["*lorajs_channel*", "*lorajs_device*"])
