@@ -19,7 +19,6 @@ import time
 import pytest
 
 from conftest import FAILED, REFUSED, USAGE
-from test_memory import Needles, quiet, scan_memory
 
 KEK = "1f6c2a9d3be84705c1d2e3f4a5b6978a"
 WORDS = "orbit velvet canyon magnet ripple thirteen"
@@ -303,20 +302,3 @@ def test_killed_at_any_moment_it_loses_nothing(run, program, made, words):
         moved += process.wait() == 0
     assert there(made) & STAND_INS
     assert any("ns" in run("kek", "list", "--data", made, "--master-key", s, code=None).stdout for s in sources)
-
-
-# ---- where it must not be -------------------------------------------------------------
-
-
-def test_neither_key_nor_passphrase_is_left_in_memory(run, serve, sealed, made, words):
-    """While it serves: the vault keeps subkeys only, and the passphrase was wiped."""
-    run("master", "move", "--data", sealed, "--master-key", words, "--to", "file")
-    key = (sealed / "master.key").read_text().strip()
-    run("master", "move", "--data", sealed, "--to", words, *CHEAP)
-    server = serve("--master-key", words)
-    quiet(server)
-    needles = Needles({"master key": bytes.fromhex(key), "passphrase": WORDS.encode()})
-    found, octets = scan_memory(server.process.pid, needles)
-    assert not found and octets > 1 << 20
-    assert server.stop() == 0
-    assert WORDS not in server.stderr() and key not in server.stderr()

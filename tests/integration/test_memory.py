@@ -282,6 +282,25 @@ def test_keys_in_clear_over_tls(program: str, data: pathlib.Path, serve: Callabl
     check(fleet, server, data, {}, capsys)
 
 
+def test_neither_master_key_nor_passphrase(run: Callable, data: pathlib.Path, serve: Callable[..., Server],
+                                          tmp_path: pathlib.Path) -> None:
+    """While it serves, the vault keeps subkeys only, and the passphrase was wiped."""
+    words = tmp_path / "words"
+    words.write_text(os.urandom(20).hex())
+    words.chmod(0o600)
+    source = f"passphrase:file:{words}"
+    run("kek", "add", "ns", "--data", data, input=os.urandom(16).hex())
+    key = (data / "master.key").read_text().strip()
+    run("master", "move", "--data", data, "--to", source, "--stretch-memory", 8)
+    server = serve("--master-key", source)
+    quiet(server)
+    needles = Needles({"master key": bytes.fromhex(key), "passphrase": words.read_bytes()})
+    found, octets = scan_memory(server.process.pid, needles)
+    assert not found and octets > 1 << 20
+    assert server.stop() == 0
+    assert not scan_files([path for path in [*data.rglob("*"), server.log] if path.is_file()], needles)
+
+
 def test_what_was_read_wrong(program: str, data: pathlib.Path, run: Callable, serve: Callable[..., Server]) -> None:
     """Lines with keys in them that cannot be taken are complained about without the keys."""
     key = os.urandom(16)
