@@ -186,11 +186,12 @@ def node(which: str, title: str) -> Subject:
 
 def python(which: str) -> Subject:
     def start() -> Process:
-        venv = BUILD / "peers" / "venv"
-        if not (venv / "done").exists():
+        venv, wanted = BUILD / "peers" / "venv", PEERS / "python" / "requirements.txt"
+        done = venv / "done"
+        if not done.exists() or done.read_text() != wanted.read_text():
             run([PYTHON, "-m", "venv", "--clear", venv], "venv", 60)
-            run([venv / "bin" / "pip", "install", "-q", "-r", PEERS / "python" / "requirements.txt"], "venv", 180)
-            (venv / "done").touch()
+            run([venv / "bin" / "pip", "install", "-q", "-r", wanted], "venv", 180)
+            shutil.copy(wanted, done)
         return Process(which, [venv / "bin" / "python", PEERS / "python" / "peer.py", FIXTURES, which])
 
     version = pin("python/requirements.txt", rf"{which}==(\S+)")
