@@ -26,6 +26,8 @@ class FrameKind(enum.IntEnum):
 
 
 class Direction(enum.IntEnum):
+    """Of a data frame or MAC command: from the device, or to it."""
+
     UP = native.LJS_UP
     DOWN = native.LJS_DOWN
 
@@ -88,6 +90,7 @@ class DLSettings:
 
     @classmethod
     def parse(cls, octet: int) -> DLSettings:
+        """Every octet is one."""
         return read(cls, native.dl_settings_parse(octet))
 
     def build(self) -> int:

@@ -35,6 +35,8 @@ class Mac(enum.IntEnum):
 
 
 class State(enum.IntEnum):
+    """Of a device's record."""
+
     FRESH = native.LJS_STATE_FRESH
     """Provisioned, has no session."""
     JOINED = native.LJS_STATE_JOINED
@@ -302,9 +304,9 @@ class JoinRequest:
 
     phy: bytes
     """PHYPayload, air order: 19, 23 or 24 octets."""
-    net_id: NetID
+    net_id: int
     """Of the network server; Home_NetID of the accept."""
-    dev_addr: DevAddr
+    dev_addr: int
     mac: Mac = Mac.V1_0_0
     """MACVersion: the highest common to device and network."""
     rejoin: bool = False
@@ -317,9 +319,9 @@ class JoinRequest:
     """None, or 16 octets in air order."""
     clear: Clear = Clear.NONE
     """To whom keys may go without a KEK."""
-    join_eui: EUI = EUI(0)
+    join_eui: int = EUI(0)
     """ReceiverID, for a rejoin 0 or 2, whose frame names none; 0: the device's first."""
-    ns_id: EUI | None = None
+    ns_id: int | None = None
     """SenderNSID."""
     peer: str = ""
     """Whom the transport vouches for."""

@@ -125,6 +125,8 @@ class SecureElement:
 
 
 class EndDeviceState(enum.IntEnum):
+    """Whether there is a session, and of what kind."""
+
     IDLE = native.LJS_ED_IDLE
     """No session, and none is asked for."""
     JOINING = native.LJS_ED_JOINING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import types
 from typing import TYPE_CHECKING
 
 from . import native
@@ -146,4 +147,14 @@ def error(code: int, text: str | None = None) -> Error:
     return _make(code, native.errname(code), text or native.strerror(code), native.remedy(code))
 
 
+def _call_directly() -> None:
+    """The functions of C themselves, in place of those that SWIG may have written around them, in whose locals a
+    traceback would show keys."""
+    built_in = getattr(native, "_native")
+    for name, function in list(vars(native).items()):
+        if isinstance(function, types.FunctionType) and hasattr(built_in, name):
+            setattr(native, name, getattr(built_in, name))
+
+
+_call_directly()
 native.set_raiser(_make)

@@ -22,6 +22,8 @@ from .shape import read, write
 
 
 class NetworkState(enum.IntEnum):
+    """Which contexts there are, and which is in use."""
+
     NONE = native.LJS_NS_NONE
     """No context."""
     PENDING = native.LJS_NS_PENDING
@@ -85,7 +87,7 @@ class Accepted:
     """MACVersion of the request."""
     nonce: int
     """Of the request: DevNonce, RJcount0 or RJcount1."""
-    dev_addr: DevAddr
+    dev_addr: int
     """As it stands in the join-accept."""
     session_key_id: bytes = bytes(16)
     """Zero where there is none."""

@@ -69,10 +69,12 @@ class Decision:
 
     @property
     def text(self) -> str:
+        """What the code means."""
         return self.code.text
 
     @property
     def remedy(self) -> str:
+        """What an operator can do about it."""
         return self.code.remedy
 
     @classmethod
@@ -220,6 +222,7 @@ class JoinServer:
         self.step(dev_eui, Act.BLOCK)
 
     def unblock(self, dev_eui: int) -> None:
+        """Take block() back."""
         self.step(dev_eui, Act.UNBLOCK)
 
     def reset_nonces(self, dev_eui: int) -> None:

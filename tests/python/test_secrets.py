@@ -12,6 +12,7 @@ import os
 import pathlib
 import pickle
 import traceback
+import types
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -194,6 +195,11 @@ def test_no_traceback_has_it(marker: Marker, tmp_path: pathlib.Path) -> None:
     for number, call in enumerate(calls):
         shown = shown_by(call)
         assert not marker.is_in(shown) and not wrong.is_in(shown), (number, shown)
+
+
+def test_no_function_of_swig_is_in_between() -> None:
+    """Its locals would have what was given."""
+    assert not [name for name, thing in vars(native).items() if isinstance(thing, types.FunctionType) and name[0] != "_"]
 
 
 def test_a_traceback_through_a_server_has_none(marker: Marker) -> None:
