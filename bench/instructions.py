@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,8 +32,11 @@ NAME = re.compile(r"(ob|fl|fi|fe|fn|cob|cfi|cfl|cfn)=\((\d+)\)(?: (.*))?$")
 COST = re.compile(r"[+\-*\d]\S* (\d+)$")
 
 
-def count(works: tuple[str, ...]) -> dict[str, tuple[int, int]]:
-    """Of a join of each: the project's own, and all.  One process, which dumps what it has counted after each."""
+OWN = "lorajs"
+
+
+def count(works: tuple[str, ...]) -> dict[str, Counter[str]]:
+    """Of a join of each, by library.  One process, which dumps what it has counted after each."""
     out = BUILD / f"callgrind.{works[0]}"
     asked = "".join(f"count {work} 1\n" for work in works)
     done = subprocess.run(["valgrind", "--tool=callgrind", "--collect-atstart=no", "--toggle-collect=bench_counted",
@@ -42,19 +46,18 @@ def count(works: tuple[str, ...]) -> dict[str, tuple[int, int]]:
         sys.exit(f"{works}: {done.stdout}{done.stderr[-2000:]}")
     counts, names = {}, {}  # a name is given once, and then has a number
     for number, work in enumerate(works, 1):
-        own, total = sums(out.with_name(f"{out.name}.{number}").read_text(), names)
-        if not own:
+        counts[work] = sums(out.with_name(f"{out.name}.{number}").read_text(), names)
+        if not counts[work][OWN]:
             sys.exit(f"{work}: nothing was counted")
-        counts[work] = own // JOINS, total // JOINS
     for file in out.parent.glob(f"{out.name}*"):
         file.unlink()
     return counts
 
 
-def sums(text: str, names: dict[tuple[str, str], str]) -> tuple[int, int]:
-    """The self costs of a callgrind file: of the program's object without what bench/ adds, and of all."""
+def sums(text: str, names: dict[tuple[str, str], str]) -> Counter[str]:
+    """The self costs of a callgrind file, by library, a join; what bench/ adds is its own."""
     at = {"ob": "", "file": ""}
-    own = total = 0
+    found: Counter[str] = Counter()
     inclusive = False  # the next cost is that of a call: it stands at the called function too
     for line in text.splitlines():
         if named := NAME.match(line):
@@ -68,11 +71,12 @@ def sums(text: str, names: dict[tuple[str, str], str]) -> tuple[int, int]:
             inclusive = True
         elif cost := COST.match(line):
             if not inclusive:
-                total += int(cost[1])
-                if at["ob"].endswith("/bench_lorajs") and "bench/" not in at["file"]:
-                    own += int(cost[1])
+                library = Path(at["ob"]).name.split(".so")[0]
+                if library == PROGRAM.name:
+                    library = "bench" if "bench/" in at["file"] else OWN
+                found[library] += int(cost[1])
             inclusive = False
-    return own, total
+    return Counter({library: cost // JOINS for library, cost in found.items()})
 
 
 def surroundings() -> str:
@@ -102,7 +106,8 @@ def main(words: list[str]) -> int:
     subprocess.run([PYTHON, HERE / "fixtures.py", FIXTURES], check=True)
     with ThreadPoolExecutor(len(PROCESSORS)) as pool:
         halves = list(pool.map(count, (WORKS[::2], WORKS[1::2])))
-    counts = {work: (halves[0] | halves[1])[work] for work in WORKS}
+    libraries = {work: (halves[0] | halves[1])[work] for work in WORKS}
+    counts = {work: (found[OWN], found.total()) for work, found in libraries.items()}
     if words:
         write(counts)
         print(KEPT.read_text(), end="")
@@ -118,7 +123,8 @@ def main(words: list[str]) -> int:
     for work, (own, total) in counts.items():
         was, was_total = before.get(work, (own, total))
         change = own / was - 1
-        print(f"{work:<12} {own:>8} of its own, {change:+.1%}; {total:>8} with libraries, {total / was_total - 1:+.1%}")
+        print(f"{work:<12} {own:>8} of its own, {change:+.1%}; {total:>8} with libraries, {total / was_total - 1:+.1%}:",
+              ", ".join(f"{library} {cost}" for library, cost in libraries[work].most_common() if cost))
         if abs(change) > MOST:
             off.append(work)
     if off:

@@ -12,7 +12,7 @@ from html import escape
 from typing import Callable, NamedTuple
 
 import serving
-from workers import BUILD, PROCESSORS, ROOT, said
+from workers import BUILD, HERE, PROCESSORS, ROOT, said
 
 PAGE = ROOT / "docs" / "performance.md"
 PLOTS = ROOT / "docs" / "performance"
@@ -225,6 +225,13 @@ def http(r: Results) -> str:
     return text
 
 
+def instructions() -> str:
+    """What is kept, not what this run counted: it is the same on every machine."""
+    rows = re.findall(r"^(\S+) +(\d+) +(\d+)$", (HERE / "instructions.txt").read_text(), re.M)
+    return table(["instructions of a join", "the project's own", "with all libraries"],
+                 [[name, short(int(own)), short(int(total))] for name, own, total in rows])
+
+
 def growth(r: Results) -> str:
     rows = []
     for n, cell in r.growth.items():
@@ -420,6 +427,7 @@ def results_text(r: Results, plot_folder: str, plot_names: list[str]) -> str:
         parts.append(f"Missing here: {r.title(name)} ({why}).\n")
     if r.times:
         parts += ["### The cryptography of a join\n", cores(r), "### Step and handler\n", steps(r), handlers(r)]
+        parts.append(instructions())
     if r.http:
         parts += ["### Over HTTP\n", http(r)]
     if r.growth:
