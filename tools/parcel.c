@@ -67,7 +67,7 @@ static int write_new(const char *path, mode_t mode, const char *name, const uint
 int cmd_pair(int argc, char **argv)
 {
     struct pair_opts opts = { NULL };
-    uint8_t public_key[PAIR_LEN];
+    uint8_t public_key[PAIR_LEN] = { 0 };
     char path[4200];
     ljs_key *key = NULL;
     ljs_buf octets = { NULL, 0 };
