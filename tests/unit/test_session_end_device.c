@@ -755,6 +755,11 @@ static void test_send_again_until_answered(void **unused)
     first = w.out;
     assert_int_equal(step_down(&w, &ping), LJS_OK);
     assert_int_equal(step_again(&w, &first, 3, 5), LJS_OK);
+    other.frame_len = 0;
+    assert_int_equal(step_again(&w, &other, 3, 5), LJS_E_STATE);
+    other.frame_len = 3; /* not even a MIC */
+    memset(other.frame, 0, sizeof other.frame);
+    assert_int_equal(step_again(&w, &other, 3, 5), LJS_E_STATE);
     ack.conf_fcnt = 1;
     assert_int_equal(step_down(&w, &ack), LJS_OK);
     assert_true(w.out.acked);
@@ -789,8 +794,6 @@ static void test_send_again_until_answered(void **unused)
     assert_int_equal(step_again(&w, &first, 3, 5), LJS_E_STATE);
     w.now += 3600000;
     world_join(&w, LJS_SCHEME_1_1, 2);
-    assert_int_equal(step_again(&w, &first, 3, 5), LJS_E_STATE);
-    first.frame_len = 3;
     assert_int_equal(step_again(&w, &first, 3, 5), LJS_E_STATE);
     world_close(&w);
 }
@@ -883,6 +886,7 @@ static void test_long_counters(void **unused)
 {
     const struct down ping = { .fport = 1, .payload = "p" };
     ljs_ed_opts opts = world_opts();
+    ljs_ed_out sent;
     struct world w;
     ljs_buf old;
 
@@ -913,6 +917,12 @@ static void test_long_counters(void **unused)
     w.a_down = 0x10006;
     assert_int_equal(step_down(&w, &ping), LJS_E_REPLAY);
     assert_int_equal(step_hear(&w, old.data, old.len), LJS_E_MIC); /* two rounds ago: nobody looks so far back */
+    assert_int_equal(confirmed(&w), LJS_OK);
+    sent = w.out;
+    w.a_down = 0x20005;
+    assert_int_equal(step_down(&w, &ping), LJS_OK); /* no ACK */
+    assert_int_equal(step_again(&w, &sent, 3, 5), LJS_OK);
+    assert_int_equal(w.out.fcnt, 2 + 3 * 0xffff);
     ljs_buf_free(&old);
     world_close(&w);
 }
@@ -1550,7 +1560,7 @@ static void test_version(void **unused)
 /* What lorajs wrote before it knew of frames sent again is read on. */
 static void test_older_version(void **unused)
 {
-    const struct down params = { .mac = { 0x0f, 0x00 }, .mac_len = 2 };
+    const struct down params = { .mac = { 0x0f, 0x0f }, .mac_len = 2 }; /* 2^10 s, hardly ever by count */
     ljs_ed_opts opts = world_opts();
     ljs_ed_out sent;
     struct unpack u;

@@ -515,6 +515,7 @@ static void again_changes_no_more(void **unused)
     /* a confirmed downlink that the device has not heard, with new parameters: the frame that comes again
      * has the downlink before under its MIC, and answers the parameters before */
     EXPECT(params(&w, 11, 4), LJS_OK);
+    EXPECT(force(&w, (ljs_ns_force){ .tries = 2 }), LJS_OK);
     EXPECT(downlink(&w, (ljs_ns_tx){ .confirmed = 1 }), LJS_OK);
     assert_true(w.down.fcnt != said.conf_fcnt);
     EXPECT(uplink(&w, &l, &said), LJS_OK);
@@ -523,6 +524,7 @@ static void again_changes_no_more(void **unused)
     EXPECT(w.up.params_answered, 0);
     EXPECT(w.up.time_ok, 0);
     EXPECT(w.up.due, LJS_NS_DUE_ACK);
+    assert_true(w.up.wake_at >= 0 && w.up.wake_at == w.down.wake_at);
     EXPECT(look(&w).params_known, 0);
     EXPECT(downlink(&w, (ljs_ns_tx){ 0 }), LJS_OK);
     EXPECT(hear(&w, &l, 2).data.ack, 1);
