@@ -70,11 +70,11 @@ static const ljs_key *application_key(const struct application *a, const uint8_t
     return NULL;
 }
 
-static ljs_err application_hear(const struct application *a, const uint8_t session_key_id[16], const ljs_ns_up *up)
+static ljs_err application_hear(const struct application *a, const ljs_ns_up *up)
 {
     ljs_buf text;
     ljs_err err = ljs_data_crypt(&text, LJS_STREAM_FRM_PAYLOAD, LJS_UP, up->dev_addr, up->fcnt,
-                                 application_key(a, session_key_id), up->payload, up->payload_len);
+                                 application_key(a, up->session_key_id), up->payload, up->payload_len);
 
     if (!err)
         say("application", "port %u: \"%.*s\"", up->fport, (int)text.len, (const char *)text.data);
@@ -238,7 +238,6 @@ static ljs_err send_down(struct reply *reply, struct network *n)
 
 static ljs_err hear_data(struct reply *reply, struct network *n, const uint8_t *in, size_t in_len)
 {
-    ljs_ns shown = { .struct_size = sizeof shown };
     ljs_buf next = { NULL, 0 };
     ljs_ns_up up;
     ljs_err err = ljs_ns_uplink(&up, &next, n->vault, now, DATA_RATE, CHANNEL, in, in_len, n->state.data, n->state.len);
@@ -248,9 +247,8 @@ static ljs_err hear_data(struct reply *reply, struct network *n, const uint8_t *
     save(&n->state, &next);
     say("network", "uplink %" PRIu32 " of %08x%s%s%s: %s", up.fcnt, (unsigned)up.dev_addr, up.again ? " again" : "",
         up.rekey ? ", RekeyInd" : "", up.switched ? ", the keys are new" : "", ljs_ns_state_text(up.state));
-    err = ljs_ns_read(&shown, n->state.data, n->state.len); /* an uplink that was accepted is of the current context */
-    if (!err && up.has_fport && up.fport)                   /* once: a frame that comes again has no port */
-        err = application_hear(n->application, shown.current.session_key_id, &up);
+    if (up.has_fport && up.fport) /* once: a frame that comes again has no port */
+        err = application_hear(n->application, &up);
     if (!err && (up.due || n->to_say))
         err = send_down(reply, n);
     return err;

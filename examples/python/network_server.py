@@ -98,9 +98,9 @@ class NetworkServer:
         state, up = self.side.uplink(self.states[DEV_EUI], uplink.phy, now=clock.now, tx_dr=uplink.data_rate,
                                      tx_ch=uplink.channel)
         self.states[DEV_EUI] = state
-        say("network", f"uplink {up.fcnt} of {up.dev_addr}{', RekeyInd' if up.rekey else ''}"
+        say("network", f"uplink {up.fcnt} of {up.dev_addr}{' again' if up.again else ''}{', RekeyInd' if up.rekey else ''}"
                        f"{', the keys are new' if up.switched else ''}: {up.state.name}")
-        if up.fport:
+        if up.fport:  # once: a frame that comes again has no port
             self.application.hear(up)
         return self.send_down() if up.due or self.application.to_say else None
 

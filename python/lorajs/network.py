@@ -131,7 +131,7 @@ class Up:
     """The whole counter."""
     again: int
     """0: a new frame; else the last one, for the nth time after the first: no payload, no port and no MAC commands
-    are told, since they were."""
+    are told, since they were.  Who has told the device NbTrans drops the step, with its new state, when this reaches it."""
     confirmed: bool
     """The frame asks for an ACK."""
     adr: bool
@@ -298,8 +298,12 @@ class NetworkSide:
 
         tx_dr, tx_ch  data rate and channel index of the reception: the MIC of 1.1 covers them
 
+        Take together what several gateways heard of one transmission before this: a frame that was sent again
+        and one that was heard twice, or replayed, are the same octets (see docs/sessions.md).
+
         Refused SESSION for a DevAddr that is neither context's; MIC; REPLAY for a counter that is not greater,
-        unless the frame is the last one again and not too often so; Fault STATE for an uplink of a pending 1.1 context without RekeyInd: drop it; FrameError."""
+        unless the frame is the last one again and not too often so; Fault STATE for an uplink of a pending 1.1
+        context without RekeyInd: drop it; FrameError."""
         out, state = native.ns_uplink(self._vault.native, now, tx_dr, tx_ch, phy, state)
         return state, read(Up, out)
 

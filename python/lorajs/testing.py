@@ -61,6 +61,7 @@ from . import (
     Scheme,
     SecureElement,
     Send,
+    SendAgain,
     Sends,
     Start,
     Stop,
@@ -280,7 +281,8 @@ class SimulatedDevice:
 
     A test that has a network of its own uses join(), say(), wait(), which carry frames both ways;
     one that does it by itself uses start(), send(), wake() for what goes up, hear() for what comes
-    down, and lost() when nothing came."""
+    down, and lost() when nothing came.  It says nothing again by itself: that is say_again() and
+    send_again()."""
 
     def __init__(self, dev_eui: int, join_eui: int, mac: Mac | str = Mac.V1_1, *, nwk_key: Key | None = None,
                  app_key: Key | None = None, seed: object = 0, clock: Clock | None = None, trace: Trace | None = None,
@@ -303,6 +305,7 @@ class SimulatedDevice:
         self._wake: int | None = None  # of its own clock
         self._state = self._durable = EndDevice.new(EndDeviceOptions(self.join_eui, self.dev_eui, self.mac, **options))
         self._shown = EndDeviceState.IDLE
+        self._sent = b""  # the last data frame
         self._machine = self._powered()
 
     def _powered(self) -> EndDevice:
@@ -370,6 +373,10 @@ class SimulatedDevice:
         uplink = self.send(payload, port=port, confirmed=confirmed, data_rate=data_rate, channel=channel)
         return self.exchange(network, uplink) if uplink else []
 
+    def say_again(self, network: Network, *, data_rate: int = 0, channel: int = 0) -> list[EndDeviceOutput]:
+        """The last uplink once more, and what it hears in answer; see send_again()."""
+        return self.exchange(network, self.send_again(data_rate=data_rate, channel=channel))
+
     def wait(self, network: Network) -> list[EndDeviceOutput]:
         """The clock moves on to what it has planned next, which it then does: join again, or rejoin."""
         uplink = self.wake()
@@ -400,6 +407,13 @@ class SimulatedDevice:
              channel: int = 0) -> Uplink | None:
         """Data; None when it gives up its session over it.  lorajs.Fault STATE without a session."""
         return self._step(Send(self._now(), payload, port, confirmed=confirmed, tx_dr=data_rate, tx_ch=channel))[1]
+
+    def send_again(self, *, data_rate: int = 0, channel: int = 0) -> Uplink:
+        """The last data frame once more, under the same counter.  lorajs.Fault STATE when it was answered (a confirmed
+        one by its ACK), went out before a power loss, or has been on air 15 times."""
+        uplink = self._step(SendAgain(self._sent, self._now(), tx_dr=data_rate, tx_ch=channel))[1]
+        assert uplink  # refused, or sent
+        return uplink
 
     def wake(self) -> Uplink | None:
         """Move the clock to what it has planned next, and do that; None when that is nothing to send."""
@@ -444,6 +458,8 @@ class SimulatedDevice:
         self._state, out = self._machine.step(self._state, event)
         if out.persist:
             self._durable = self._state
+        if out.sends == Sends.DATA:
+            self._sent = out.frame
         self._wake = out.wake_at
         self._note(out)
         return out, self._uplink(event, out) if out.sends else None
@@ -460,7 +476,9 @@ class SimulatedDevice:
 
     def _uplink(self, event: Event, out: EndDeviceOutput) -> Uplink:
         data_rate, channel, text = out.tx_dr or 0, 0, ""
-        if isinstance(event, Send) and out.sends == Sends.DATA:
+        if isinstance(event, SendAgain):
+            channel, text = event.tx_ch, f"uplink {out.fcnt}, again"
+        elif isinstance(event, Send) and out.sends == Sends.DATA:
             channel = event.tx_ch
             text = f"uplink {out.fcnt}{', confirmed' if event.confirmed else ''}"
             text += ", RekeyInd" if out.state == EndDeviceState.REKEYING else ""

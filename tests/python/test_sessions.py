@@ -130,6 +130,33 @@ def test_a_join_and_data_both_ways(mac: lorajs.Mac, element: type) -> None:
     w.device.load(w.dev)
 
 
+@pytest.mark.parametrize("mac", [lorajs.Mac.V1_0_4, lorajs.Mac.V1_1], ids=str)
+def test_a_confirmed_uplink_goes_again_until_its_ack_is_heard(mac: lorajs.Mac) -> None:
+    w = World(mac, lorajs.SecureElement)
+    w.join(w.step(lorajs.Start(w.now)))
+    first = w.step(lorajs.Send(w.now, b"hello", fport=5, confirmed=True, tx_dr=3, tx_ch=1)).frame
+    w.net, up = w.ns.uplink(w.net, first, now=w.now, tx_dr=3, tx_ch=1)
+    assert (up.again, up.fport, len(up.payload)) == (0, 5, 5)
+    w.net, _ = w.ns.downlink(w.net, now=w.now)  # the ACK, which is lost
+    with pytest.raises(lorajs.Fault) as other:
+        w.step(lorajs.SendAgain(bytes(len(first)), w.now))
+    assert other.value.name == "STATE"
+    for times in 1, 2:
+        out = w.step(lorajs.SendAgain(first, w.now, tx_dr=0, tx_ch=1 + times))
+        assert (out.sends, out.fcnt, out.frame[:-4]) == (Sends.DATA, 0, first[:-4])
+        assert (out.frame != first) == (mac >= lorajs.Mac.V1_1)
+        assert lorajs.EndDeviceSession.read(w.dev).again_left == 14 - times
+        w.net, up = w.ns.uplink(w.net, out.frame, now=w.now, tx_dr=0, tx_ch=1 + times)
+        assert (up.again, up.confirmed, up.fport, up.payload, up.mac) == (times, True, None, b"", b"")
+        assert Due.ACK in up.due and (Due.REKEY_CONF in up.due) == (mac >= lorajs.Mac.V1_1)
+        w.net, down = w.ns.downlink(w.net, now=w.now)
+    out = w.step(lorajs.Downlink(down.phy, w.now))
+    assert out.heard and out.heard.acked and lorajs.EndDeviceSession.read(w.dev).again_left == 0
+    with pytest.raises(lorajs.Fault) as answered:
+        w.step(lorajs.SendAgain(first, w.now))
+    assert answered.value.name == "STATE"
+
+
 @pytest.mark.parametrize("rejoin_type", [0, 2])
 def test_a_forced_rejoin(rejoin_type: int) -> None:
     w = World(lorajs.Mac.V1_1, lorajs.SecureElement)

@@ -103,6 +103,32 @@ def test_power_loss_uses_no_counter_twice() -> None:
     assert counters == sorted(set(counters)) and world.payloads()[-1] == b"after"
 
 
+@pytest.mark.parametrize("mac", ["1.0.4", "1.1"])
+def test_a_device_says_again_what_was_not_acknowledged(mac: str) -> None:
+    world = World(mac)
+    with pytest.raises(lorajs.Fault):
+        world.device.send_again()
+    assert world.device.join(world.air)
+    lost = Channel(world.network, loss=100, trace=world.trace)
+    assert world.device.say(lost, b"up", confirmed=True) == [] == world.device.say_again(lost, channel=2)
+    assert world.payloads() == []
+    [heard] = world.device.say_again(world.air, data_rate=1, channel=5)
+    assert heard.heard.acked and world.payloads() == [b"up"] and world.device.session.fcnt_up == 1
+    with pytest.raises(lorajs.Fault):  # it was acknowledged
+        world.device.say_again(world.air)
+    # The network has it, and the ACK is lost: it is acknowledged again, and read once.
+    world.network(world.device.send(b"more", confirmed=True))
+    world.device.lost()
+    [heard] = world.device.say_again(world.air)
+    assert heard.heard.acked and world.payloads() == [b"up", b"more"] and not world.device.refused
+    assert "uplink 1, again" in world.trace.text()
+    # What was sent before a power loss is forgotten.
+    world.device.send(b"last", confirmed=True)
+    world.device.power_loss()
+    with pytest.raises(lorajs.Fault):
+        world.device.send_again()
+
+
 def test_a_forged_accept_is_refused() -> None:
     world = World("1.0.4")
     uplink = world.device.start()
