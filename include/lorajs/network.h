@@ -181,7 +181,9 @@ LJS_MUST ljs_err ljs_ns_uplink(ljs_ns_up *out, ljs_buf *out_state, ljs_vault *va
 typedef struct ljs_ns_tx {
     size_t struct_size; /**< sizeof(ljs_ns_tx) */
     int64_t now;
-    uint8_t confirmed; /**< 0 or 1 */
+    uint8_t confirmed; /**< 0 or 1; not while the last one may still be acknowledged: under 1.1 the MIC of an uplink
+                        *   names what it acknowledges, and one that names an earlier downlink is ::LJS_E_MIC then,
+                        *   as often as it comes */
     uint8_t adr;       /**< FCtrl: 0 or 1 */
     uint8_t pending;   /**< FCtrl: FPending, 0 or 1 */
     uint8_t fport;     /**< 1..255 with a payload, which may be empty; 0: no payload */

@@ -311,9 +311,10 @@ class NetworkSide:
                  fport: int = 0, fcnt: int = 0, payload: bytes = b"", mac: bytes = b"") -> tuple[bytes, Down]:
         """The next downlink, with what is due and with what is given.  Save the state before it is sent.
 
-        fport    1..255 with a payload, which may be empty; 0: no payload
-        fcnt     that the payload, under AppSKey, is encrypted with: a_fcnt_down of the context or more
-        mac      MAC commands of the network server's own, in clear
+        confirmed  not while the last one may still be acknowledged: under 1.1 an uplink that does is MIC then
+        fport      1..255 with a payload, which may be empty; 0: no payload
+        fcnt       that the payload, under AppSKey, is encrypted with: a_fcnt_down of the context or more
+        mac        MAC commands of the network server's own, in clear
 
         NotFound when there is nothing to send; Fault STATE without a current context; Refused REPLAY for an fcnt
         below the next; SPENT for counters used up; FrameError when it does not fit into one frame."""

@@ -536,6 +536,26 @@ static void again_changes_no_more(void **unused)
     life_free(&l);
 }
 
+/* [L2 1.1 §4.4]  the MIC of an ACK names one downlink, and the last confirmed one alone is remembered */
+static void one_confirmed_at_a_time(void **unused)
+{
+    struct life l = life_new(LJS_SCHEME_1_1, LJS_FRAME_JOIN, 7, 1);
+    struct net w = active(&l);
+    ljs_ns_tx tx = { .confirmed = 1, .mac_len = 1, .mac = { 0x06 } }; /* DevStatusReq */
+    uint16_t first;
+
+    (void)unused;
+    EXPECT(downlink(&w, tx), LJS_OK);
+    first = (uint16_t)w.down.fcnt;
+    EXPECT(downlink(&w, tx), LJS_OK);
+    for (int i = 0; i < 2; i++)
+        EXPECT(uplink(&w, &l, SAID(2, .ack = true, .conf_fcnt = first)), LJS_E_MIC);
+    EXPECT(uplink(&w, &l, SAID(2, .ack = true, .conf_fcnt = (uint16_t)(first + 1))), LJS_OK);
+    EXPECT(w.up.acked, 1);
+    net_free(&w);
+    life_free(&l);
+}
+
 static void where_commands_go(void **unused)
 {
     struct life l = life_new(LJS_SCHEME_1_1, LJS_FRAME_JOIN, 7, 1);
@@ -902,6 +922,7 @@ int main(void)
         cmocka_unit_test(again_until_heard),
         cmocka_unit_test(again_is_the_same),
         cmocka_unit_test(again_changes_no_more),
+        cmocka_unit_test(one_confirmed_at_a_time),
         cmocka_unit_test(where_commands_go),
         cmocka_unit_test(rejoin_0),
         cmocka_unit_test(rejoin_limits),
