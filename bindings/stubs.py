@@ -28,8 +28,8 @@ NUMBERED = {"ljs_server_handle", "ljs_import_parse", "ljs_message_answer", "ljs_
 ROWS = {"ljs_store_row": "Callable[[bytes], object]", "ljs_device_row": "Callable[[int], object]",
         "ljs_kek_row": "Callable[[str, int], object]"}
 # Made by a function alone; and one whose field has its own name, which SWIG takes for a constructor.
-NO_CONSTRUCTOR = HANDLES | {"ljs_join_eui"} | {"ljs_join_req", "ljs_message", "ljs_ns_opts", "ljs_ns", "ljs_ed_opts", "ljs_ed_event",
-                            "ljs_ed", "ljs_import"}
+NO_CONSTRUCTOR = HANDLES | {"ljs_join_eui", "ljs_join_req", "ljs_message", "ljs_ns_opts", "ljs_ns", "ljs_ed_opts",
+                           "ljs_ed_event", "ljs_ed", "ljs_import"}
 
 HEAD = '''"""What SWIG makes of the headers, for type checkers.  Written by bindings/stubs.py: do not edit."""
 
@@ -147,7 +147,8 @@ def stub(text: str) -> str:
     api = Api(strip(text))
     lines = [HEAD + "".join(f"{name}: int\n" for name in api.constants)]
     for handle in sorted(HANDLES):
-        lines.append(f"class {py(handle)}:\n    thisown: bool\n    def __init__(self, *args: Any, **kwargs: Any) -> None: ...\n")
+        lines.append(f"class {py(handle)}:\n    thisown: bool\n"
+                     "    def __init__(self, *args: Any, **kwargs: Any) -> None: ...\n")
     for struct in api.structs:
         made = "*args: Any, **kwargs: Any" if struct in NO_CONSTRUCTOR else ""
         lines.append(f"class {py(struct)}:\n    thisown: bool\n"

@@ -316,7 +316,8 @@ class MacCommand:
         return native.mac_command_text(self.cid, self.direction)
 
     @classmethod
-    def each(cls, octets: bytes, direction: Direction, order: OctetOrder = OctetOrder.LOW_FIRST) -> Iterator[MacCommand]:
+    def each(cls, octets: bytes, direction: Direction,
+             order: OctetOrder = OctetOrder.LOW_FIRST) -> Iterator[MacCommand]:
         """The commands of a stream: FOpts in clear, or FRMPayload of port 0.
 
         FrameError at a command of unknown length, or one cut short: the rest cannot be read."""

@@ -34,7 +34,9 @@ def near(good: bytes) -> st.SearchStrategy[bytes]:
             if octets:
                 octets[draw(st.integers(0, len(octets) - 1))] = draw(U8)
         at = draw(st.integers(0, len(octets)))
-        return bytes(octets[:at]) if draw(st.integers(0, 9)) == 0 else bytes(octets) + draw(st.binary(max_size=draw(st.sampled_from([0, 0, 0, 5]))))
+        if draw(st.integers(0, 9)) == 0:
+            return bytes(octets[:at])
+        return bytes(octets) + draw(st.one_of(st.just(b""), st.just(b""), st.binary(max_size=5)))
 
     return changed()
 
@@ -100,7 +102,8 @@ def error_of(call: Any) -> lorajs.Error:
 
 
 @given(st.sampled_from(FrameKind), U64, U64, U32, st.integers(0, 1 << 17), st.binary(min_size=4, max_size=4))
-def test_a_frame_that_builds_parses_the_same(kind: FrameKind, dev_eui: int, join_eui: int, net_id: int, nonce: int, mic: bytes) -> None:
+def test_a_frame_that_builds_parses_the_same(kind: FrameKind, dev_eui: int, join_eui: int, net_id: int, nonce: int,
+                                             mic: bytes) -> None:
     def made() -> lorajs.Frame:
         return lorajs.Frame(kind, lorajs.EUI(dev_eui), lorajs.EUI(join_eui), lorajs.NetID(net_id), nonce, mic)
 
@@ -132,14 +135,15 @@ def test_an_accept_that_parses_builds_the_same(clear: bytes) -> None:
         of = lorajs.AcceptOf(FrameKind.JOIN, Scheme.V1_1, JOIN_EUI, 9)
         phy = accept.seal(of, JS_INT, NWK)
         assert lorajs.JoinAccept.open(phy, of, JS_INT, NWK) == accept
-        for other in (dataclasses.replace(of, nonce=10), dataclasses.replace(of, kind=FrameKind.REJOIN0), lorajs.AcceptOf()):
+        for other in (dataclasses.replace(of, nonce=10), dataclasses.replace(of, kind=FrameKind.REJOIN0),
+                      lorajs.AcceptOf()):
             assert error_of(lambda: lorajs.JoinAccept.open(phy, other, JS_INT, NWK)).code == Code.MIC
 
 
 @given(near(ACCEPT.seal(lorajs.AcceptOf(), NWK)))
 def test_nothing_forged_opens(phy: bytes) -> None:
     assume(phy != ACCEPT.seal(lorajs.AcceptOf(), NWK))
-    assert refused_as(lambda: lorajs.JoinAccept.open(phy, lorajs.AcceptOf(), NWK), lorajs.FrameError, lorajs.Refused) is None
+    assert refused_as(lambda: lorajs.JoinAccept.open(phy, lorajs.AcceptOf(), NWK), lorajs.Refused) is None
 
 
 @given(st.one_of(st.binary(min_size=15, max_size=17), st.binary(min_size=15, max_size=15).map(lambda b: b + b"\0"),
@@ -161,7 +165,8 @@ def test_dl_settings_have_their_ranges(opt_neg: int, offset: int, rate: int) -> 
     assert (octet is not None) == (opt_neg <= 1 and offset <= 7 and rate <= 15)
 
 
-DATA = lorajs.DataFrame(Direction.UP, lorajs.DevAddr(0x26011234), 7, True, True, fopts=b"\x0b\1", fport=3, frm_payload=b"hello").build()
+DATA = lorajs.DataFrame(Direction.UP, lorajs.DevAddr(0x26011234), 7, True, True, fopts=b"\x0b\1", fport=3,
+                        frm_payload=b"hello").build()
 
 
 @given(st.one_of(near(DATA), st.binary(max_size=260)))
@@ -173,12 +178,13 @@ def test_a_data_frame_that_parses_builds_the_same(phy: bytes) -> None:
         assert not (frame.fopts and frame.fport == 0)
 
 
-@given(st.sampled_from(Direction), U32, st.integers(0, 70000), st.booleans(), st.booleans(), st.booleans(), st.booleans(),
-       st.booleans(), st.binary(max_size=17), st.one_of(st.none(), st.integers(0, 256)), st.binary(max_size=245))
-def test_a_data_frame_that_builds_parses_the_same(direction: Direction, dev_addr: int, fcnt: int, confirmed: bool, adr: bool,
-                                                  adr_ack_req: bool, ack: bool, pending: bool, fopts: bytes,
+@given(st.sampled_from(Direction), U32, st.integers(0, 70000), st.booleans(), st.booleans(), st.booleans(),
+       st.booleans(), st.booleans(), st.binary(max_size=17), st.one_of(st.none(), st.integers(0, 256)), st.binary(max_size=245))
+def test_a_data_frame_that_builds_parses_the_same(direction: Direction, dev_addr: int, fcnt: int, confirmed: bool,
+                                                  adr: bool, adr_ack_req: bool, ack: bool, pending: bool, fopts: bytes,
                                                   fport: int | None, payload: bytes) -> None:
-    frame = lorajs.DataFrame(direction, lorajs.DevAddr(dev_addr), fcnt, confirmed, adr, adr_ack_req, ack, pending, fopts, fport, payload)
+    frame = lorajs.DataFrame(direction, lorajs.DevAddr(dev_addr), fcnt, confirmed, adr, adr_ack_req, ack, pending,
+                             fopts, fport, payload)
     phy = refused_as(frame.build, lorajs.InvalidError, OverflowError, ValueError)
     if phy:
         assert lorajs.DataFrame.parse(phy) == frame
@@ -199,7 +205,8 @@ def test_crypt_is_its_own_inverse(octets: bytes, direction: Direction, dev_addr:
         assert len(once) == len(octets) and crypt(once) == octets
 
 
-@given(st.one_of(st.binary(max_size=30), near(bytes.fromhex("0b010d0e2d3f0f4203"))), st.sampled_from(Direction), st.sampled_from(OctetOrder))
+@given(st.one_of(st.binary(max_size=30), near(bytes.fromhex("0b010d0e2d3f0f4203"))), st.sampled_from(Direction),
+       st.sampled_from(OctetOrder))
 def test_commands_are_read_without_a_gap(stream: bytes, direction: Direction, order: OctetOrder) -> None:
     commands, ended = [], False
     try:
@@ -240,7 +247,8 @@ def test_wrapping_has_an_inverse(octets: bytes, length: int) -> None:
     if wrapped:
         assert kek.unwrap(wrapped) == octets and len(wrapped) == len(octets) + 8
         flipped = wrapped[:-1] + bytes([wrapped[-1] ^ 1])
-        assert error_of(lambda: kek.unwrap(flipped)).code == error_of(lambda: lorajs.Key.generate(length).unwrap(wrapped)).code == Code.SEAL
+        assert error_of(lambda: kek.unwrap(flipped)).code == Code.SEAL
+        assert error_of(lambda: lorajs.Key.generate(length).unwrap(wrapped)).code == Code.SEAL
 
 
 @given(st.text(max_size=140), st.booleans())
@@ -265,9 +273,11 @@ def messages(draw: Any) -> bytes:
     """A good one, with a member or two taken out, or another in its place."""
     message = json.loads(REQUEST)
     odd = st.one_of(st.none(), st.booleans(), U64, st.text(max_size=8), st.just([]), st.just({}), st.sampled_from(
-        ["JoinAns", "RejoinReq", "AppSKeyReq", "HomeNSReq", "HomeNSAns", "1.1", "1.0.4", "0" * 6, "0" * 8, "0" * 16, "0" * 32]))
+        ["JoinAns", "RejoinReq", "AppSKeyReq", "HomeNSReq", "HomeNSAns", "1.1", "1.0.4", "0" * 6, "0" * 8, "0" * 16,
+         "0" * 32]))
     for _ in range(draw(st.integers(0, 3))):
-        name = draw(st.sampled_from([*message, "CFList", "SenderToken", "SenderNSID", "Result", "SessionKeyID", "Lifetime"]))
+        name = draw(st.sampled_from(
+            [*message, "CFList", "SenderToken", "SenderNSID", "Result", "SessionKeyID", "Lifetime"]))
         if draw(st.booleans()):
             message.pop(name, None)
         else:
@@ -307,7 +317,8 @@ def lines(draw: Any) -> bytes:
     line = json.loads(draw(st.sampled_from(LINES)))
     for _ in range(draw(st.integers(0, 2))):
         name = draw(st.sampled_from([*line, "nwk_key", "home_net_id", "next_join_nonce", "used_dev_nonces", "colour"]))
-        line[name] = draw(st.one_of(st.none(), U64, st.booleans(), st.text(max_size=33), st.just("0" * 32), st.just([1, 2])))
+        line[name] = draw(st.one_of(st.none(), U64, st.booleans(), st.text(max_size=33), st.just("0" * 32),
+                                    st.just([1, 2])))
     return json.dumps(line).encode()
 
 
@@ -339,9 +350,11 @@ RECORD = lorajs.make_device(VAULT, lorajs.Device(DEV_EUI, JOIN_EUI, Mac.V1_1), n
 def test_no_record_but_ours_is_believed(record: bytes) -> None:
     assume(record != RECORD)
     for call in (lambda: lorajs.check_record(record, VAULT), lambda: lorajs.step_device(record, Act.BLOCK, VAULT),
-                 lambda: lorajs.add_join_eui(record, 1, VAULT), lambda: lorajs.app_s_key(record, bytes(16), VAULT, as_id="a")):
+                 lambda: lorajs.add_join_eui(record, 1, VAULT),
+                 lambda: lorajs.app_s_key(record, bytes(16), VAULT, as_id="a")):
         assert error_of(call).code in (Code.SEAL, Code.VERSION)
-    refused_as(lambda: (lorajs.Device.read(record), lorajs.sessions(record), lorajs.join_euis(record), lorajs.device_json(record)), lorajs.Fault)
+    for read in (lorajs.Device.read, lorajs.sessions, lorajs.join_euis, lorajs.device_json):
+        refused_as(lambda: read(record), lorajs.Fault)
 
 
 JOINS = st.tuples(st.just("join"), st.integers(0, 6), st.sampled_from([NWK, APP]), st.booleans())
@@ -367,7 +380,7 @@ def test_the_life_of_a_device(mac: Mac, events: list[tuple[Any, ...]]) -> None:
             continue
         kind = FrameKind.JOIN if what == "join" else FrameKind.REJOIN1
         phy = lorajs.Frame(kind, DEV_EUI, JOIN_EUI, nonce=number).sign(key)
-        request = lorajs.JoinRequest(phy, lorajs.NetID(0x13), lorajs.DevAddr(1 + other), min(mac, Mac.V1_1), what == "rejoin",
+        request = lorajs.JoinRequest(phy, 0x13, 1 + other, mac, what == "rejoin",
                                      dl_settings=0x80 if mac is Mac.V1_1 else 0, clear=Clear.NS | Clear.AS)
         result = refused_as(lambda: lorajs.join(record, request, VAULT), lorajs.Refused)
         good_key = key is (NWK if what == "join" else JS_INT)
@@ -437,7 +450,8 @@ EVENTS = st.one_of(
     st.tuples(st.just("join"), st.booleans()), st.tuples(st.just("send"), st.binary(max_size=20)),
     st.tuples(st.just("again"), st.none()), st.tuples(st.just("down"), st.binary(max_size=20)),
     st.tuples(st.just("noise"), st.binary(max_size=60)), st.tuples(st.just("rejoin"), st.sampled_from([0, 2])),
-    st.tuples(st.just("crash"), st.none()), st.tuples(st.just("lose"), st.none()), st.tuples(st.just("wait"), st.integers(0, 10**7)),
+    st.tuples(st.just("crash"), st.none()), st.tuples(st.just("lose"), st.none()),
+    st.tuples(st.just("wait"), st.integers(0, 10**7)),
 )
 
 
@@ -472,14 +486,14 @@ class Pair:
             if routed is None:
                 return
             self.net = routed[0]
-        request = lorajs.JoinRequest(out.frame, lorajs.NetID(0x13), lorajs.DevAddr(1), Mac.V1_1, frame.kind is not FrameKind.JOIN,
+        request = lorajs.JoinRequest(out.frame, 0x13, 1, Mac.V1_1, frame.kind is not FrameKind.JOIN,
                                      dl_settings=0x80, clear=Clear.NS)
         joined = refused_as(lambda: lorajs.join(self.record, request, VAULT), lorajs.Refused)
         if joined is None:
             return
         self.record, answer = joined
         keys = [e.open() for e in (answer.f_nwk_s_int, answer.s_nwk_s_int, answer.nwk_s_enc) if e]
-        accepted = lorajs.Accepted(self.now, frame.kind, answer.scheme, Mac.V1_1, frame.nonce, lorajs.DevAddr(1), answer.session_key_id)
+        accepted = lorajs.Accepted(self.now, frame.kind, answer.scheme, Mac.V1_1, frame.nonce, 1, answer.session_key_id)
         taken = refused_as(lambda: NS.join_accepted(self.net, accepted, lorajs.NetworkKeys(*keys)), lorajs.Error)
         if taken:
             self.net = taken[0]
@@ -521,7 +535,8 @@ def test_the_life_of_a_session(events: list[tuple[str, Any]]) -> None:
             out = pair.device(lorajs.SendAgain(pair.last, pair.now))
             pair.air(out.frame if out else pair.last)
         elif what == "down":
-            done = refused_as(lambda: NS.downlink(pair.net, now=pair.now, adr=True, mac=b"\x0d" + bytes(5) if about else b""), lorajs.Error)
+            commands = b"\x0d" + bytes(5) if about else b""
+            done = refused_as(lambda: NS.downlink(pair.net, now=pair.now, adr=True, mac=commands), lorajs.Error)
             if done:
                 pair.net, down = done
                 out = pair.device(lorajs.Downlink(down.phy, pair.now))

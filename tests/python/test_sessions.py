@@ -48,9 +48,12 @@ class World:
         self.server = lorajs.JoinServer(self.vault, lorajs.Store.memory(), lifetime=60)
         self.kek = lorajs.Key.generate()
         self.server.put_kek("ns", self.kek)
-        self.server.set_peers([lorajs.Peer("ns", net_ids=(NET_ID,), keks=("ns",)), lorajs.Peer("as", as_ids=("as.example",), clear=Clear.AS)])
-        self.server.make_device(lorajs.Device(DEV_EUI, JOIN_EUI, mac, as_id="as.example"), nwk_key=self.nwk, app_key=self.app)
-        made = SoftElement(self.nwk, self.app) if element is SoftElement else lorajs.SecureElement.software(self.nwk, self.app)
+        self.server.set_peers([lorajs.Peer("ns", net_ids=(NET_ID,), keks=("ns",)),
+                               lorajs.Peer("as", as_ids=("as.example",), clear=Clear.AS)])
+        self.server.make_device(lorajs.Device(DEV_EUI, JOIN_EUI, mac, as_id="as.example"), nwk_key=self.nwk,
+                                app_key=self.app)
+        make = SoftElement if element is SoftElement else lorajs.SecureElement.software
+        made = make(self.nwk, self.app)
         self.device = lorajs.EndDevice(made)
         self.dev = self.device.new(lorajs.EndDeviceOptions(JOIN_EUI, DEV_EUI, mac))
         self.ns = lorajs.NetworkSide(self.vault)
@@ -77,7 +80,8 @@ class World:
         answer = request.read_answer(self.server.handle(request.build(), peer="ns"))
         assert answer.result is lorajs.Code.OK and answer.lifetime == 60
         scheme = Scheme.V1_1 if dl_settings else Scheme.V1_0
-        keys = [e.open(self.kek) for e in (answer.f_nwk_s_int or answer.nwk_s, answer.s_nwk_s_int, answer.nwk_s_enc) if e]
+        envelopes = answer.f_nwk_s_int or answer.nwk_s, answer.s_nwk_s_int, answer.nwk_s_enc
+        keys = [envelope.open(self.kek) for envelope in envelopes if envelope]
         assert len(keys) == (3 if scheme is Scheme.V1_1 else 1)
         accepted = lorajs.Accepted(self.now, frame.kind, scheme, self.mac, frame.nonce, DEV_ADDR, answer.session_key_id)
         self.net, joined = self.ns.join_accepted(self.net, accepted, lorajs.NetworkKeys(*keys))
