@@ -47,12 +47,6 @@ class _Call:
         self.outcome: asyncio.Future[Outcome] = loop.create_future()
 
 
-def _settle(settled: list[tuple[_Call, Outcome]]) -> None:
-    for call, outcome in settled:
-        if not call.outcome.done():  # else nobody waits for it any more
-            call.outcome.set_result(outcome)
-
-
 class AsyncJoinServer:
     """handle() of a JoinServer, to be awaited.
 
@@ -104,7 +98,6 @@ class AsyncJoinServer:
                 self._pool().submit(self._work)
                 self._working += 1
             self._waiting[call] = None
-        self._flush_later(loop)
         try:
             return await call.outcome
         except asyncio.CancelledError:
@@ -145,7 +138,7 @@ class AsyncJoinServer:
                 by_loop.setdefault(call.loop, []).append((call, outcome))
             for loop, settled in by_loop.items():
                 try:
-                    loop.call_soon_threadsafe(_settle, settled)
+                    loop.call_soon_threadsafe(self._settle, loop, settled)
                 except RuntimeError:  # the loop is closed, and who waited in it is gone
                     pass
 
@@ -157,7 +150,10 @@ class AsyncJoinServer:
                 return [(native.LJS_E_STATE, b"", raised)] * len(calls)
             return [outcome for call in calls for outcome in self._answer([call])]  # one of them is to blame
 
-    def _flush_later(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _settle(self, loop: asyncio.AbstractEventLoop, settled: list[tuple[_Call, Outcome]]) -> None:
+        for call, outcome in settled:
+            if not call.outcome.done():  # else nobody waits for it any more
+                call.outcome.set_result(outcome)
         if self._flushes_in is not loop:  # or in one that may never run again
             self._flushes_in = loop
             loop.call_later(self._flush_after, self._flush_now)
