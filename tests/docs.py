@@ -27,7 +27,7 @@ def check(truth: object, what: object) -> None:
 
 def links() -> None:
     """A link in a document leads to a file, and to a heading that is there."""
-    documents = [p for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]]
+    documents = [p for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]]
     check(len(documents) > 8, "documents")
     for path in documents:
         text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S)

@@ -28,23 +28,30 @@ extern "C" {
 
 enum { LJS_STORE_KEY_MAX = 255, LJS_STORE_VALUE_MAX = 1 << 20 };
 
+/** A key that was found; what it returns, if not ::LJS_OK, ends the visit. */
 typedef ljs_err ljs_store_row(void *user, const uint8_t *key, size_t key_len);
 
+/** A value to be written or deleted. */
 typedef struct ljs_change {
-    const uint8_t *key, *in; /**< in NULL deletes */
-    size_t key_len, in_len;
-    uint64_t if_version;
-    unsigned group; /**< ascending; equal numbers are one group */
-    ljs_err result; /**< out, the same in all of a group */
+    const uint8_t *key;  /**< whose value */
+    const uint8_t *in;   /**< the value; NULL deletes */
+    size_t key_len;      /**< 1..255 */
+    size_t in_len;       /**< up to 1 MiB */
+    uint64_t if_version; /**< 0 creates, else the version to replace or delete */
+    unsigned group;      /**< ascending; equal numbers are one group */
+    ljs_err result;      /**< out, the same in all of a group */
 } ljs_change;
 
+/** What a store can do, by the contract above. */
 typedef struct ljs_store_ops {
     size_t struct_size; /**< sizeof(ljs_store_ops), as the store was compiled */
     /** ::LJS_E_NOTFOUND, ::LJS_E_STORE; *version is that of the value */
     ljs_err (*get)(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len);
+    /** Sets the result of each change. */
     ljs_err (*commit)(void *self, ljs_change *changes, size_t changes_len);
+    /** Visits the keys that begin with a prefix. */
     ljs_err (*each)(void *self, const uint8_t *prefix, size_t prefix_len, ljs_store_row *row, void *user);
-    void (*close)(void *self);
+    void (*close)(void *self); /**< free what is its own */
 } ljs_store_ops;
 
 /** Takes `self`: closed by ljs_store_free(), or at once when this fails. */
@@ -52,7 +59,9 @@ LJS_MUST ljs_err ljs_store_custom(ljs_store **out, const ljs_store_ops *ops, voi
 
 /** The same calls on any store, with the ranges above checked first: ::LJS_E_INVAL. */
 LJS_MUST ljs_err ljs_store_get(ljs_buf *out, uint64_t *version, ljs_store *store, const uint8_t *key, size_t key_len);
+/** Commit, on any store. */
 LJS_MUST ljs_err ljs_store_commit(ljs_store *store, ljs_change *changes, size_t changes_len);
+/** Each, on any store. */
 LJS_MUST ljs_err ljs_store_each(ljs_store *store, const uint8_t *prefix, size_t prefix_len, ljs_store_row *row,
                                 void *user);
 

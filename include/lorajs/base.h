@@ -47,7 +47,7 @@ extern "C" {
  *  caller's); -101..-199 are refusals (the peer's or the device's), and each has
  *  a result code of [TS002 §23.5], see ljs_result_code(). */
 typedef enum ljs_err {
-    LJS_OK = 0,
+    LJS_OK = 0,            /**< no error */
     LJS_E_INVAL = -1,      /**< argument out of its documented range */
     LJS_E_NOMEM = -2,      /**< no memory, or no locked memory */
     LJS_E_CRYPTO = -3,     /**< libgcrypt or libsodium refused */
@@ -95,16 +95,16 @@ LJS_API const char *ljs_result_code(ljs_err err, int protocol);
  *  ::LJS_E_BLOCKED, Other as ::LJS_E_SESSION. */
 LJS_API ljs_err ljs_result_err(const char *result_code);
 
-/** Identifiers are integers here, little-endian only on the wire (air/) and
- *  big-endian hex only in text (codec/). */
-typedef uint64_t ljs_eui;
-typedef uint32_t ljs_devaddr;
-typedef uint32_t ljs_netid; /**< 24 bits */
+/* Identifiers are integers here, little-endian only on the wire (air/) and
+ * big-endian hex only in text (codec/). */
+typedef uint64_t ljs_eui;     /**< DevEUI, JoinEUI, NSID */
+typedef uint32_t ljs_devaddr; /**< DevAddr */
+typedef uint32_t ljs_netid;   /**< 24 bits */
 
 /** Bytes the caller owns. */
 typedef struct ljs_buf {
-    uint8_t *data;
-    size_t len;
+    uint8_t *data; /**< NULL when empty */
+    size_t len;    /**< octets */
 } ljs_buf;
 
 /** Wipe, free and empty; NULL is taken. */

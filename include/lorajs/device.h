@@ -34,6 +34,7 @@ LJS_MUST ljs_err ljs_mac_parse(ljs_mac *out, const char *text);
 /** "1.0.3", "1.1"; "?" for a number that is none. */
 LJS_API const char *ljs_mac_text(ljs_mac mac);
 
+/** What may become of a device. */
 typedef enum ljs_state {
     LJS_STATE_FRESH = 0,   /**< provisioned, has no session */
     LJS_STATE_JOINED = 1,  /**< has at least one session */
@@ -52,23 +53,23 @@ enum {
 
 /** A record's public half. */
 typedef struct ljs_device {
-    size_t struct_size; /**< sizeof(ljs_device) where the struct is an argument */
-    ljs_eui dev_eui;
-    ljs_eui join_eui; /**< the first of its JoinEUIs, see ljs_device_join_eui() */
-    ljs_mac mac;      /**< the highest LoRaWAN version the device speaks */
-    ljs_state state;
+    size_t struct_size;       /**< sizeof(ljs_device) where the struct is an argument */
+    ljs_eui dev_eui;          /**< whose record it is */
+    ljs_eui join_eui;         /**< the first of its JoinEUIs, see ljs_device_join_eui() */
+    ljs_mac mac;              /**< the highest LoRaWAN version the device speaks */
+    ljs_state state;          /**< changed by the steps alone */
     uint32_t next_join_nonce; /**< 1 .. 0x1000000; the last means used up */
     uint16_t epoch;           /**< of the root keys; grows when they are replaced */
     uint8_t keys;             /**< LJS_HAS_... */
     uint8_t require_1_1;      /**< refuses activation by the rules of 1.0 though it speaks 1.1 */
     uint8_t exposed;          /**< its root keys have left, or come in, in a parcel (parcel.h): others had them */
-    uint8_t has_home_net_id;
-    uint8_t has_home_ns_id;
-    uint8_t has_x25519;
-    uint8_t join_euis; /**< how many JoinEUIs */
-    uint8_t sessions;  /**< how many sessions */
-    ljs_netid home_net_id;
-    ljs_eui home_ns_id;
+    uint8_t has_home_net_id;  /**< 1: home_net_id is set */
+    uint8_t has_home_ns_id;   /**< 1: home_ns_id is set */
+    uint8_t has_x25519;       /**< 1: x25519_public_key is set */
+    uint8_t join_euis;        /**< how many JoinEUIs */
+    uint8_t sessions;         /**< how many sessions */
+    ljs_netid home_net_id;    /**< the one network that may activate it */
+    ljs_eui home_ns_id;       /**< its NSID, where the home network has several */
     char ns_kek_label[LJS_LABEL_MAX]; /**< the KEK for network keys; "" for the peer's own */
     char as_kek_label[LJS_LABEL_MAX]; /**< the KEK for AppSKey; "" for that of the peer that is as_id */
     char as_id[LJS_LABEL_MAX];        /**< the application server that may ask for AppSKey; "" for none */
@@ -77,7 +78,7 @@ typedef struct ljs_device {
 
 /** What belongs to a device under one JoinEUI. */
 typedef struct ljs_join_eui {
-    ljs_eui join_eui;
+    ljs_eui join_eui;         /**< the JoinEUI */
     int32_t dev_nonce;        /**< last DevNonce accepted, -1 for none */
     uint32_t dev_nonces_used; /**< how many are known used; counted before 1.0.4 only */
     int32_t rj_count1;        /**< last RJcount1 accepted, -1 for none */
@@ -85,29 +86,32 @@ typedef struct ljs_join_eui {
 
 /** A session: the inputs of its keys, never a key. */
 typedef struct ljs_session {
-    uint8_t session_key_id[16];
-    ljs_frame_kind kind; /**< of the request that made it */
-    ljs_scheme scheme;
-    ljs_mac mac; /**< MACVersion of the request */
-    ljs_eui join_eui;
-    uint32_t join_nonce;
-    uint16_t nonce; /**< DevNonce, RJcount0 or RJcount1 of the request */
-    uint16_t epoch; /**< of the root keys it stands on */
-    ljs_netid net_id;
-    ljs_devaddr dev_addr;
-    uint8_t dl_settings;
-    uint8_t rx_delay;
-    uint8_t has_cf_list;
-    uint8_t proven;      /**< an AppSKeyReq or a rejoin MIC showed it to be in use */
-    uint8_t cf_list[16]; /**< zero when there is none */
-    int32_t rj_count0;   /**< last RJcount0 accepted under it, -1 for none */
-    int64_t at;          /**< ljs_join_req.now of the request */
+    uint8_t session_key_id[16]; /**< by which servers name it */
+    ljs_frame_kind kind;        /**< of the request that made it */
+    ljs_scheme scheme;          /**< by whose rules its keys are derived */
+    ljs_mac mac;                /**< MACVersion of the request */
+    ljs_eui join_eui;           /**< of the request */
+    uint32_t join_nonce;        /**< of the join-accept */
+    uint16_t nonce;             /**< DevNonce, RJcount0 or RJcount1 of the request */
+    uint16_t epoch;             /**< of the root keys it stands on */
+    ljs_netid net_id;           /**< of the network server */
+    ljs_devaddr dev_addr;       /**< as it stands in the join-accept */
+    uint8_t dl_settings;        /**< as it stands in the join-accept */
+    uint8_t rx_delay;           /**< 0..15 */
+    uint8_t has_cf_list;        /**< 1: cf_list is set */
+    uint8_t proven;             /**< an AppSKeyReq or a rejoin MIC showed it to be in use */
+    uint8_t cf_list[16];        /**< zero when there is none */
+    int32_t rj_count0;          /**< last RJcount0 accepted under it, -1 for none */
+    int64_t at;                 /**< ljs_join_req.now of the request */
 } ljs_session;
 
 /** The root keys of a device; NULL where it has none.  For LoRaWAN 1.0.x the one root
  *  key is `nwk` where present, else `app`; a 1.1 device needs both. */
 typedef struct ljs_root_keys {
-    const ljs_key *nwk, *app, *gen_app, *rekey;
+    const ljs_key *nwk;     /**< NwkKey */
+    const ljs_key *app;     /**< AppKey */
+    const ljs_key *gen_app; /**< GenAppKey of LoRaWAN 1.0.x, for multicast */
+    const ljs_key *rekey;   /**< for the replacement of the others over the air */
 } ljs_root_keys;
 
 enum {

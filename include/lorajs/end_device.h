@@ -81,7 +81,7 @@ typedef struct ljs_se_ops {
     /** aes128_cmac, 16 octets into out */
     ljs_err (*cmac)(void *self, ljs_se_key id, uint8_t *out, const uint8_t *in, size_t in_len);
     int (*has)(void *self, ljs_se_key id); /**< 1 or 0 */
-    void (*close)(void *self);
+    void (*close)(void *self);             /**< free what is its own */
 } ljs_se_ops;
 
 typedef struct ljs_se ljs_se; /**< a secure element with the root keys of one device */
@@ -93,10 +93,12 @@ LJS_MUST ljs_err ljs_se_custom(ljs_se **out, const ljs_se_ops *ops, void *self);
  *  @param app  AppKey of 1.1; may be NULL in 1.0.x
  *  @return ::LJS_E_INVAL when both are NULL or one has not 16 octets */
 LJS_MUST ljs_err ljs_se_software(ljs_se **out, const ljs_key *nwk, const ljs_key *app);
+/** Close and free; NULL is taken. */
 LJS_API void ljs_se_free(ljs_se *se);
 
 /* ---- a device --------------------------------------------------------------- */
 
+/** Where a device stands. */
 typedef enum ljs_ed_state {
     LJS_ED_IDLE = 0,     /**< no session, and none is asked for */
     LJS_ED_JOINING = 1,  /**< sends join-requests */
@@ -108,9 +110,9 @@ LJS_API const char *ljs_ed_state_text(ljs_ed_state state);
 
 /** What a device is.  Begin with ljs_ed_opts_init(). */
 typedef struct ljs_ed_opts {
-    size_t struct_size;
-    ljs_eui join_eui;
-    ljs_eui dev_eui;
+    size_t struct_size;        /**< sizeof(ljs_ed_opts) */
+    ljs_eui join_eui;          /**< to join under */
+    ljs_eui dev_eui;           /**< the device's own */
     uint16_t mac;              /**< LoRaWAN version, 0x0100 .. 0x0104 or 0x0110; 0x0110 */
     uint16_t airtime;          /**< of one (re)join-request, in ms, 1..4000; 1500 */
     uint16_t adr_ack_limit;    /**< ADR_ACK_LIMIT, 1..; 64 */
@@ -145,23 +147,24 @@ typedef enum ljs_ed_event_kind {
 
 /** An event; what its kind does not take is not looked at.  Begin with ljs_ed_event_init(). */
 typedef struct ljs_ed_event {
-    size_t struct_size;
-    ljs_ed_event_kind kind;
-    int64_t now;
+    size_t struct_size;          /**< sizeof(ljs_ed_event) */
+    ljs_ed_event_kind kind;      /**< what happens */
+    int64_t now;                 /**< ms, of the caller's clock */
     uint32_t random;             /**< START, TICK, DOWNLINK, RESTART: spreads what is scheduled; the lower 16 bits
                                   *   are the DevNonce before 1.0.4 */
     uint8_t frame[LJS_DATA_MAX]; /**< DOWNLINK: as it was heard; SEND_AGAIN: as it was sent, then or since */
-    size_t frame_len;
-    uint8_t fport;                        /**< SEND: 1..255 with a payload, which may be empty; 0: none */
+    size_t frame_len;            /**< 0..255 */
+    uint8_t fport;               /**< SEND: 1..255 with a payload, which may be empty; 0: none */
     uint8_t payload[LJS_FRM_PAYLOAD_MAX]; /**< SEND: in clear */
-    size_t payload_len;
-    uint8_t mac[LJS_FRM_PAYLOAD_MAX]; /**< SEND: MAC commands of the caller's own, in clear */
-    size_t mac_len;
-    uint8_t confirmed; /**< SEND: 0 or 1 */
-    uint8_t tx_dr;     /**< SEND, SEND_AGAIN: data rate and channel index it will be sent with: the MIC of 1.1
-                        *   covers them */
-    uint8_t tx_ch;
+    size_t payload_len;                   /**< 0..242 */
+    uint8_t mac[LJS_FRM_PAYLOAD_MAX];     /**< SEND: MAC commands of the caller's own, in clear */
+    size_t mac_len;                       /**< 0..242 */
+    uint8_t confirmed;                    /**< SEND: 0 or 1 */
+    uint8_t tx_dr; /**< SEND, SEND_AGAIN: data rate and channel index it will be sent with: the MIC of 1.1
+                    *   covers them */
+    uint8_t tx_ch; /**< likewise */
 } ljs_ed_event;
+/** All zero, but struct_size and the two that are given. */
 LJS_API void ljs_ed_event_init(ljs_ed_event *out, ljs_ed_event_kind kind, int64_t now);
 
 /** What a frame to be sent is. */
@@ -178,15 +181,15 @@ enum { LJS_ED_DR_ANY = 0xff, /**< the caller chooses the data rate */ };
 
 /** What is to be done. */
 typedef struct ljs_ed_out {
-    ljs_ed_state state; /**< after the step */
-    uint8_t persist;    /**< make the state durable before anything below is done */
-    ljs_ed_sends sends;
+    ljs_ed_state state;          /**< after the step */
+    uint8_t persist;             /**< make the state durable before anything below is done */
+    ljs_ed_sends sends;          /**< what `frame` is */
     uint8_t frame[LJS_DATA_MAX]; /**< to be sent, complete */
-    size_t frame_len;
-    uint8_t tx_dr;   /**< of the frame: of the event, of ForceRejoinReq, or ::LJS_ED_DR_ANY */
-    uint16_t nonce;  /**< of a (re)join-request sent, or of the one that an accept answers */
-    uint32_t fcnt;   /**< of a data frame sent or heard */
-    int64_t wake_at; /**< when to step TICK; -1: no need */
+    size_t frame_len;            /**< 0 when nothing is to be sent */
+    uint8_t tx_dr;               /**< of the frame: of the event, of ForceRejoinReq, or ::LJS_ED_DR_ANY */
+    uint16_t nonce;              /**< of a (re)join-request sent, or of the one that an accept answers */
+    uint32_t fcnt;               /**< of a data frame sent or heard */
+    int64_t wake_at;             /**< when to step TICK; -1: no need */
 
     uint8_t joined;       /**< there is a new session, after a join-request */
     uint8_t rejoined;     /**< there is a new session, after a rejoin-request */
@@ -198,16 +201,16 @@ typedef struct ljs_ed_out {
     ljs_scheme scheme;    /**< of the session; 0 without one */
     ljs_accept accept;    /**< with joined or rejoined: what the network says */
 
-    uint8_t heard;     /**< a data downlink; the rest is of it */
-    uint8_t confirmed; /**< it wants an ACK: the next uplink has it */
-    uint8_t acked;     /**< the last confirmed uplink arrived */
-    uint8_t pending;   /**< FPending */
-    uint8_t has_fport;
-    uint8_t fport;
+    uint8_t heard;                        /**< a data downlink; the rest is of it */
+    uint8_t confirmed;                    /**< it wants an ACK: the next uplink has it */
+    uint8_t acked;                        /**< the last confirmed uplink arrived */
+    uint8_t pending;                      /**< FPending */
+    uint8_t has_fport;                    /**< 0 or 1 */
+    uint8_t fport;                        /**< where it has one */
     uint8_t payload[LJS_FRM_PAYLOAD_MAX]; /**< of ports above 0, in clear */
-    size_t payload_len;
-    uint8_t mac[LJS_FRM_PAYLOAD_MAX]; /**< all MAC commands in clear, also those dealt with here */
-    size_t mac_len;
+    size_t payload_len;                   /**< octets */
+    uint8_t mac[LJS_FRM_PAYLOAD_MAX];     /**< all MAC commands in clear, also those dealt with here */
+    size_t mac_len;                       /**< octets */
 } ljs_ed_out;
 
 /** One event.
@@ -232,9 +235,9 @@ LJS_MUST ljs_err ljs_ed_load(ljs_se *se, const uint8_t *state, size_t state_len)
 
 /** A state, all of it that matters to others.  There is no key in it. */
 typedef struct ljs_ed {
-    size_t struct_size;
-    ljs_ed_opts opts;
-    ljs_ed_state state;
+    size_t struct_size;  /**< sizeof(ljs_ed) */
+    ljs_ed_opts opts;    /**< as given to ljs_ed_new() */
+    ljs_ed_state state;  /**< where the machine stands */
     uint32_t dev_nonce;  /**< the next; 65536 when used up */
     uint32_t rj_count0;  /**< the next; 65536 when used up */
     uint32_t rj_count1;  /**< the next; 65536 when used up */
@@ -243,24 +246,24 @@ typedef struct ljs_ed {
     ljs_frame_kind kind; /**< waiting: of the request */
     uint16_t nonce;      /**< waiting: of the request */
 
-    ljs_scheme scheme; /**< of the session; 0 without one: then the rest is 0 */
-    ljs_frame_kind session_kind;
-    uint16_t session_nonce;
-    ljs_netid net_id;
-    ljs_devaddr dev_addr;
-    uint8_t bank;        /**< of the element: 0 for A, 1 for B */
-    uint64_t fcnt_up;    /**< the next */
-    int64_t n_fcnt_down; /**< the last, -1 for none; under 1.0 the only one */
-    int64_t a_fcnt_down; /**< the last, -1 for none */
-    uint32_t silent;     /**< uplinks since the last downlink */
-    uint8_t ack_due;     /**< the next uplink acknowledges a downlink */
-    uint8_t again_left;  /**< how often the last data frame may be sent again, 0..14 */
-    uint8_t force_left;  /**< rejoin-requests that ForceRejoinReq still wants */
-    uint8_t force_type;  /**< 0 or 2 */
-    uint8_t has_params;  /**< RejoinParamSetupReq was heard */
-    uint8_t max_time_n;
-    uint8_t max_count_n;
-    int64_t wake_at; /**< -1: no need */
+    ljs_scheme scheme;           /**< of the session; 0 without one: then the rest is 0 */
+    ljs_frame_kind session_kind; /**< of the request that made it */
+    uint16_t session_nonce;      /**< DevNonce, RJcount0 or RJcount1 of that */
+    ljs_netid net_id;            /**< of the join-accept */
+    ljs_devaddr dev_addr;        /**< of the join-accept */
+    uint8_t bank;                /**< of the element: 0 for A, 1 for B */
+    uint64_t fcnt_up;            /**< the next */
+    int64_t n_fcnt_down;         /**< the last, -1 for none; under 1.0 the only one */
+    int64_t a_fcnt_down;         /**< the last, -1 for none */
+    uint32_t silent;             /**< uplinks since the last downlink */
+    uint8_t ack_due;             /**< the next uplink acknowledges a downlink */
+    uint8_t again_left;          /**< how often the last data frame may be sent again, 0..14 */
+    uint8_t force_left;          /**< rejoin-requests that ForceRejoinReq still wants */
+    uint8_t force_type;          /**< 0 or 2 */
+    uint8_t has_params;          /**< RejoinParamSetupReq was heard */
+    uint8_t max_time_n;          /**< 0..15, as RejoinParamSetupReq says */
+    uint8_t max_count_n;         /**< 0..15, likewise */
+    int64_t wake_at;             /**< -1: no need */
 } ljs_ed;
 /** @return ::LJS_E_SEAL for octets that are no state, ::LJS_E_VERSION */
 LJS_MUST ljs_err ljs_ed_read(ljs_ed *out, const uint8_t *state, size_t state_len);

@@ -32,12 +32,12 @@ enum {
 
 /** A join-request (23 octets), rejoin-request 0 or 2 (19) or 1 (24). */
 typedef struct ljs_frame {
-    ljs_frame_kind kind;
-    ljs_eui join_eui; /**< octets 1..8 of JOIN, 2..9 of REJOIN1, LE; 0 for REJOIN0 and REJOIN2, which carry none */
-    ljs_eui dev_eui;  /**< octets 9..16 of JOIN, 10..17 of REJOIN1, 5..12 of REJOIN0 and REJOIN2, LE */
-    ljs_netid net_id; /**< octets 2..4 of REJOIN0 and REJOIN2, LE; 0 for JOIN and REJOIN1 */
-    uint16_t nonce;   /**< DevNonce, RJcount0 or RJcount1, LE, before the MIC */
-    uint8_t mic[4];   /**< the last four octets, in the order of AES-CMAC's output */
+    ljs_frame_kind kind; /**< by MType and JoinReqType */
+    ljs_eui join_eui;    /**< octets 1..8 of JOIN, 2..9 of REJOIN1, LE; 0 for REJOIN0 and REJOIN2, which carry none */
+    ljs_eui dev_eui;     /**< octets 9..16 of JOIN, 10..17 of REJOIN1, 5..12 of REJOIN0 and REJOIN2, LE */
+    ljs_netid net_id;    /**< octets 2..4 of REJOIN0 and REJOIN2, LE; 0 for JOIN and REJOIN1 */
+    uint16_t nonce;      /**< DevNonce, RJcount0 or RJcount1, LE, before the MIC */
+    uint8_t mic[4];      /**< the last four octets, in the order of AES-CMAC's output */
 } ljs_frame;
 
 /** Parse one PHYPayload, whole.
@@ -58,6 +58,7 @@ typedef struct ljs_dl_settings {
     uint8_t rx2_data_rate; /**< 0..15 */
 } ljs_dl_settings;
 
+/** Every octet is one. */
 LJS_API ljs_dl_settings ljs_dl_settings_parse(uint8_t octet);
 /** @return ::LJS_E_INVAL for a field out of its range */
 LJS_MUST ljs_err ljs_dl_settings_build(uint8_t *out, const ljs_dl_settings *settings);

@@ -18,17 +18,21 @@ extern "C" {
 
 /** One device to be; ljs_import_clear() frees its keys. */
 typedef struct ljs_import {
-    ljs_device device;
-    ljs_eui join_eui[LJS_JOIN_EUIS_MAX];  /**< device.join_euis of them; the first is device.join_eui */
-    ljs_key *nwk, *app, *gen_app, *rekey; /**< NULL where absent */
-    int32_t dev_nonce;                    /**< last_dev_nonce, or -1 */
-    ljs_buf dev_nonces;                   /**< used_dev_nonces, two octets each, little-endian */
-    char fault[LJS_LABEL_MAX];            /**< what is wrong with the line, without any key; "" for nothing */
+    ljs_device device;                   /**< its public half, keys and state not set */
+    ljs_eui join_eui[LJS_JOIN_EUIS_MAX]; /**< device.join_euis of them; the first is device.join_eui */
+    ljs_key *nwk;                        /**< nwk_key; NULL where absent, as the other three */
+    ljs_key *app;                        /**< app_key */
+    ljs_key *gen_app;                    /**< gen_app_key */
+    ljs_key *rekey;                      /**< rekey_key */
+    int32_t dev_nonce;                   /**< last_dev_nonce, or -1 */
+    ljs_buf dev_nonces;                  /**< used_dev_nonces, two octets each, little-endian */
+    char fault[LJS_LABEL_MAX];           /**< what is wrong with the line, without any key; "" for nothing */
 } ljs_import;
 
 /** Read one line.  @return ::LJS_E_INVAL; out->fault then names the member and says what
  *  is wrong with it, and nothing else is set. */
 LJS_MUST ljs_err ljs_import_parse(ljs_import *out, const uint8_t *in, size_t in_len);
+/** Free the keys, wipe and empty; NULL is taken. */
 LJS_API void ljs_import_clear(ljs_import *import);
 /** Lines that ljs_import_parse() takes, one for each LoRaWAN version, with a newline each. */
 LJS_API const char *ljs_import_example(void);

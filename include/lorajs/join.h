@@ -24,7 +24,7 @@ enum {
 
 /** One JoinReq or RejoinReq.  Begin with ljs_join_req_init(). */
 typedef struct ljs_join_req {
-    size_t struct_size;
+    size_t struct_size;         /**< sizeof(ljs_join_req) */
     uint8_t phy[LJS_FRAME_MAX]; /**< PHYPayload, air order */
     size_t phy_len;             /**< 19, 23 or 24 */
     uint8_t rejoin;             /**< the message is a RejoinReq */
@@ -33,20 +33,21 @@ typedef struct ljs_join_req {
     uint8_t clear;              /**< LJS_CLEAR_NS | LJS_CLEAR_AS; 0: none */
     ljs_mac mac;                /**< MACVersion: the highest common to device and network */
     ljs_netid net_id;           /**< SenderID of the network server; Home_NetID of the accept */
-    ljs_devaddr dev_addr;
-    ljs_eui join_eui; /**< ReceiverID, for a rejoin 0 or 2, whose frame names none; 0: the device's first */
+    ljs_devaddr dev_addr;       /**< that the network server gives the device */
+    ljs_eui join_eui;           /**< ReceiverID, for a rejoin 0 or 2, whose frame names none; 0: the device's first */
     uint8_t cf_list[LJS_CFLIST_LEN]; /**< air order */
     size_t cf_list_len;              /**< 0 or 16 */
-    uint8_t has_ns_id;
-    ljs_eui ns_id;              /**< SenderNSID */
-    char peer[LJS_LABEL_MAX];   /**< whom the transport vouches for; "" when it vouches for none */
-    uint8_t session_key_id[16]; /**< for the session to be: random, drawn by ljs_join_req_init() */
+    uint8_t has_ns_id;               /**< 1: ns_id is set */
+    ljs_eui ns_id;                   /**< SenderNSID */
+    char peer[LJS_LABEL_MAX];        /**< whom the transport vouches for; "" when it vouches for none */
+    uint8_t session_key_id[16];      /**< for the session to be: random, drawn by ljs_join_req_init() */
     int64_t now; /**< Unix time in seconds, 0 when unknown; kept with the session; no step decides by it */
 } ljs_join_req;
 
 /** All zero but struct_size, MACVersion 1.0.0, and a fresh SessionKeyID. */
 LJS_MUST ljs_err ljs_join_req_init(ljs_join_req *out);
 
+/** JoinAns or RejoinAns: the accept, and the keys of the session. */
 typedef struct ljs_join_ans {
     uint8_t phy[LJS_ACCEPT_MAX]; /**< the join-accept, as the device is to receive it */
     size_t phy_len;              /**< 17 or 33 */
@@ -56,13 +57,13 @@ typedef struct ljs_join_ans {
     ljs_envelope s_nwk_s_int;    /**< absent where mac is below 1.1 */
     ljs_envelope nwk_s_enc;      /**< absent where mac is below 1.1 */
     ljs_envelope app_s;          /**< absent where there is no KEK for it and clear is not allowed */
-    uint8_t session_key_id[16];
-    ljs_frame_kind kind; /**< of the request */
-    ljs_eui dev_eui;
-    uint32_t join_nonce;
-    uint16_t nonce;  /**< DevNonce, RJcount0 or RJcount1 of the request */
-    uint8_t repeat;  /**< the same request again, answered with the same session */
-    uint8_t on_word; /**< a rejoin 0 or 2 without a session of ours to check it: on the peer's word */
+    uint8_t session_key_id[16];  /**< of the session */
+    ljs_frame_kind kind;         /**< of the request */
+    ljs_eui dev_eui;             /**< whom it is for */
+    uint32_t join_nonce;         /**< of the join-accept */
+    uint16_t nonce;              /**< DevNonce, RJcount0 or RJcount1 of the request */
+    uint8_t repeat;              /**< the same request again, answered with the same session */
+    uint8_t on_word;             /**< a rejoin 0 or 2 without a session of ours to check it: on the peer's word */
 } ljs_join_ans;
 
 /** @param ns_kek  the KEK shared with the network server, labelled ns_label; NULL is

@@ -33,15 +33,18 @@ LJS_MUST ljs_err ljs_key_import(ljs_key **out, const uint8_t *in, size_t in_len)
 LJS_MUST ljs_err ljs_key_generate(ljs_key **out, size_t len);
 /** The octets themselves; ljs_buf_free() wipes them. */
 LJS_MUST ljs_err ljs_key_export(ljs_buf *out, const ljs_key *key);
+/** 16, 24 or 32 octets. */
 LJS_API size_t ljs_key_len(const ljs_key *key);
 /** Is the key so regular that it is no secret?  All octets equal, a period of 8 octets
  *  or less, a run that counts up or down by a constant, or a default key of published
  *  examples.  @return ::LJS_E_WEAK, or ::LJS_OK */
 LJS_MUST ljs_err ljs_key_check(const ljs_key *key);
+/** Wipe and free; NULL is taken. */
 LJS_API void ljs_key_free(ljs_key *key);
 
 /** @param in  32 octets, the master key; version 1 of it.  The caller wipes its copy. */
 LJS_MUST ljs_err ljs_vault_new(ljs_vault **out, const uint8_t *in, size_t in_len);
+/** Wipe and free; NULL is taken. */
 LJS_API void ljs_vault_free(ljs_vault *vault);
 
 /** The public half of an X25519 key [RFC 7748].  @param key  32 octets, random
@@ -56,6 +59,7 @@ LJS_MUST ljs_err ljs_ed25519_public(uint8_t out[32], const ljs_key *key);
 /** aes128_encrypt of one block, or AES-192/256 by the key's length.  [FIPS 197]
  *  @param in  16 octets */
 LJS_MUST ljs_err ljs_aes_encrypt(uint8_t out[16], const ljs_key *key, const uint8_t *in, size_t in_len);
+/** The way back. */
 LJS_MUST ljs_err ljs_aes_decrypt(uint8_t out[16], const ljs_key *key, const uint8_t *in, size_t in_len);
 /** aes128_cmac [RFC 4493]; a MIC is the first four octets. */
 LJS_MUST ljs_err ljs_aes_cmac(uint8_t out[16], const ljs_key *key, const uint8_t *in, size_t in_len);
@@ -84,6 +88,7 @@ LJS_MUST ljs_err ljs_envelope_open(ljs_key **out, const ljs_envelope *envelope, 
 /** RFC 3394 of any key data: a multiple of 8 octets, 16 to 64.  For other protocols'
  *  envelopes; ::LJS_E_INVAL for a length that is none. */
 LJS_MUST ljs_err ljs_key_wrap(ljs_buf *out, const ljs_key *kek, const uint8_t *in, size_t in_len);
+/** The way back. */
 LJS_MUST ljs_err ljs_key_unwrap(ljs_buf *out, const ljs_key *kek, const uint8_t *in, size_t in_len);
 
 /* ---- derivation ------------------------------------------------------------- */
@@ -113,8 +118,8 @@ typedef enum ljs_scheme {
 
 /** The inputs of a derivation; those that a key does not take are ignored. */
 typedef struct ljs_derivation {
-    ljs_key_name name;
-    ljs_scheme scheme;
+    ljs_key_name name;   /**< the key to be */
+    ljs_scheme scheme;   /**< by whose rules */
     ljs_eui dev_eui;     /**< JSIntKey, JSEncKey */
     ljs_eui join_eui;    /**< session keys of ::LJS_SCHEME_1_1 */
     ljs_netid net_id;    /**< session keys of ::LJS_SCHEME_1_0 */
@@ -163,7 +168,7 @@ LJS_MUST ljs_err ljs_accept_open(ljs_accept *out, const ljs_accept_of *of, const
 
 /** What the MIC of a data frame covers beside the frame. */
 typedef struct ljs_data_of {
-    ljs_scheme scheme;
+    ljs_scheme scheme;  /**< the session's */
     uint32_t fcnt;      /**< the whole 32-bit counter: FCntUp, NFCntDown or AFCntDown */
     uint16_t conf_fcnt; /**< 1.1: FCnt modulo 2^16 of the confirmed frame that an ACK bit answers; looked at
                          *   only where the ACK bit is set */

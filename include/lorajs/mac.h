@@ -11,7 +11,11 @@
 extern "C" {
 #endif
 
-typedef enum ljs_direction { LJS_UP = 0, LJS_DOWN = 1 } ljs_direction;
+/** Which way a frame travels. */
+typedef enum ljs_direction {
+    LJS_UP = 0,   /**< from the device */
+    LJS_DOWN = 1, /**< to the device */
+} ljs_direction;
 
 /* ---- data frames ------------------------------------------------------------ */
 
@@ -23,21 +27,21 @@ enum {
 
 /** An unconfirmed or confirmed data frame.  FOpts and FRMPayload as they travel. */
 typedef struct ljs_data {
-    ljs_direction direction;
-    uint8_t confirmed;    /**< 0 or 1 */
-    ljs_devaddr dev_addr; /**< octets 1..4, LE */
-    uint8_t adr;          /**< FCtrl bit 7 */
-    uint8_t adr_ack_req;  /**< FCtrl bit 6, uplink; RFU in a downlink */
-    uint8_t ack;          /**< FCtrl bit 5 */
-    uint8_t pending;      /**< FCtrl bit 4: FPending of a downlink, ClassB of an uplink */
-    uint16_t fcnt;        /**< octets 6..7, LE: the lower 16 bits of the counter */
-    uint8_t fopts_len;    /**< FCtrl bits 3..0 */
-    uint8_t has_fport;
-    uint8_t fport;
-    uint8_t fopts[LJS_FOPTS_MAX];
-    uint8_t frm_payload[LJS_FRM_PAYLOAD_MAX];
-    size_t frm_payload_len;
-    uint8_t mic[4]; /**< the last four octets */
+    ljs_direction direction;                  /**< by MType */
+    uint8_t confirmed;                        /**< 0 or 1 */
+    ljs_devaddr dev_addr;                     /**< octets 1..4, LE */
+    uint8_t adr;                              /**< FCtrl bit 7 */
+    uint8_t adr_ack_req;                      /**< FCtrl bit 6, uplink; RFU in a downlink */
+    uint8_t ack;                              /**< FCtrl bit 5 */
+    uint8_t pending;                          /**< FCtrl bit 4: FPending of a downlink, ClassB of an uplink */
+    uint16_t fcnt;                            /**< octets 6..7, LE: the lower 16 bits of the counter */
+    uint8_t fopts_len;                        /**< FCtrl bits 3..0 */
+    uint8_t has_fport;                        /**< 0 or 1 */
+    uint8_t fport;                            /**< 0..255, where it has one */
+    uint8_t fopts[LJS_FOPTS_MAX];             /**< MAC commands */
+    uint8_t frm_payload[LJS_FRM_PAYLOAD_MAX]; /**< encrypted, or not */
+    size_t frm_payload_len;                   /**< 0..242 */
+    uint8_t mic[4];                           /**< the last four octets */
 } ljs_data;
 
 /** Parse one PHYPayload, whole.
@@ -63,13 +67,17 @@ typedef enum ljs_cid {
 /** ForceRejoinReq's two octets: the specification's general rule puts the low one first, as
  *  brocaar's stack and ChirpStack do; The Things Stack and the LoRaMac-node device have the high
  *  one first.  So it is a property of the device. */
-typedef enum ljs_octet_order { LJS_LOW_FIRST = 0, LJS_HIGH_FIRST = 1 } ljs_octet_order;
+typedef enum ljs_octet_order {
+    LJS_LOW_FIRST = 0,  /**< as the specification has it */
+    LJS_HIGH_FIRST = 1, /**< the other way */
+} ljs_octet_order;
 
 enum { LJS_MAC_COMMAND_MAX = 6, /**< CID and payload */ };
 
+/** One command; a field that it does not carry is zero. */
 typedef struct ljs_mac_command {
-    uint8_t cid; /**< ::ljs_cid, or another that is known by length */
-    ljs_direction direction;
+    uint8_t cid;                              /**< ::ljs_cid, or another that is known by length */
+    ljs_direction direction;                  /**< which way it travels */
     uint8_t len;                              /**< of its payload */
     uint8_t payload[LJS_MAC_COMMAND_MAX - 1]; /**< as it travels; not looked at, and `len` neither, where a
                                                *   command that has fields below is built */

@@ -22,14 +22,14 @@ extern "C" {
 #endif
 
 enum {
-    LJS_MASTER_LEN = 32,             /**< octets of a master key */
-    LJS_PASSPHRASE_MIN = 12,         /**< octets of a passphrase, at the least */
-    LJS_PASSPHRASE_MAX = 1024,       /**< and at the most */
-    LJS_STRETCH_MEMORY = 256 * 1024, /**< KiB of memory that one guess costs, unless told otherwise */
-    LJS_STRETCH_MEMORY_MIN = 8 * 1024,
-    LJS_STRETCH_MEMORY_MAX = 4 * 1024 * 1024,
-    LJS_STRETCH_PASSES = 3, /**< passes over that memory, unless told otherwise */
-    LJS_STRETCH_PASSES_MAX = 64,
+    LJS_MASTER_LEN = 32,                      /**< octets of a master key */
+    LJS_PASSPHRASE_MIN = 12,                  /**< octets of a passphrase, at the least */
+    LJS_PASSPHRASE_MAX = 1024,                /**< and at the most */
+    LJS_STRETCH_MEMORY = 256 * 1024,          /**< KiB of memory that one guess costs, unless told otherwise */
+    LJS_STRETCH_MEMORY_MIN = 8 * 1024,        /**< KiB */
+    LJS_STRETCH_MEMORY_MAX = 4 * 1024 * 1024, /**< KiB */
+    LJS_STRETCH_PASSES = 3,                   /**< passes over that memory, unless told otherwise */
+    LJS_STRETCH_PASSES_MAX = 64,              /**< and at the most */
 };
 
 /** ljs_vault_new() of a key of 32 octets.  @return ::LJS_E_INVAL for another length */

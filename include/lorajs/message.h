@@ -22,6 +22,7 @@
 extern "C" {
 #endif
 
+/** MessageType [TS002 §23.4], those that a Join Server takes part in. */
 typedef enum ljs_message_type {
     LJS_MSG_NONE = 0, /**< absent, or a MessageType that a Join Server does not know */
     LJS_MSG_JOIN_REQ = 1,
@@ -62,35 +63,42 @@ enum {
 
 /** One message; a member that a type does not carry is zero.  Lengths 0 mean absent. */
 typedef struct ljs_message {
-    size_t struct_size;
-    ljs_message_type type;
-    ljs_err err;  /**< out of parsing: what is wrong with the members, or ::LJS_OK */
-    unsigned has; /**< LJS_M_... */
-    int protocol; /**< 10 or 11; 0 for none of these */
-    uint32_t transaction_id;
-    char sender_id[LJS_LABEL_MAX];   /**< as it stands: NetID (6 digits), JoinEUI (16), or an AS-ID */
-    char receiver_id[LJS_LABEL_MAX]; /**< likewise */
-    ljs_eui sender_ns_id, receiver_ns_id;
-    uint8_t sender_token[LJS_TOKEN_MAX], receiver_token[LJS_TOKEN_MAX];
-    size_t sender_token_len, receiver_token_len;
+    size_t struct_size;                    /**< sizeof(ljs_message) */
+    ljs_message_type type;                 /**< MessageType */
+    ljs_err err;                           /**< out of parsing: what is wrong with the members, or ::LJS_OK */
+    unsigned has;                          /**< LJS_M_... */
+    int protocol;                          /**< 10 or 11; 0 for none of these */
+    uint32_t transaction_id;               /**< TransactionID */
+    char sender_id[LJS_LABEL_MAX];         /**< as it stands: NetID (6 digits), JoinEUI (16), or an AS-ID */
+    char receiver_id[LJS_LABEL_MAX];       /**< likewise */
+    ljs_eui sender_ns_id;                  /**< SenderNSID */
+    ljs_eui receiver_ns_id;                /**< ReceiverNSID */
+    uint8_t sender_token[LJS_TOKEN_MAX];   /**< SenderToken */
+    uint8_t receiver_token[LJS_TOKEN_MAX]; /**< ReceiverToken */
+    size_t sender_token_len;               /**< octets */
+    size_t receiver_token_len;             /**< octets */
 
-    ljs_mac mac;              /**< JoinReq, RejoinReq: MACVersion */
-    uint8_t phy[LJS_PHY_MAX]; /**< PHYPayload, air order */
-    size_t phy_len;
-    ljs_eui dev_eui;
-    ljs_devaddr dev_addr;
-    uint8_t dl_settings;
-    uint8_t rx_delay; /**< 0..15 */
-    uint8_t cf_list[LJS_CFLIST_LEN];
+    ljs_mac mac;                     /**< JoinReq, RejoinReq: MACVersion */
+    uint8_t phy[LJS_PHY_MAX];        /**< PHYPayload, air order */
+    size_t phy_len;                  /**< octets */
+    ljs_eui dev_eui;                 /**< DevEUI */
+    ljs_devaddr dev_addr;            /**< DevAddr */
+    uint8_t dl_settings;             /**< DLSettings */
+    uint8_t rx_delay;                /**< 0..15 */
+    uint8_t cf_list[LJS_CFLIST_LEN]; /**< air order */
 
-    ljs_err result;                                                 /**< answers: Result.ResultCode */
-    char description[LJS_LABEL_MAX];                                /**< answers: Result.Description, cut to fit */
-    uint32_t lifetime;                                              /**< seconds */
-    ljs_envelope nwk_s, f_nwk_s_int, s_nwk_s_int, nwk_s_enc, app_s; /**< key_len 0: absent */
-    uint8_t session_key_id[LJS_SESSION_KEY_ID_MAX];                 /**< opaque */
-    size_t session_key_id_len;
-    ljs_netid h_net_id; /**< HomeNSAns */
-    ljs_eui h_ns_id;    /**< HomeNSAns, 1.1 */
+    ljs_err result;                                 /**< answers: Result.ResultCode */
+    char description[LJS_LABEL_MAX];                /**< answers: Result.Description, cut to fit */
+    uint32_t lifetime;                              /**< seconds */
+    ljs_envelope nwk_s;                             /**< NwkSKey; key_len 0: absent, as with all of them */
+    ljs_envelope f_nwk_s_int;                       /**< FNwkSIntKey */
+    ljs_envelope s_nwk_s_int;                       /**< SNwkSIntKey */
+    ljs_envelope nwk_s_enc;                         /**< NwkSEncKey */
+    ljs_envelope app_s;                             /**< AppSKey */
+    uint8_t session_key_id[LJS_SESSION_KEY_ID_MAX]; /**< opaque */
+    size_t session_key_id_len;                      /**< octets */
+    ljs_netid h_net_id;                             /**< HomeNSAns */
+    ljs_eui h_ns_id;                                /**< HomeNSAns, 1.1 */
 } ljs_message;
 
 /** All zero but struct_size, protocol 10. */
@@ -122,7 +130,9 @@ LJS_MUST ljs_err ljs_message_answer(ljs_message *out, const ljs_message *req, co
 /** Hexadecimal of identifiers: exactly 16, 8 or 6 digits, either case, one leading 0x
  *  allowed.  ::LJS_E_INVAL. */
 LJS_MUST ljs_err ljs_eui_parse(ljs_eui *out, const char *text);
+/** Likewise. */
 LJS_MUST ljs_err ljs_dev_addr_parse(ljs_devaddr *out, const char *text);
+/** Likewise. */
 LJS_MUST ljs_err ljs_net_id_parse(ljs_netid *out, const char *text);
 
 #ifdef __cplusplus

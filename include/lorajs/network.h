@@ -54,6 +54,7 @@
 extern "C" {
 #endif
 
+/** Where a device stands with its network. */
 typedef enum ljs_ns_state {
     LJS_NS_NONE = 0,      /**< no context */
     LJS_NS_PENDING = 1,   /**< a join-accept was made, the device was not heard under it */
@@ -66,8 +67,8 @@ LJS_API const char *ljs_ns_state_text(ljs_ns_state state);
 
 /** A device as its network server knows it.  Begin with ljs_ns_opts_init(). */
 typedef struct ljs_ns_opts {
-    size_t struct_size;
-    ljs_eui dev_eui;
+    size_t struct_size;         /**< sizeof(ljs_ns_opts) */
+    ljs_eui dev_eui;            /**< whose it is */
     ljs_netid net_id;           /**< ours: rejoin 0 and 2 of another are refused */
     uint8_t minor;              /**< the highest LoRaWAN 1.minor that the network speaks, 1..15; 1 */
     ljs_octet_order order;      /**< of ForceRejoinReq, as the device reads it; ::LJS_LOW_FIRST */
@@ -87,8 +88,8 @@ LJS_MUST ljs_err ljs_ns_new(ljs_buf *out_state, ljs_vault *vault, const ljs_ns_o
 
 /** What was answered to a JoinReq or RejoinReq. */
 typedef struct ljs_ns_accepted {
-    size_t struct_size; /**< sizeof(ljs_ns_accepted) */
-    int64_t now;
+    size_t struct_size;         /**< sizeof(ljs_ns_accepted) */
+    int64_t now;                /**< ms */
     ljs_frame_kind kind;        /**< of the request */
     ljs_scheme scheme;          /**< ::LJS_SCHEME_1_1: MACVersion 1.1 and OptNeg set; always so after a rejoin */
     uint16_t mac;               /**< MACVersion of the request: 0x0104, 0x0110 */
@@ -100,9 +101,11 @@ typedef struct ljs_ns_accepted {
 /** The network keys of JoinAns or RejoinAns, 16 octets each. */
 typedef struct ljs_ns_keys {
     const ljs_key *f_nwk_s_int; /**< NwkSKey in ::LJS_SCHEME_1_0, where the others are not looked at */
-    const ljs_key *s_nwk_s_int, *nwk_s_enc;
+    const ljs_key *s_nwk_s_int; /**< SNwkSIntKey */
+    const ljs_key *nwk_s_enc;   /**< NwkSEncKey */
 } ljs_ns_keys;
 
+/** What became of a join-accept. */
 typedef struct ljs_ns_joined {
     ljs_ns_state state; /**< after the step */
     uint8_t repeat;     /**< these are the keys of a context that there is already: nothing changed */
@@ -133,9 +136,9 @@ enum { LJS_NS_AGAIN_MAX = 14, /**< how often one uplink is taken again: NbTrans 
 
 /** An uplink that was accepted. */
 typedef struct ljs_ns_up {
-    ljs_ns_state state; /**< after the step */
-    ljs_scheme scheme;
-    ljs_devaddr dev_addr;
+    ljs_ns_state state;         /**< after the step */
+    ljs_scheme scheme;          /**< of the context */
+    ljs_devaddr dev_addr;       /**< of the context */
     uint8_t session_key_id[16]; /**< of the context, for the application server */
     uint32_t fcnt;              /**< the whole counter */
     uint8_t again;              /**< 0: a new frame; else the last one, for the nth time after the first: no payload, no
@@ -151,13 +154,13 @@ typedef struct ljs_ns_up {
     uint8_t params_answered;    /**< RejoinParamSetupAns to what was asked */
     uint8_t time_ok;            /**< TimeOK of it */
     uint8_t due;                /**< LJS_NS_DUE_...: not 0: call ljs_ns_downlink() for this uplink */
-    uint8_t has_fport;
-    uint8_t fport;
+    uint8_t has_fport;          /**< 0 or 1 */
+    uint8_t fport;              /**< where it has one */
     uint8_t payload[LJS_FRM_PAYLOAD_MAX]; /**< FRMPayload of ports above 0, still under AppSKey */
-    size_t payload_len;
-    uint8_t mac[LJS_FRM_PAYLOAD_MAX]; /**< all MAC commands in clear, also those dealt with here */
-    size_t mac_len;
-    int64_t wake_at; /**< when to call ljs_ns_timer(); -1: no need */
+    size_t payload_len;                   /**< octets */
+    uint8_t mac[LJS_FRM_PAYLOAD_MAX];     /**< all MAC commands in clear, also those dealt with here */
+    size_t mac_len;                       /**< octets */
+    int64_t wake_at;                      /**< when to call ljs_ns_timer(); -1: no need */
 } ljs_ns_up;
 
 /** One uplink data frame, whole.  Its context is found by DevAddr and MIC; its counter has to
@@ -180,29 +183,30 @@ LJS_MUST ljs_err ljs_ns_uplink(ljs_ns_up *out, ljs_buf *out_state, ljs_vault *va
 /** What is to go down beside what is due.  All zero but struct_size and now: nothing. */
 typedef struct ljs_ns_tx {
     size_t struct_size; /**< sizeof(ljs_ns_tx) */
-    int64_t now;
-    uint8_t confirmed; /**< 0 or 1; not while the last one may still be acknowledged: under 1.1 the MIC of an uplink
-                        *   names what it acknowledges, and one that names an earlier downlink is ::LJS_E_MIC then,
-                        *   as often as it comes */
-    uint8_t adr;       /**< FCtrl: 0 or 1 */
-    uint8_t pending;   /**< FCtrl: FPending, 0 or 1 */
-    uint8_t fport;     /**< 1..255 with a payload, which may be empty; 0: no payload */
-    uint32_t fcnt;     /**< that the payload is encrypted with: a_fcnt_down of ljs_ns_read() or more; no device
-                        *   finds its way over a gap of 2^16, and many not over 2^14, MAX_FCNT_GAP */
+    int64_t now;        /**< ms */
+    uint8_t confirmed;  /**< 0 or 1; not while the last one may still be acknowledged: under 1.1 the MIC of an uplink
+                         *   names what it acknowledges, and one that names an earlier downlink is ::LJS_E_MIC then,
+                         *   as often as it comes */
+    uint8_t adr;        /**< FCtrl: 0 or 1 */
+    uint8_t pending;    /**< FCtrl: FPending, 0 or 1 */
+    uint8_t fport;      /**< 1..255 with a payload, which may be empty; 0: no payload */
+    uint32_t fcnt;      /**< that the payload is encrypted with: a_fcnt_down of ljs_ns_read() or more; no device
+                         *   finds its way over a gap of 2^16, and many not over 2^14, MAX_FCNT_GAP */
     uint8_t payload[LJS_FRM_PAYLOAD_MAX]; /**< under AppSKey */
-    size_t payload_len;
-    uint8_t mac[LJS_FRM_PAYLOAD_MAX]; /**< MAC commands of the network server's own, in clear */
-    size_t mac_len;
+    size_t payload_len;                   /**< 0..242 */
+    uint8_t mac[LJS_FRM_PAYLOAD_MAX];     /**< MAC commands of the network server's own, in clear */
+    size_t mac_len;                       /**< 0..242 */
 } ljs_ns_tx;
 
+/** A downlink to be sent. */
 typedef struct ljs_ns_down {
     ljs_ns_state state;        /**< after the step */
     uint8_t phy[LJS_DATA_MAX]; /**< the frame, complete */
-    size_t phy_len;
-    ljs_devaddr dev_addr;
-    uint32_t fcnt;   /**< the counter it took */
-    uint8_t sent;    /**< LJS_NS_DUE_... that are in it */
-    int64_t wake_at; /**< when to call ljs_ns_timer(); -1: no need */
+    size_t phy_len;            /**< octets */
+    ljs_devaddr dev_addr;      /**< of the context */
+    uint32_t fcnt;             /**< the counter it took */
+    uint8_t sent;              /**< LJS_NS_DUE_... that are in it */
+    int64_t wake_at;           /**< when to call ljs_ns_timer(); -1: no need */
 } ljs_ns_down;
 
 /** The next downlink, under the current context.  MAC commands travel in FOpts where they have
@@ -218,12 +222,12 @@ LJS_MUST ljs_err ljs_ns_downlink(ljs_ns_down *out, ljs_buf *out_state, ljs_vault
 
 /** A rejoin-request that is to be sent on to the Join Server as RejoinReq. */
 typedef struct ljs_ns_route {
-    ljs_ns_state state; /**< after the step */
-    ljs_frame_kind kind;
-    uint16_t nonce;  /**< RJcount0, or RJcount1 */
-    uint8_t checked; /**< MIC, NetID and RJcount0 were checked here; 0 for rejoin 1, which the Join Server checks */
-    uint8_t forced;  /**< it ends the run of ljs_ns_force_rejoin() */
-    int64_t wake_at; /**< when to call ljs_ns_timer(); -1: no need */
+    ljs_ns_state state;  /**< after the step */
+    ljs_frame_kind kind; /**< of the frame */
+    uint16_t nonce;      /**< RJcount0, or RJcount1 */
+    uint8_t checked;     /**< MIC, NetID and RJcount0 were checked here; 0 for rejoin 1, which the Join Server checks */
+    uint8_t forced;      /**< it ends the run of ljs_ns_force_rejoin() */
+    int64_t wake_at;     /**< when to call ljs_ns_timer(); -1: no need */
 } ljs_ns_route;
 
 /** One rejoin-request, whole.  Rejoin 0 and 2: under SNwkSIntKey of the current context, RJcount0
@@ -261,6 +265,7 @@ LJS_MUST ljs_err ljs_ns_force_rejoin(ljs_buf *out_state, ljs_vault *vault, const
 LJS_MUST ljs_err ljs_ns_rejoin_params(ljs_buf *out_state, ljs_vault *vault, uint8_t max_time_n, uint8_t max_count_n,
                                       const uint8_t *state, size_t state_len);
 
+/** What ljs_ns_timer() found. */
 typedef struct ljs_ns_woken {
     ljs_ns_state state; /**< after the step */
     uint8_t due;        /**< LJS_NS_DUE_...: a downlink, as soon as the device can hear */
@@ -276,34 +281,36 @@ LJS_MUST ljs_err ljs_ns_timer(ljs_ns_woken *out, ljs_buf *out_state, ljs_vault *
 
 /** A context without its keys. */
 typedef struct ljs_ns_context {
-    uint8_t present; /**< 0: all else is 0 */
-    ljs_scheme scheme;
-    uint16_t mac;
-    ljs_frame_kind kind; /**< of the request that made it */
-    ljs_devaddr dev_addr;
-    uint8_t session_key_id[16];
-    uint8_t minor;        /**< as RekeyConf says; 0 before RekeyInd, and under 1.0 */
-    int64_t fcnt_up;      /**< of the last uplink accepted, -1 for none */
-    uint64_t n_fcnt_down; /**< of the next downlink without payload: NFCntDown; 2^32 when used up */
-    uint64_t a_fcnt_down; /**< of the next downlink with payload: AFCntDown; under 1.0 the same counter */
-    int32_t rj_count0;    /**< last accepted, -1 for none */
-    int64_t at;           /**< `now` of its join-accept */
+    uint8_t present;            /**< 0: all else is 0 */
+    ljs_scheme scheme;          /**< by whose rules its keys were derived */
+    uint16_t mac;               /**< MACVersion: 0x0104, 0x0110 */
+    ljs_frame_kind kind;        /**< of the request that made it */
+    ljs_devaddr dev_addr;       /**< as it stands in the join-accept */
+    uint8_t session_key_id[16]; /**< zero where there is none */
+    uint8_t minor;              /**< as RekeyConf says; 0 before RekeyInd, and under 1.0 */
+    int64_t fcnt_up;            /**< of the last uplink accepted, -1 for none */
+    uint64_t n_fcnt_down;       /**< of the next downlink without payload: NFCntDown; 2^32 when used up */
+    uint64_t a_fcnt_down;       /**< of the next downlink with payload: AFCntDown; under 1.0 the same counter */
+    int32_t rj_count0;          /**< last accepted, -1 for none */
+    int64_t at;                 /**< `now` of its join-accept */
 } ljs_ns_context;
 
 /** A state's public half. */
 typedef struct ljs_ns {
-    size_t struct_size;
-    ljs_ns_opts opts;
-    ljs_ns_state state;
-    ljs_ns_context current, pending;
-    uint8_t due;          /**< LJS_NS_DUE_... */
-    uint8_t force_left;   /**< how often ForceRejoinReq may still be sent */
-    uint8_t rejoin2;      /**< rejoin 2 was asked for under the current context */
-    uint8_t has_params;   /**< ljs_ns_rejoin_params() was called */
-    uint8_t params_known; /**< the device has answered them */
-    uint8_t max_time_n, max_count_n;
-    uint8_t time_ok; /**< the device's answer */
-    int64_t wake_at; /**< -1: no need */
+    size_t struct_size;     /**< sizeof(ljs_ns) */
+    ljs_ns_opts opts;       /**< as given to ljs_ns_new() */
+    ljs_ns_state state;     /**< where the machine stands */
+    ljs_ns_context current; /**< in use */
+    ljs_ns_context pending; /**< of a join-accept whose device was not heard under it */
+    uint8_t due;            /**< LJS_NS_DUE_... */
+    uint8_t force_left;     /**< how often ForceRejoinReq may still be sent */
+    uint8_t rejoin2;        /**< rejoin 2 was asked for under the current context */
+    uint8_t has_params;     /**< ljs_ns_rejoin_params() was called */
+    uint8_t params_known;   /**< the device has answered them */
+    uint8_t max_time_n;     /**< as asked for, 0..15 */
+    uint8_t max_count_n;    /**< as asked for, 0..15 */
+    uint8_t time_ok;        /**< the device's answer */
+    int64_t wake_at;        /**< -1: no need */
 } ljs_ns;
 /** Needs no vault, checks no tag.  @return ::LJS_E_SEAL for octets that are no state, ::LJS_E_VERSION */
 LJS_MUST ljs_err ljs_ns_read(ljs_ns *out, const uint8_t *state, size_t state_len);

@@ -25,27 +25,29 @@
 extern "C" {
 #endif
 
-typedef struct ljs_server ljs_server;
-typedef struct ljs_peers ljs_peers;
+typedef struct ljs_server ljs_server; /**< a Join Server over a vault and a store */
+typedef struct ljs_peers ljs_peers;   /**< who may ask, and for what */
 
 /** One decision, as the operator's log and `lorajs why` tell it.  It has no room for a
  *  key, and that is on purpose. */
 typedef struct ljs_event {
-    int64_t at; /**< ljs_call.now */
-    ljs_err err;
-    ljs_message_type type;
-    ljs_frame_kind kind; /**< of the frame, where there was one */
-    ljs_eui dev_eui;     /**< 0 when none could be read */
-    ljs_netid net_id;
-    uint32_t nonce;  /**< DevNonce, RJcount0 or RJcount1 */
-    uint32_t count;  /**< how often the same was seen in a row */
-    uint8_t repeat;  /**< answered as a repeat */
-    uint8_t on_word; /**< a rejoin taken on the peer's word */
-    char peer[LJS_LABEL_MAX];
+    int64_t at;               /**< ljs_call.now */
+    ljs_err err;              /**< ::LJS_OK, or why not */
+    ljs_message_type type;    /**< of the message */
+    ljs_frame_kind kind;      /**< of the frame, where there was one */
+    ljs_eui dev_eui;          /**< 0 when none could be read */
+    ljs_netid net_id;         /**< whom it was from, where that is a network */
+    uint32_t nonce;           /**< DevNonce, RJcount0 or RJcount1 */
+    uint32_t count;           /**< how often the same was seen in a row */
+    uint8_t repeat;           /**< answered as a repeat */
+    uint8_t on_word;          /**< a rejoin taken on the peer's word */
+    char peer[LJS_LABEL_MAX]; /**< whom the transport vouched for; "" for none */
 } ljs_event;
 
+/** Told of each decision. */
 typedef void ljs_log_fn(void *user, const ljs_event *event);
 
+/** What a server is to do beyond its peers. */
 typedef struct ljs_server_opts {
     size_t struct_size; /**< sizeof(ljs_server_opts) */
     unsigned retries;   /**< after ::LJS_E_STORE, and eight times as often after ::LJS_E_CONFLICT; 0 means 8 */
@@ -58,18 +60,21 @@ typedef struct ljs_server_opts {
     uint8_t anonymous; /**< answer requests without a peer too: a laboratory on loopback */
     uint8_t clear;     /**< LJS_CLEAR_NS | LJS_CLEAR_AS for such requests */
     ljs_log_fn *log;   /**< may be NULL; called from any thread, without a lock held */
-    void *log_user;
+    void *log_user;    /**< its first argument */
 } ljs_server_opts;
 
 /** A store that has never been used is made this vault's; any other must be.
  *  @param opts  NULL for all zero
  *  @return ::LJS_E_SEAL when the store belongs to another master key, ::LJS_E_VERSION */
 LJS_MUST ljs_err ljs_server_new(ljs_server **out, ljs_vault *vault, ljs_store *store, const ljs_server_opts *opts);
+/** Free; NULL is taken.  Vault and store stay. */
 LJS_API void ljs_server_free(ljs_server *server);
 
 /* ---- peers ------------------------------------------------------------------ */
 
+/** Nobody, as yet. */
 LJS_MUST ljs_err ljs_peers_new(ljs_peers **out);
+/** NULL is taken. */
 LJS_API void ljs_peers_free(ljs_peers *peers);
 /** A peer by the name under which the transport vouches for it; ::LJS_E_EXISTS.
  *  @param clear  LJS_CLEAR_NS | LJS_CLEAR_AS; 0: keys only wrapped */
@@ -92,13 +97,14 @@ typedef struct ljs_call {
     const char *peer;  /**< whom the transport vouches for; NULL when it vouches for none */
     int64_t now;       /**< Unix time in seconds */
     const uint8_t *in; /**< the message */
-    size_t in_len;
-    ljs_buf out; /**< the answer, always JSON; ljs_buf_free() wipes it */
-    ljs_err err; /**< ::LJS_OK: out is the answer (HTTP 200), refusals included.
-                  *   ::LJS_E_MESSAGE: no message at all (400), out says so.
-                  *   Else a fault of ours (500), out may be empty. */
+    size_t in_len;     /**< octets of it */
+    ljs_buf out;       /**< the answer, always JSON; ljs_buf_free() wipes it */
+    ljs_err err;       /**< ::LJS_OK: out is the answer (HTTP 200), refusals included.
+                        *   ::LJS_E_MESSAGE: no message at all (400), out says so.
+                        *   Else a fault of ours (500), out may be empty. */
 } ljs_call;
 
+/** One message, as a batch of one: the answer is in `out` also for ::LJS_E_MESSAGE. */
 LJS_MUST ljs_err ljs_server_handle(ljs_buf *out, ljs_server *server, const char *peer, int64_t now, const uint8_t *in,
                                    size_t in_len);
 /** All of them, with as few commits as the devices in it allow: one for each 64 messages,
@@ -132,6 +138,7 @@ LJS_MUST ljs_err ljs_server_step_device(ljs_server *server, ljs_eui dev_eui, ljs
  *  the last.  Written by ljs_server_flush(). */
 LJS_MUST ljs_err ljs_server_decision(ljs_event *out, ljs_server *server, ljs_eui dev_eui, unsigned i);
 
+/** A device that was found; what it returns, if not ::LJS_OK, ends the visit. */
 typedef ljs_err ljs_device_row(void *user, ljs_eui dev_eui);
 /** Each DevEUI, rising, tombstones too; stops when `row` fails, with its result. */
 LJS_MUST ljs_err ljs_server_each_device(ljs_server *server, ljs_device_row *row, void *user);
@@ -141,7 +148,9 @@ LJS_MUST ljs_err ljs_server_each_device(ljs_server *server, ljs_device_row *row,
 LJS_MUST ljs_err ljs_server_put_kek(ljs_server *server, const char *label, const ljs_key *kek, int replace);
 /** @return ::LJS_E_NOTFOUND */
 LJS_MUST ljs_err ljs_server_del_kek(ljs_server *server, const char *label);
+/** A KEK that was found, with its octets; likewise. */
 typedef ljs_err ljs_kek_row(void *user, const char *label, size_t kek_len);
+/** Each KEK, labels rising; stops when `row` fails, with its result. */
 LJS_MUST ljs_err ljs_server_each_kek(ljs_server *server, ljs_kek_row *row, void *user);
 
 #ifdef __cplusplus

@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-typedef struct ljs_store ljs_store;
+typedef struct ljs_store ljs_store; /**< a map of versioned values */
 
 /** In memory, gone with the process: for tests, and for who replays his own log. */
 LJS_MUST ljs_err ljs_store_memory(ljs_store **out);
@@ -19,6 +19,7 @@ LJS_MUST ljs_err ljs_store_memory(ljs_store **out);
  *  @return ::LJS_E_STORE when the file cannot be opened, is no database, or is one of
  *  something else; ::LJS_E_VERSION when a newer lorajs laid it out */
 LJS_MUST ljs_err ljs_store_sqlite(ljs_store **out, const char *path);
+/** Close and free; NULL is taken. */
 LJS_API void ljs_store_free(ljs_store *store);
 
 #ifdef __cplusplus

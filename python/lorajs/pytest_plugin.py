@@ -106,7 +106,7 @@ def lorajs_device(lorajs_join_server: SimulatedJoinServer, lorajs_clock: Clock, 
                   lorajs_seed: str) -> Callable[..., SimulatedDevice]:
     """lorajs_device("1.0.4"): an end device that lorajs_join_server knows.
 
-    lorajs_device(mac="1.1", *, dev_eui=..., join_eui=..., provision=True, members={}, **options): with
+    lorajs_device(mac="1.1", dev_eui=..., join_eui=..., provision=True, members={}, ...): with
     provision=False the Join Server is not told of it, `members` are those of lorajs.Device there, and
     the rest is SimulatedDevice's."""
     from .testing import DEVICE, SimulatedDevice
