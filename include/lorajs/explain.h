@@ -15,18 +15,18 @@ extern "C" {
 
 /** What octets are as a whole. */
 typedef struct ljs_explained {
-    uint8_t
-        is_frame; /**< 1: a frame of joining, and `text` is its name: "join-request"; 0: `text` says why it is none */
-    unsigned fields; /**< how many; MHDR alone of what is no frame of joining */
-    char text[200];
+    uint8_t is_frame; /**< 1: a frame of joining; 0: none */
+    unsigned fields;  /**< how many; MHDR alone of what is no frame of joining */
+    char text[200];   /**< its name, "join-request", or why it is none */
 } ljs_explained;
 
 /** One field. */
 typedef struct ljs_field {
-    unsigned first, len; /**< its octets, from 0 */
-    char name[16];       /**< "DevNonce" */
-    char value[96];      /**< a number, or the hexadecimal digits that people write, the highest first */
-    char meaning[200];   /**< "least significant octet first" */
+    unsigned first;    /**< the first of its octets, from 0 */
+    unsigned len;      /**< how many */
+    char name[16];     /**< "DevNonce" */
+    char value[96];    /**< a number, or the hexadecimal digits that people write, the highest first */
+    char meaning[200]; /**< "least significant octet first" */
 } ljs_field;
 
 /** A PHYPayload, or a join-accept in clear without its MIC. */

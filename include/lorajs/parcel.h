@@ -32,7 +32,7 @@
 extern "C" {
 #endif
 
-typedef struct ljs_parcel ljs_parcel;
+typedef struct ljs_parcel ljs_parcel; /**< one that is being written, or read */
 
 enum { LJS_PARCEL_PIECE_MAX = 72 * 1024, /**< octets that ljs_parcel_wants() may ask for at once */ };
 
@@ -78,6 +78,7 @@ LJS_API int64_t ljs_parcel_time(const ljs_parcel *parcel);
  *  would be more than ::LJS_JOIN_EUIS_MAX JoinEUIs, else what ljs_device_make() says */
 LJS_MUST ljs_err ljs_parcel_land(ljs_buf *out_record, ljs_parcel *parcel, ljs_vault *vault, unsigned flags,
                                  const uint8_t *record, size_t record_len);
+/** Wipe and free; NULL is taken. */
 LJS_API void ljs_parcel_free(ljs_parcel *parcel);
 
 #ifdef __cplusplus
