@@ -6,6 +6,7 @@
 #include <lorajs/server.h>
 
 #include "base/cursor.h"
+#include "keys/kept.h"
 #include "keys/vault.h"
 
 #include <pthread.h>
@@ -44,6 +45,21 @@ struct waiting {
 enum { CONFLICT_RETRIES = 8 };
 enum { WAITING_MAX = 1024, DECISIONS_MAX = 16, COUNTERS = 256 };
 
+/* KEKs that are open, and what the store had of each when it was opened: the same key comes of the same
+ * octets, whoever wrote them and when. */
+enum { KEK_VALUE_MAX = 256 };
+struct kek_place {
+    char label[LJS_LABEL_MAX]; /* "" for none */
+    uint8_t value[KEK_VALUE_MAX];
+    size_t value_len;
+};
+struct open_keks {
+    pthread_mutex_t lock;
+    struct kept *kept; /* NULL until the first is opened */
+    struct kek_place place[KEPT_MAX];
+    unsigned next; /* to be given up for another */
+};
+
 struct ljs_server {
     ljs_vault *vault;
     ljs_store *store;
@@ -52,6 +68,7 @@ struct ljs_server {
     pthread_mutex_t lock; /* of peers alone */
     ljs_peers *peers;
     struct waiting waiting;
+    struct open_keks keks;
     _Atomic uint64_t count[LJS_MSG_HOME_NS_ANS + 1][COUNTERS]; /* by -err */
 };
 
@@ -87,7 +104,9 @@ void ljs__as_label(const char **out, bool *named, const struct grant *grant, con
 
 /* ---- kek.c ------------------------------------------------------------------ */
 
-/* A KEK by its label into a slot.  LJS_E_NOTFOUND, LJS_E_SEAL, LJS_E_STORE. */
+void ljs__keks_init(ljs_server *server);
+void ljs__keks_free(ljs_server *server);
+/* A KEK by its label into a slot, as the store has it now.  LJS_E_NOTFOUND, LJS_E_SEAL, LJS_E_STORE. */
 ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, const char *label);
 
 /* ---- decisions.c ------------------------------------------------------------ */

@@ -51,6 +51,80 @@ static ljs_err open_kek(ljs_server *server, struct ring *ring, enum key_id id, c
     return err;
 }
 
+/* ---- kept open -------------------------------------------------------------- */
+
+void ljs__keks_init(ljs_server *server)
+{
+    pthread_mutex_init(&server->keks.lock, NULL);
+}
+
+void ljs__keks_free(ljs_server *server)
+{
+    ljs__kept_free(server->keks.kept);
+    pthread_mutex_destroy(&server->keks.lock);
+}
+
+/* -1: nowhere.  The label "" has the first place that is free. */
+static int place_of(const struct open_keks *keks, const char *label)
+{
+    for (int i = 0; i < KEPT_MAX; i++)
+        if (strcmp(keks->place[i].label, label) == 0)
+            return i;
+    return -1;
+}
+
+static bool recall(struct ring *ring, enum key_id id, struct open_keks *keks, const char *label, const ljs_buf *value)
+{
+    int i;
+    bool same;
+
+    pthread_mutex_lock(&keks->lock);
+    i = place_of(keks, label);
+    same = i >= 0 && keks->place[i].value_len == value->len && !memcmp(keks->place[i].value, value->data, value->len);
+    if (same)
+        ljs__kept_get(ring, id, keks->kept, (unsigned)i);
+    pthread_mutex_unlock(&keks->lock);
+    return same;
+}
+
+/* What just opened; without locked memory it is opened each time. */
+static void remember(struct open_keks *keks, const char *label, const ljs_buf *value, const struct ring *ring,
+                     enum key_id id)
+{
+    struct kek_place *place;
+    int i;
+
+    if (value->len > sizeof place->value || !ljs__ring_has(ring, id))
+        return;
+    pthread_mutex_lock(&keks->lock);
+    if (keks->kept || !ljs__kept_new(&keks->kept)) {
+        i = place_of(keks, label);
+        if (i < 0)
+            i = place_of(keks, "");
+        if (i < 0)
+            i = (int)(keks->next++ % KEPT_MAX);
+        place = &keks->place[i];
+        ljs__kept_put(keks->kept, (unsigned)i, ring, id);
+        memcpy(place->label, label, strlen(label) + 1);
+        memcpy(place->value, value->data, value->len);
+        place->value_len = value->len;
+    }
+    pthread_mutex_unlock(&keks->lock);
+}
+
+static void forget(struct open_keks *keks, const char *label)
+{
+    int i;
+
+    pthread_mutex_lock(&keks->lock);
+    i = place_of(keks, label);
+    if (i >= 0 && keks->place[i].value_len) {
+        ljs__kept_drop(keks->kept, (unsigned)i);
+        keks->place[i] = (struct kek_place){ .value_len = 0 };
+    }
+    pthread_mutex_unlock(&keks->lock);
+}
+
 ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, const char *label)
 {
     struct key key = ljs__key_label(SPACE_KEK, label);
@@ -58,11 +132,18 @@ ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, con
     uint64_t version;
     ljs_err err = ljs_store_get(&value, &version, server->store, key.at, key.len);
 
-    if (!err)
+    if (!err && !recall(ring, id, &server->keks, label, &value)) {
         err = open_kek(server, ring, id, label, &value);
+        if (!err)
+            remember(&server->keks, label, &value, ring, id);
+    }
+    if (err == LJS_E_NOTFOUND || err == LJS_E_SEAL)
+        forget(&server->keks, label);
     ljs_buf_free(&value);
     return err;
 }
+
+/* ---- administration --------------------------------------------------------- */
 
 struct put {
     ljs_server *server;
@@ -120,11 +201,15 @@ ljs_err ljs_server_put_kek(ljs_server *server, const char *label, const ljs_key 
 {
     struct put put = { server, label, kek, replace };
     struct key key;
+    ljs_err err;
 
     if (!label || !label[0] || !ljs__text_ok(label, LJS_LABEL_MAX))
         return LJS_E_INVAL;
     key = ljs__key_label(SPACE_KEK, label);
-    return ljs__change(server, &key, put_kek, &put);
+    err = ljs__change(server, &key, put_kek, &put);
+    if (!err)
+        forget(&server->keks, label);
+    return err;
 }
 
 ljs_err ljs_server_del_kek(ljs_server *server, const char *label)
@@ -147,7 +232,11 @@ ljs_err ljs_server_del_kek(ljs_server *server, const char *label)
     change.key_len = key.len;
     change.if_version = version;
     err = ljs_store_commit(server->store, &change, 1);
-    return err ? err : change.result;
+    if (!err)
+        err = change.result;
+    if (!err)
+        forget(&server->keks, label);
+    return err;
 }
 
 struct rows {

@@ -120,6 +120,7 @@ ljs_err ljs_server_new(ljs_server **out, ljs_vault *vault, ljs_store *store, con
         server->opts.retries = 8;
     server->process = ljs__process();
     pthread_mutex_init(&server->lock, NULL);
+    ljs__keks_init(server);
     if ((err = ljs__decisions_init(server)) || (err = ljs__change(server, &key, claim_store, server))) {
         ljs_server_free(server);
         return err;
@@ -134,6 +135,7 @@ void ljs_server_free(ljs_server *server)
         return;
     ljs__peers_give(server->peers);
     ljs__decisions_free(server);
+    ljs__keks_free(server);
     pthread_mutex_destroy(&server->lock);
     free(server);
 }

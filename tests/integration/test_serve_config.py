@@ -9,6 +9,7 @@ import signal
 
 import pytest
 from conftest import PATIENCE, ROOT, USAGE
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from joins import Device, result
 from test_serve import get, import_devices, metrics_url, wait_until
 
@@ -166,6 +167,27 @@ def test_keys_are_wrapped_for_peers(run, serve, conf, data):
     answer = server.ask(device.join())
     assert result(answer) == "Success"
     assert answer["NwkSKey"]["KEKLabel"] == "acme-kek" and len(answer["NwkSKey"]["AESKey"]) == 48
+
+
+def test_another_process_changes_a_kek(run, serve, conf, data):
+    """The daemon keeps open KEKs, and yet uses what the database has."""
+    device = Device(1)
+    conf.write_text('plain-peer = acme\npeer acme { net-ids = {"000013"} keks = {"acme-kek"} }\n')
+    server = serve("--config", conf)
+    import_devices(run, data, [device])
+    keks = [os.urandom(16), os.urandom(32), os.urandom(16)]
+    for kek, before in zip(keks, [os.urandom(16), *keks]):
+        run("kek", "add", "acme-kek", "--replace", "--data", data, input=kek.hex() + "\n")
+        for _ in range(2):
+            wrapped = bytes.fromhex(server.ask(device.join())["NwkSKey"]["AESKey"])
+            assert len(aes_key_unwrap(kek, wrapped)) == 16
+            with pytest.raises(InvalidUnwrap):
+                aes_key_unwrap(before, wrapped)
+    run("kek", "remove", "acme-kek", "--data", data)
+    assert result(server.ask(device.join())) == "JoinReqFailed"
+    run("kek", "add", "acme-kek", "--data", data, input=keks[0].hex() + "\n")
+    wrapped = bytes.fromhex(server.ask(device.join())["NwkSKey"]["AESKey"])
+    assert len(aes_key_unwrap(keks[0], wrapped)) == 16
 
 
 def test_no_kek_and_no_clear_keys(run, serve, conf, data):

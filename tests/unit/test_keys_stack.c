@@ -1,5 +1,6 @@
-/* What stands on the dead stack below a vault when it has been at work: no octet string of
+/* What stands on the dead stack below a vault, and keys kept open, when they have been at work: no octet string of
  * its keys, nor of those that it sealed. */
+#include "keys/kept.h"
 #include "keys/vault.h"
 
 #include "base/secret.h"
@@ -16,12 +17,13 @@
 
 enum { STACK = 1 << 20, PART = 8 };
 
-enum work { LEAK, NEW, SEAL, OPEN, TAG, CHECK, PRINT, WORKS };
+enum work { LEAK, NEW, SEAL, OPEN, TAG, CHECK, PRINT, KEEP, RECALL, WORKS };
 
 static const enum key_id ids[] = { KEY_NWK, KEY_APP };
 static const enum key_role roles[] = { ROLE_NWK, ROLE_APP };
 static uint8_t master[32], octets[2][16]; /* drawn anew: nobody else has them on a stack */
 static ljs_vault *vault;
+static struct kept *kept;
 static struct ring *ring;
 static struct wr sealed, tagged;
 static enum work work;
@@ -57,6 +59,12 @@ static void *at_work(void *arg)
         break;
     case PRINT:
         result = ljs__vault_fingerprint(print, vault, ring, ids, roles, 2);
+        break;
+    case KEEP:
+        ljs__kept_put(kept, 0, ring, KEY_NWK);
+        break;
+    case RECALL:
+        ljs__kept_get(ring, KEY_NWK, kept, 0);
         break;
     case WORKS:
         break;
@@ -110,6 +118,7 @@ static void test_nothing_is_left(void **state)
     ljs__subkey(subkey[1], master, 1, "ljs.same");
     ljs__subkey(subkey[2], master, TAG_DEVICE, "ljs.tags");
     assert_int_equal(ljs__ring_take(&ring), LJS_OK);
+    assert_int_equal(ljs__kept_new(&kept), LJS_OK);
     for (size_t i = 0; i < 2; i++) {
         ljs_key *key;
 
@@ -130,6 +139,7 @@ static void test_nothing_is_left(void **state)
         free(stack);
     }
     ljs__ring_give(ring);
+    ljs__kept_free(kept);
     ljs__wr_drop(&sealed);
     ljs__wr_drop(&tagged);
     ljs_vault_free(vault);

@@ -159,6 +159,91 @@ static void test_every_length_wraps(void **state)
     server_end(&w);
 }
 
+/* An open KEK is used no longer than the store has it, whoever changed it; and there may be more
+ * of them than are kept open. */
+static void test_as_the_store_has_it(void **state)
+{
+    static const char hex[] = "3f0811b9c2d4e67a5590ab1c77de2f64a91d4c60e2b7f8353c0e916bd54af728";
+    ljs_device d = device_of(LJS_MAC_1_1);
+    struct world w;
+    ljs_server *other;
+    uint16_t nonce = 1;
+
+    (void)state;
+    lab_begin(&w, NULL);
+    assert_int_equal(ljs_server_new(&other, vault, w.store, NULL), LJS_OK);
+    strcpy(d.ns_kek_label, "kek");
+    added(&w, &d);
+    for (unsigned i = 0; i < 3; i++, nonce++) {
+        ljs_key *kek = i == 1 ? key_of(hex) : key_of(hex + 32);
+        ljs_join_req req = join_req(LJS_MAC_1_1, nonce);
+        ljs_message msg;
+        ljs_session s;
+        ljs_buf record;
+        ljs_key *f;
+
+        assert_int_equal(ljs_server_put_kek(i ? other : w.server, "kek", kek, 1), LJS_OK);
+        msg = asked(&w, NULL, join_text(&(struct say){ 0 }, &req), "Success");
+        record = record_of(&w, DEV);
+        s = read_session(&record, 0);
+        f = derived(LJS_KEY_F_NWK_S_INT, &s, nwk);
+        expect_key(&msg.f_nwk_s_int, f, kek);
+        ljs_key_free(f);
+        ljs_key_free(kek);
+        ljs_buf_free(&record);
+    }
+    for (unsigned i = 0; i < 100; i++, nonce++) {
+        ljs_join_req req = join_req(LJS_MAC_1_1, nonce);
+
+        snprintf(d.ns_kek_label, sizeof d.ns_kek_label, "kek %u", i % 70);
+        added(&w, &d);
+        assert_int_equal(put(&w, d.ns_kek_label, ns_kek, 0), LJS_OK);
+        asked(&w, NULL, join_text(&(struct say){ 0 }, &req), "Success");
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        ljs_join_req req = join_req(LJS_MAC_1_1, nonce++);
+
+        assert_int_equal(ljs_server_del_kek(i ? other : w.server, d.ns_kek_label), LJS_OK);
+        asked(&w, NULL, join_text(&(struct say){ 0 }, &req), "JoinReqFailed");
+        assert_int_equal(w.last.err, LJS_E_KEK);
+        assert_int_equal(put(&w, d.ns_kek_label, ns_kek, 0), LJS_OK);
+        asked(&w, NULL, join_text(&(struct say){ 0 }, &req), "Success");
+    }
+    ljs_server_free(other);
+    server_end(&w);
+}
+
+/* Nor is it used for what the store has no more: each octet counts, though the KEK is open. */
+static void test_open_and_tampered_with(void **state)
+{
+    ljs_device d = device_of(LJS_MAC_1_0_3);
+    struct world w;
+    uint64_t version;
+    uint16_t nonce = 1;
+    ljs_buf value;
+
+    (void)state;
+    lab_begin(&w, NULL);
+    strcpy(d.ns_kek_label, "kek");
+    added(&w, &d);
+    assert_int_equal(put(&w, "kek", ns_kek, 0), LJS_OK);
+    value = raw_get(&w, "kkek", &version);
+    for (size_t at = 0; at < value.len; at++, nonce++) {
+        ljs_join_req req = join_req(LJS_MAC_1_0_3, nonce);
+
+        raw_put(&w, "kkek", &value);
+        asked(&w, NULL, join_text(&(struct say){ 0 }, &req), "Success");
+        req = join_req(LJS_MAC_1_0_3, ++nonce);
+        value.data[at] ^= (uint8_t)(1 << at % 8);
+        raw_put(&w, "kkek", &value);
+        asked(&w, NULL, join_text(&(struct say){ 0 }, &req), "Other");
+        assert_true(w.last.err == LJS_E_SEAL || w.last.err == LJS_E_VERSION);
+        value.data[at] ^= (uint8_t)(1 << at % 8);
+    }
+    ljs_buf_free(&value);
+    server_end(&w);
+}
+
 /* Nobody who writes to the store can redirect a KEK. */
 static void test_pasted_under_another_label(void **state)
 {
@@ -333,6 +418,8 @@ int main(void)
         cmocka_unit_test(test_labels),
         cmocka_unit_test(test_put_replace_delete_list),
         cmocka_unit_test(test_every_length_wraps),
+        cmocka_unit_test(test_as_the_store_has_it),
+        cmocka_unit_test(test_open_and_tampered_with),
         cmocka_unit_test(test_pasted_under_another_label),
         cmocka_unit_test(test_pasted_of_another_kind),
         cmocka_unit_test(test_every_bit),
