@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-/* Make room for n more octets.  Never realloc(): it would leave a copy behind. */
-static bool grow(struct wr *w, size_t n)
+/* Never realloc(): it would leave a copy behind. */
+bool ljs__wr_grow(struct wr *w, size_t n)
 {
     size_t room = w->room ? w->room : 256;
     uint8_t *data;
@@ -21,7 +21,7 @@ static bool grow(struct wr *w, size_t n)
     if (w->len)
         memcpy(data, w->data, w->len);
     if (w->data)
-        ljs__wipe(w->data, w->room);
+        ljs__wipe(w->data, w->len);
     free(w->data);
     w->data = data;
     w->room = room;
@@ -31,47 +31,66 @@ bad:
     return false;
 }
 
-void ljs__wr(struct wr *w, const void *in, size_t in_len)
-{
-    if (in_len == 0 || !grow(w, in_len))
-        return;
-    memcpy(w->data + w->len, in, in_len);
-    w->len += in_len;
-}
-
 void ljs__wr_le(struct wr *w, uint64_t v, unsigned n)
 {
-    if (!grow(w, n))
-        return;
-    for (unsigned i = 0; i < n; i++)
-        w->data[w->len++] = i < 8 ? (uint8_t)(v >> (8 * i)) : 0;
+    uint8_t *at = n ? wr_add(w, n) : NULL;
+
+    for (unsigned i = 0; at && i < n; i++)
+        at[i] = i < 8 ? (uint8_t)(v >> (8 * i)) : 0;
 }
 
-void ljs__wr_text(struct wr *w, const char *text)
+/* ---- hexadecimal: no table and no branch that would depend on the octets, which may be those of a
+ * key.  Eight digits at a time, each in an octet of a number; the first digit in the lowest. ---- */
+
+#define ONES UINT64_C(0x0101010101010101) /* times n: n in each octet */
+
+static uint64_t le_get(const uint8_t *in, size_t n)
 {
-    ljs__wr(w, text, strlen(text));
+    uint64_t v = 0;
+
+    memcpy(&v, in, n);
+    return le64(v);
 }
 
-/* Lower case, without a table or a branch that would depend on the octets: they may be
- * those of a key. */
-static uint8_t digit(unsigned nibble)
+static void le_put(uint8_t *out, uint64_t v, size_t n)
 {
-    unsigned over_9 = (9u - nibble) >> 8 & 1; /* 9 - nibble wraps from 10 on */
+    v = le64(v);
+    memcpy(out, &v, n);
+}
 
-    return (uint8_t)('0' + nibble + over_9 * ('a' - '0' - 10));
+/* Lower case, of four octets. */
+static uint64_t digits_of(const uint8_t in[4])
+{
+    uint64_t v = le_get(in, 4), nibbles, over_9;
+
+    v = (v | v << 16) & UINT64_C(0x0000ffff0000ffff);
+    v = (v | v << 8) & UINT64_C(0x00ff00ff00ff00ff);
+    nibbles = (v >> 4 | v << 8) & 0x0f * ONES;
+    over_9 = (nibbles + 6 * ONES) >> 4 & ONES;
+
+    return nibbles + '0' * ONES + over_9 * ('a' - '0' - 10);
 }
 
 void ljs__wr_hex(struct wr *w, const uint8_t *in, size_t in_len)
 {
+    uint8_t *at;
+
     if (in_len > SIZE_MAX / 2) {
         w->bad = true;
         return;
     }
-    if (!grow(w, 2 * in_len))
+    if (!in_len || !(at = wr_add(w, 2 * in_len)))
         return;
-    for (size_t i = 0; i < in_len; i++) {
-        w->data[w->len++] = digit(in[i] >> 4);
-        w->data[w->len++] = digit(in[i] & 15);
+    for (; in_len >= 4; in_len -= 4, in += 4, at += 8)
+        le_put(at, digits_of(in), 8);
+    if (in_len) {
+        uint8_t octets[4] = { 0 }, digits[8];
+
+        memcpy(octets, in, in_len);
+        le_put(digits, digits_of(octets), 8);
+        memcpy(at, digits, 2 * in_len);
+        ljs__wipe(octets, sizeof octets);
+        ljs__wipe(digits, sizeof digits);
     }
 }
 
@@ -90,37 +109,51 @@ ljs_err ljs__wr_take(ljs_buf *out, struct wr *w)
 void ljs__wr_drop(struct wr *w)
 {
     if (w->data)
-        ljs__wipe(w->data, w->room);
+        ljs__wipe(w->data, w->len);
     free(w->data);
     *w = (struct wr){ 0 };
 }
 
-/* 0..15, or 16 for what is no digit; no branch and no table, as above. */
-static uint32_t nibble_of(unsigned char c)
+/* The octets of v, each below 0x80, that are `low` to `high`: their top bits. */
+static uint64_t within(uint64_t v, uint8_t low, uint8_t high)
 {
-    uint32_t dec = (uint32_t)c - '0';          /* 0..9 for a digit */
-    uint32_t hex = ((uint32_t)c | 0x20) - 'a'; /* 0..5 for a letter of either case */
-    /* x < n for small n: x - n has the top bit set, and x (that did not wrap) has not. */
-    uint32_t is_dec = ((dec - 10) & ~dec) >> 31;
-    uint32_t is_hex = ((hex - 6) & ~hex) >> 31;
+    return (v + (0x80U - low) * ONES) & ~(v + (0x7fU - high) * ONES) & 0x80 * ONES;
+}
 
-    return is_dec * dec + is_hex * (hex + 10) + (1 - is_dec - is_hex) * 16;
+/* Four octets of eight digits in either case; the top bits in *bad are of what is no digit. */
+static void octets_of(uint8_t out[4], uint64_t digits, uint64_t *bad)
+{
+    uint64_t v = digits & 0x7f * ONES;
+    uint64_t letters = within(v | 0x20 * ONES, 'a', 'f');
+    uint64_t nibbles = (v & 0x0f * ONES) + (letters >> 7) * 9;
+
+    *bad |= ~(within(v, '0', '9') | letters) | digits;
+    nibbles = (nibbles << 4 | nibbles >> 8) & UINT64_C(0x00ff00ff00ff00ff);
+    nibbles = (nibbles | nibbles >> 8) & UINT64_C(0x0000ffff0000ffff);
+    le_put(out, nibbles | nibbles >> 16, 4);
 }
 
 bool ljs__hex(uint8_t *out, size_t n, const char *text, size_t text_len)
 {
-    uint32_t all = 0;
+    const uint8_t *in = (const uint8_t *)text;
+    uint64_t bad = 0;
+    size_t i = 0;
 
     if (text_len / 2 != n || text_len % 2)
         return false;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t hi = nibble_of((unsigned char)text[2 * i]);
-        uint32_t lo = nibble_of((unsigned char)text[2 * i + 1]);
+    for (; n - i >= 4; i += 4)
+        octets_of(out + i, le_get(in + 2 * i, 8), &bad);
+    if (i < n) {
+        uint8_t digits[8] = "00000000", octets[4];
 
-        all |= hi | lo;
-        out[i] = (uint8_t)((hi << 4 | lo) & 0xff);
+        memcpy(digits, in + 2 * i, 2 * (n - i));
+        octets_of(octets, le_get(digits, 8), &bad);
+        memcpy(out + i, octets, n - i);
+        ljs__wipe(digits, sizeof digits);
+        ljs__wipe(octets, sizeof octets);
     }
-    if (all > 15 && n)
+    bad &= 0x80 * ONES;
+    if (bad && n)
         ljs__wipe(out, n);
-    return all <= 15;
+    return !bad;
 }

@@ -31,14 +31,25 @@ static inline const uint8_t *rd_bytes(struct rd *r, size_t n)
     return at;
 }
 
+/* A number as it lies in memory with its lowest octet first, and back. */
+static inline uint64_t le64(uint64_t v)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return v;
+#else
+    return __builtin_bswap64(v);
+#endif
+}
+
+/* n <= 8 */
 static inline uint64_t rd_le(struct rd *r, unsigned n)
 {
     const uint8_t *at = rd_bytes(r, n);
     uint64_t v = 0;
 
-    for (unsigned i = 0; at && i < n; i++)
-        v |= (uint64_t)at[i] << (8 * i);
-    return v;
+    if (at)
+        memcpy(&v, at, n);
+    return le64(v);
 }
 
 static inline void rd_copy(struct rd *r, uint8_t *out, size_t n)
@@ -62,9 +73,36 @@ struct wr {
     bool bad;
 };
 
-void ljs__wr(struct wr *w, const void *in, size_t in_len);
+/* Makes room for n more; false, and bad, when there is no memory.  Called by itself, or first by who knows
+ * about how much is to come. */
+bool ljs__wr_grow(struct wr *w, size_t n);
+
+/* Room for n octets that the caller writes; NULL when it is bad. */
+static inline uint8_t *wr_add(struct wr *w, size_t n)
+{
+    uint8_t *at;
+
+    if ((w->bad || n > w->room - w->len) && !ljs__wr_grow(w, n))
+        return NULL;
+    at = w->data + w->len;
+    w->len += n;
+    return at;
+}
+
+static inline void ljs__wr(struct wr *w, const void *in, size_t in_len)
+{
+    uint8_t *at = in_len ? wr_add(w, in_len) : NULL;
+
+    if (at)
+        memcpy(at, in, in_len);
+}
+
+static inline void ljs__wr_text(struct wr *w, const char *text) /* without its NUL */
+{
+    ljs__wr(w, text, strlen(text));
+}
+
 void ljs__wr_le(struct wr *w, uint64_t v, unsigned n);
-void ljs__wr_text(struct wr *w, const char *text); /* without its NUL */
 void ljs__wr_hex(struct wr *w, const uint8_t *in, size_t in_len);
 ljs_err ljs__wr_take(ljs_buf *out, struct wr *w); /* LJS_OK or LJS_E_NOMEM; w is empty after */
 void ljs__wr_drop(struct wr *w);
