@@ -6,7 +6,7 @@ shows, the program, and the tests of the package that are about the extension.
     wheel.py FOLDER [--long]
 
 With --long all of the package's tests, and the sources are also built and used under each
-CPython from 3.9 to 3.10."""
+CPython 3.10."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def contents(wheel: Path, work: Path) -> Path:
     about = folder / f"lorajs-{VERSION}.dist-info"
     metadata = email.message_from_string((about / "METADATA").read_text())
     check(metadata["Version"] == VERSION and metadata["License-Expression"] == "Apache-2.0", metadata.items())
-    check(metadata["Requires-Python"] == ">=3.9" and not metadata.get_all("Requires-Dist"), metadata.items())
+    check(metadata["Requires-Python"] == ">=3.10" and not metadata.get_all("Requires-Dist"), metadata.items())
     check("LoRaWAN Join Server" in metadata.get_payload() and (about / "licenses/LICENSE").exists(), "README, LICENSE")
 
     ours = {p.name for p in (ROOT / "python/lorajs").iterdir() if p.is_file()} | {"native.py", "native.pyi", "_native.abi3.so"}
@@ -98,7 +98,7 @@ def static(dist: Path, tools: Path, work: Path) -> tuple[Path, Path]:
 
 def interpreters() -> dict[tuple[int, int], Path]:
     """A CPython of each version that is found: this one first, then those of pyenv and on PATH."""
-    named = [Path(folder, f"python3.{minor}") for folder in os.get_exec_path() for minor in range(9, 20)]
+    named = [Path(folder, f"python3.{minor}") for folder in os.get_exec_path() for minor in range(10, 20)]
     tell = "import sys, sysconfig as s; print(sys.implementation.name, *sys.version_info[:2], s.get_config_var('Py_GIL_DISABLED'))"
     found: dict[tuple[int, int], Path] = {}
     for python in [Path(sys.executable), *sorted(Path.home().glob(".pyenv/versions/*/bin/python3")), *named]:
@@ -177,7 +177,7 @@ def main(folder: Path, *options: str) -> None:
                 print("CPython {}.{}:".format(*version), test.result())
         check(tests, "no CPython from 3.11 on")
         for version, python in found.items() if "--long" in options else ():
-            if (3, 9) <= version < (3, 11):
+            if (3, 10) <= version < (3, 11):
                 [sources] = (folder / "dist").glob("*.tar.gz")
                 shown(bare(python, work / str(version[1]), sources), work)
                 print("CPython {}.{}: from its sources".format(*version))
