@@ -75,7 +75,6 @@ static bool prepare(struct slot *slot, const struct client_opts *opts)
            !curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) && !curl_easy_setopt(easy, CURLOPT_POST, 1L) &&
            !curl_easy_setopt(easy, CURLOPT_HTTPHEADER, slot->client->headers) &&
            !curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
-           !curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 5000L) &&
            !curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)opts->timeout_ms) &&
            !curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take) && !curl_easy_setopt(easy, CURLOPT_WRITEDATA, slot) &&
            !curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_sending) &&
