@@ -28,6 +28,17 @@ static void set_raiser(PyObject *callable)
     Py_INCREF(callable);
     raiser = callable;
 }
+
+/* SWIG keeps classes, and we the above, once for a process; and C calls back by PyGILState_Ensure(), which
+ * knows the main interpreter alone. */
+static PyObject *main_interpreter(void)
+{
+    if (PyInterpreterState_GetID(PyInterpreterState_Get()) == 0)
+        return SWIG_Py_Void();
+    PyErr_SetString(PyExc_ImportError, "lorajs works in the main interpreter of a process alone "
+                                       "(mod_wsgi: WSGIApplicationGroup %{GLOBAL})");
+    return NULL;
+}
 %}
 /* Where an error is what was asked for, or what comes with it tells more, it is a number. */
 %typemap(out) ljs_err ljs_result_err, ljs_err err, ljs_err result { $result = PyLong_FromLong($1); }
@@ -224,6 +235,16 @@ NEEDED(ljs_key_wrap, arg2)
 NEEDED(ljs_key_unwrap, arg2)
 NEEDED(ljs_server_put_kek, arg3)
 
+/* A key in a struct stays whose it was: SWIG would take a pointer that is kept for one that is given away,
+ * and nobody would free it. */
+%typemap(in) const ljs_key * (void *handle = NULL) {
+    int got = SWIG_ConvertPtr($input, &handle, $descriptor, 0);
+
+    if (!SWIG_IsOK(got))
+        SWIG_exception_fail(SWIG_ArgError(got), "in method '$symname', argument $argnum of type '$type'");
+    $1 = ($1_ltype)handle;
+}
+
 /* Those that grow are born with their size. */
 %define SIZED(T)
 %ignore T::struct_size;
@@ -318,7 +339,6 @@ VALUE(ljs_import)
 }
 %rename("imported") ljs_import; /* "import" is a word of Python */
 %nodefaultctor ljs_import;
-%immutable ljs_import;
 %ignore ljs_import_clear;
 %typemap(out) ljs_buf * { $result = PyBytes_FromStringAndSize((const char *)$1->data, (Py_ssize_t)$1->len); }
 
@@ -550,7 +570,9 @@ static PyObject *event_object(const ljs_event *event)
 %include <lorajs/keys.h>
 %include <lorajs/master.h>
 %include <lorajs/device.h>
+%immutable; /* a line is read: what it owns is not replaced */
 %include <lorajs/import.h>
+%mutable;
 %include <lorajs/parcel.h>
 %include <lorajs/join.h>
 %include <lorajs/message.h>

@@ -31,6 +31,8 @@ ROWS = {"ljs_store_row": "Callable[[bytes], object]", "ljs_device_row": "Callabl
 NO_CONSTRUCTOR = HANDLES | {"ljs_join_eui", "ljs_join_req", "ljs_message", "ljs_ns_opts", "ljs_ns", "ljs_ed_opts",
                            "ljs_ed_event", "ljs_ed", "ljs_import"}
 
+READ_ONLY = {"ljs_import"}
+
 HEAD = '''"""What SWIG makes of the headers, for type checkers.  Written by bindings/stubs.py: do not edit."""
 
 from collections.abc import Callable, Iterable
@@ -150,12 +152,14 @@ def stub(text: str) -> str:
         lines.append(f"class {py(handle)}:\n    thisown: bool\n"
                      "    def __init__(self, *args: Any, **kwargs: Any) -> None: ...\n")
     for struct in api.structs:
+        field = "    @property\n    def {}(self) -> {}: ...\n" if struct in READ_ONLY else "    {}: {}\n"
         made = "*args: Any, **kwargs: Any" if struct in NO_CONSTRUCTOR else ""
         lines.append(f"class {py(struct)}:\n    thisown: bool\n"
-                     + "".join(f"    {name}: {hint}\n" for name, hint in api.fields(struct))
+                     + "".join(field.format(name, hint) for name, hint in api.fields(struct))
                      + f"    def __init__(self{', ' + made if made else ''}) -> None: ...\n"
                      + ("    def log_to(self, callable: Callable[[event], object]) -> None: ...\n"
                         if struct == "ljs_server_opts" else ""))
+    lines.append("def main_interpreter() -> None: ...")
     lines.append("def set_raiser(callable: Callable[[int, str, str, str], BaseException]) -> None: ...")
     lines += [api.function(*function) for function in api.functions]
     return "\n".join(lines) + "\n"

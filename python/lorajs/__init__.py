@@ -6,9 +6,14 @@ The other end of it:  Message builds requests and reads their answers
 Sessions:             NetworkSide and EndDevice, each a pure step over a state
 What is on air:       Frame, JoinAccept, CFList, DataFrame, MacCommand; derive()
 
-Importing it reads no file, opens no socket and logs nothing."""
+Importing it reads no file, opens no socket and logs nothing.  It works in the main interpreter of
+a process alone; what was made before a fork is of no use after it in the child, which makes its own."""
 
-from .air import (
+from . import _native  # type: ignore[attr-defined]  # it has no stub
+
+_native.main_interpreter()  # before `native` makes classes
+
+from .air import (  # noqa: E402
     CID,
     AcceptOf,
     CFList,

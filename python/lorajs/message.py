@@ -138,7 +138,10 @@ class Message:
         raised = error(err)
         if isinstance(raised, Refused) and not isinstance(raised, MessageError):
             raised.message = self._of(answer)
-        raise raised
+        try:
+            raise raised
+        finally:
+            del raised  # or the frame in its traceback has it, and both wait for the collector
 
     # -- requests
 

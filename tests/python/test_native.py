@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lorajs import native
+from lorajs import InvalidError, native
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HEADERS = sorted((ROOT / "include/lorajs").glob("*.h"))
@@ -283,3 +283,29 @@ def test_nothing_is_none_but_what_may_be() -> None:
             call()
     with pytest.raises(ValueError):
         native.se_software(None, None)
+
+
+def test_a_key_in_a_struct_stays_its_owners() -> None:
+    """Or nobody would free it: guarded memory is scarce."""
+    key = native.key_generate(16)
+    for struct, members in ((native.root_keys(), ("nwk", "app", "gen_app", "rekey")),
+                            (native.ns_keys(), ("f_nwk_s_int", "s_nwk_s_int", "nwk_s_enc"))):
+        for member in members:
+            setattr(struct, member, key)
+            assert key.thisown
+    _, imported = native.import_parse(native.import_example().splitlines()[0].encode())
+    with pytest.raises(AttributeError):
+        imported.nwk = key  # it owns those it was read with
+
+
+def test_another_interpreter_is_told() -> None:
+    """Exceptions and callbacks belong to the main one: another would get classes that are not its own."""
+    interpreters = pytest.importorskip("_xxsubinterpreters")
+    made = interpreters.create()
+    try:
+        with pytest.raises(interpreters.RunFailedError, match="main interpreter"):
+            interpreters.run_string(made, "import lorajs")
+    finally:
+        interpreters.destroy(made)
+    with pytest.raises(InvalidError):
+        native.eui_parse("zz")
