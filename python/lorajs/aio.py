@@ -68,7 +68,7 @@ class AsyncJoinServer:
         self._working = 0
         self._closed = False
         self._threads: ThreadPoolExecutor | None = None
-        self._flushes_in: asyncio.AbstractEventLoop | None = None
+        self._flushes_in: set[asyncio.AbstractEventLoop] = set()
 
     async def handle(self, message: bytes, *, peer: str | None = None, now: int = 0) -> bytes:
         """Answer one Backend Interfaces message, as JoinServer.handle() does, with its exceptions.
@@ -76,8 +76,11 @@ class AsyncJoinServer:
         Whoever is cancelled while the message waits takes it back; later it is answered for nobody,
         and the same request is answered the same again.  QueueFull; ClosedError after aclose()."""
         err, answer, raised = await self.outcome(message, peer=peer, now=now)
-        if raised:
-            raise raised
+        try:
+            if raised:
+                raise raised
+        finally:
+            del raised  # or the frame in its traceback has it, and both wait for the collector
         if err:
             raise error(err)
         return answer
@@ -154,13 +157,16 @@ class AsyncJoinServer:
         for call, outcome in settled:
             if not call.outcome.done():  # else nobody waits for it any more
                 call.outcome.set_result(outcome)
-        if self._flushes_in is not loop:  # or in one that may never run again
-            self._flushes_in = loop
-            loop.call_later(self._flush_after, self._flush_now)
-
-    def _flush_now(self) -> None:
         with self._lock:
-            self._flushes_in = None
+            if loop in self._flushes_in:
+                return
+            # In this one, too: others may never run again.
+            self._flushes_in = {other for other in self._flushes_in if not other.is_closed()} | {loop}
+        loop.call_later(self._flush_after, self._flush_now, loop)
+
+    def _flush_now(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            self._flushes_in.discard(loop)
             if not self._closed:
                 self._pool().submit(self._flush)
 

@@ -575,6 +575,27 @@ def test_one_application_in_many_loops(server: lorajs.JoinServer) -> None:
     run(app.aclose())
 
 
+def test_each_loop_has_one_timer(server: lorajs.JoinServer) -> None:
+    """However often they take turns."""
+    handler = aio.AsyncJoinServer(server, flush=3600)
+    loops = [asyncio.new_event_loop() for _ in range(2)]
+    flushes = []
+    for loop in loops:
+        def later(delay: float, callback: Callable[..., object], *args: object, **more: Any) -> asyncio.TimerHandle:
+            if delay == 3600:
+                flushes.append(delay)
+            return plain(delay, callback, *args, **more)
+
+        plain, loop.call_later = loop.call_later, later  # type: ignore[method-assign]
+    for nonce in range(4):
+        for loop in loops:
+            loop.run_until_complete(handler.handle(join_request(nonce)))
+    loops[0].run_until_complete(handler.aclose())
+    for loop in loops:
+        loop.close()
+    assert len(flushes) == len(loops)
+
+
 def test_a_loop_that_is_gone_harms_nobody(held: Held) -> None:
     """It was closed while its message was with the store."""
     app = asgi.app(held.server)
