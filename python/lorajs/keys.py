@@ -17,6 +17,10 @@ class Key:
     __slots__ = ("native",)
 
     def __init__(self, handle: native.key) -> None:
+        """Of the binding's handle: generate(), from_hex() and from_bytes() make a key."""
+        if not isinstance(handle, native.key):
+            del handle  # a traceback shows no key
+            raise TypeError("generate(), from_hex() or from_bytes() makes a Key")
         self.native = handle
 
     @classmethod

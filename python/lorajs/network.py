@@ -1,7 +1,7 @@
 """The network's side of a LoRaWAN session: pure steps over a state that is yours to keep.
 
     ns = lorajs.NetworkSide(vault)
-    state = ns.new(dev_eui, net_id)
+    state = ns.new(lorajs.NetworkOptions(dev_eui, net_id))
     state, joined = ns.join_accepted(state, accepted, keys)    # save the state, then send the join-accept
     state, up = ns.uplink(state, phy, now=now)                 # ... then do what `up` says
     state, down = ns.downlink(state, now=now)

@@ -38,6 +38,10 @@ class Peer:
     clear: Clear = Clear.NONE
     """Which keys may reach it unwrapped."""
 
+    def __post_init__(self) -> None:
+        if isinstance(self.as_ids, str) or isinstance(self.keks, str):  # a comma was forgotten
+            raise TypeError("as_ids and keks are tuples of texts, not a text")
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -110,6 +114,8 @@ class JoinServer:
         log            is told each decision, in the thread of the call that made it; what it raises comes out of
                        that call, though the answer is durable"""
         self._server: native.server | None = None
+        if log is not None and not callable(log):
+            raise TypeError("log is a callable, or None")
         if isinstance(store, StoreBase):
             store = Store.custom(store)
         opts = native.server_opts()
@@ -144,15 +150,15 @@ class JoinServer:
 
     def handle_batch(self, calls: Iterable[Call]) -> list[bytes | Exception]:
         """Answer many messages with as few commits as the devices in them allow: the answer to each, or what
-        handle() would have raised.
+        handle() would have raised.  A call of wrong types comes out of here, before anything is done.
 
         What a store in Python raises from get() belongs to the message that was being looked at, and the others
         go on; what it raises from commit(), to all that are not answered yet.  KeyboardInterrupt and its like
         come out of here."""
-        results = native.server_handle_batch(self._open, [(peer, now, message) for message, peer, now in calls])
-        return [
+        asked = [(peer, now, message) for message, peer, now in calls]
+        return [  # no name for what comes out: what a store raised has this frame in its traceback
             raised if raised is not None else _unanswered(err, answer) if err else answer
-            for err, answer, raised in results
+            for err, answer, raised in native.server_handle_batch(self._open, asked)
         ]
 
     def set_peers(self, peers: Iterable[Peer]) -> None:

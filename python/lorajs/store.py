@@ -83,6 +83,8 @@ class _Adapter:
         outcomes = self._commit(groups)
         if len(outcomes) != len(groups):
             raise ValueError("commit() gives an outcome for each group")
+        if any(isinstance(outcome, bool) for outcome in outcomes):  # False is 0, and that says DONE
+            raise TypeError("commit() gives outcomes, not whether it was done")
         return [outcome for outcome, group in zip(outcomes, groups) for _ in group]
 
 

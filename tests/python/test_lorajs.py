@@ -283,3 +283,15 @@ def test_text_is_whole_or_refused(key: lorajs.Key, name: str, text: str) -> None
         server.make_device(lorajs.Device(DEV_EUI, JOIN_EUI, lorajs.Mac.V1_0_4, **{name: text}), app_key=key)
     server.make_device(lorajs.Device(DEV_EUI, JOIN_EUI, lorajs.Mac.V1_0_4, **{name: "x" * 127}), app_key=key)
     assert getattr(server.device(DEV_EUI), name) == "x" * 127
+
+
+def test_what_is_easily_mistaken() -> None:
+    """A mistake that types would have told is told at once, not by a misbehaviour later."""
+    for secret in (bytes(16), "00" * 16):
+        with pytest.raises(TypeError, match="from_bytes"):
+            lorajs.Key(secret)  # type: ignore[arg-type]
+    for wrong in ({"as_ids": "as.example"}, {"keks": ("ns")}):
+        with pytest.raises(TypeError, match="tuple"):
+            lorajs.Peer("ns", **wrong)
+    with pytest.raises(TypeError, match="callable"):
+        lorajs.JoinServer(lorajs.Vault.generate(), lorajs.Store.memory(), log="server.log")  # type: ignore[arg-type]

@@ -282,7 +282,7 @@ def test_a_race_is_a_retry(store: DictStore) -> None:
     assert result(server.handle(request(1, 1))) == "Success" and len(lost) == 5
 
 
-@pytest.mark.parametrize("gives", [[], [Outcome.DONE] * 3, ["done"], None])
+@pytest.mark.parametrize("gives", [[], [Outcome.DONE] * 3, ["done"], [False], [True], None])
 def test_outcomes_that_are_none(gives: object) -> None:
     class Odd(DictStore):
         def commit(self, groups: Sequence[Sequence[Change]]) -> Sequence[Outcome]:
