@@ -123,7 +123,8 @@ static void settle(struct batch *b)
 
 enum callback { GET, COMMIT, LOG, OTHER };
 
-static void raise_in_batch(struct batch *b, enum callback what, size_t logged, PyObject *exc)
+/* 1 when no more callbacks are to be made. */
+static int raise_in_batch(struct batch *b, enum callback what, size_t logged, PyObject *exc)
 {
     if (what == GET) {
         for (size_t i = 0; i < b->len; i++)
@@ -134,11 +135,12 @@ static void raise_in_batch(struct batch *b, enum callback what, size_t logged, P
     } else if (what == LOG) {
         own(b, logged, exc);
     } else {
-        raised.ended = 1;
         for (size_t i = 0; i < b->len; i++)
             if (!is_answered(&b->call[i]))
                 own(b, i, exc);
+        return 1;
     }
+    return 0;
 }
 
 /* The call that the log is told of: the one that has an answer since it was told last. */
@@ -170,11 +172,11 @@ static int enter(struct entry *e, enum callback what)
     if (raised.ended && what != LOG)
         return 0;
     e->gil = PyGILState_Ensure();
+    e->outer = raised;
+    raised = (struct raised){ NULL, 0, NULL };
     if (b)
         settle(b);
     e->logged = b && what == LOG ? next_logged(b) : 0;
-    e->outer = raised;
-    raised = (struct raised){ NULL, 0, NULL };
     return 1;
 }
 
@@ -182,17 +184,18 @@ static int enter(struct entry *e, enum callback what)
 static int leave(struct entry *e, enum callback what)
 {
     PyObject *exc = PyErr_Occurred() ? take_exception() : NULL;
+    struct raised outer = e->outer; /* in its place last: what goes with an exception may call C at its end */
 
-    raised = e->outer;
-    if (exc && raised.batch && PyErr_GivenExceptionMatches(exc, PyExc_Exception)) {
-        raise_in_batch(raised.batch, what, e->logged, exc);
+    if (exc && outer.batch && PyErr_GivenExceptionMatches(exc, PyExc_Exception)) {
+        outer.ended |= raise_in_batch(outer.batch, what, e->logged, exc);
         Py_DECREF(exc);
-    } else if (exc && !raised.exc) { /* in a batch, somebody wants all to end */
-        raised.exc = exc;
-        raised.ended = 1;
+    } else if (exc && !outer.exc) { /* in a batch, somebody wants all to end */
+        outer.exc = exc;
+        outer.ended = 1;
     } else {
         Py_XDECREF(exc);
     }
+    raised = outer;
     PyGILState_Release(e->gil);
     return exc != NULL;
 }

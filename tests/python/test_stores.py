@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -245,6 +246,29 @@ def test_a_message_that_is_none_in_a_batch(store: DictStore) -> None:
     for wrong in ([(b"", 5, 0)], [("text", None, 0)], [5], [(b"",)], None):
         with pytest.raises((TypeError, ValueError)):
             make(DictStore()).handle_batch(wrong)  # type: ignore[arg-type]
+
+
+def test_what_ends_with_an_exception_may_call(store: DictStore) -> None:
+    """One that nobody is given goes in the middle of a batch, and takes what it had with it."""
+    other, ended = make(lorajs.Store.memory()), []
+
+    class Last(Exception):
+        def __del__(self) -> None:
+            with contextlib.suppress(lorajs.NotFound):
+                other.device(999)
+            ended.append(self)
+
+    def log(decision: lorajs.Decision) -> None:
+        raise Last("log")
+
+    def broken(name: str, about: object) -> None:
+        if name == "get":
+            raise Last("get")
+
+    server = make(store, log=log)
+    store.broken = broken
+    answers = server.handle_batch([Call(request(i, 1)) for i in (1, 2, 3)])
+    assert ended and [answer.args for answer in answers if isinstance(answer, Last)] == [("get",)] * 3
 
 
 def test_who_wants_all_to_end_ends_all(store: DictStore) -> None:
