@@ -164,7 +164,8 @@ const struct usage export_usage = {
     "[DEVEUI...]",
     "Writes devices with their root keys, nonces and settings into a parcel that one recipient alone can open and that "
     "shows him who sent it. Sessions stay behind.\n"
-    "Each device is marked as exposed first, until it gets other root keys. Two servers that answer for one device "
+    "Each device is marked as exposed first, until every root key of it is another. Two servers that answer for one "
+    "device "
     "give "
     "a JoinNonce twice, so say --block when it is to move: what the parcel has is then the last that happened here. "
     "The daemon may be running.",

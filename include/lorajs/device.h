@@ -159,7 +159,7 @@ typedef enum ljs_device_act {
     LJS_DEVICE_UNBLOCK = 2,      /**< BLOCKED -> FRESH or JOINED */
     LJS_DEVICE_RESET_NONCES = 3, /**< forget DevNonces and RJcount1; never JoinNonce */
     LJS_DEVICE_REMOVE = 4,       /**< -> REMOVED: keys and sessions go, nonces stay */
-    LJS_DEVICE_EXPOSE = 5,       /**< its root keys are about to leave: marked until it has others */
+    LJS_DEVICE_EXPOSE = 5,       /**< its root keys are about to leave: marked until each of them is another */
 } ljs_device_act;
 /** @return ::LJS_E_STATE for an act that the device's state does not allow */
 LJS_MUST ljs_err ljs_device_step(ljs_buf *out_record, ljs_vault *vault, ljs_device_act act, const uint8_t *record,

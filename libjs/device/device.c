@@ -197,26 +197,37 @@ static void counter_to_set(struct context *c, struct wr *keep)
 }
 
 struct prints {
-    uint8_t all[16], root[16];
+    uint8_t all[16], root[16], each[ROOT_KEYS][16];
 };
 
 static ljs_err print_keys(struct prints *out, ljs_vault *vault, struct ring *ring)
 {
     ljs_err err = ljs__record_print(out->all, vault, ring);
 
-    return err ? err : ljs__record_root_print(out->root, vault, ring);
+    if (!err)
+        err = ljs__record_root_print(out->root, vault, ring);
+    return err ? err : ljs__record_each_print(out->each, vault, ring);
 }
 
-/* Has the record these root keys, and at least the one that signs join-requests?  A tombstone
- * knows only that one, and needs no more: it has no key to replace.  The keys are in the ring
- * when we return. */
-static ljs_err same_keys(bool *all, bool *root, const struct record *r, ljs_vault *vault, struct ring *ring,
+static bool share_key(const struct prints *a, const struct prints *b)
+{
+    for (size_t i = 0; i < ROOT_KEYS; i++)
+        for (size_t k = 0; k < ROOT_KEYS; k++)
+            if (!ljs__is_zero(a->each[i], sizeof a->each[i]) && ljs__equal(a->each[i], b->each[k], sizeof b->each[k]))
+                return true;
+    return false;
+}
+
+/* Has the record these root keys, at least the one that signs join-requests, or any of them?  A
+ * tombstone knows only that one, and needs no more: it has no key to replace.  The keys are in
+ * the ring when we return. */
+static ljs_err same_keys(bool *all, bool *root, bool *any, const struct record *r, ljs_vault *vault, struct ring *ring,
                          const ljs_root_keys *keys)
 {
-    struct prints was, is;
+    struct prints was = { 0 }, is;
     ljs_err err = LJS_OK;
 
-    *all = *root = false;
+    *all = *root = *any = false;
     if (!r->has_print) {
         err = ljs__record_keys(ring, vault, r, r->d.epoch);
         if (!err)
@@ -230,6 +241,7 @@ static ljs_err same_keys(bool *all, bool *root, const struct record *r, ljs_vaul
         return err;
     *root = ljs__equal(r->has_print ? r->print : was.root, is.root, sizeof is.root);
     *all = r->has_print ? *root : ljs__equal(was.all, is.all, sizeof is.all);
+    *any = *root || share_key(&was, &is);
     return LJS_OK;
 }
 
@@ -241,7 +253,7 @@ ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device 
     struct ring *ring = NULL;
     struct wr sealed = { 0 }, nonces = { 0 }, counted[LJS_JOIN_EUIS_MAX] = { { 0 } };
     struct context *c;
-    bool same = false, same_root = false, bad = false;
+    bool same = false, same_root = false, same_any = false, bad = false;
     ljs_err err;
 
     *out_record = (ljs_buf){ NULL, 0 };
@@ -256,7 +268,7 @@ ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device 
             err = LJS_E_INVAL;
             goto out;
         }
-        if ((err = same_keys(&same, &same_root, &r, vault, ring, keys)))
+        if ((err = same_keys(&same, &same_root, &same_any, &r, vault, ring, keys)))
             goto out;
         if (!same && r.d.state != LJS_STATE_REMOVED && !(flags & LJS_MAKE_REPLACE_KEYS)) {
             err = LJS_E_EXISTS;
@@ -268,8 +280,8 @@ ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device 
         }
         if (!same) {
             r.d.epoch++;
-            r.d.exposed = 0;
-            ljs__record_trim(&r); /* keys that no session needs make room for these */
+            r.d.exposed = r.d.exposed && same_any; /* one of them that stays is still with others */
+            ljs__record_trim(&r);                  /* keys that no session needs make room for these */
         }
         if (!same_root) /* what was said under another key says nothing under this one */
             forget_nonces(&r);

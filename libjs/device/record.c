@@ -524,6 +524,20 @@ ljs_err ljs__record_root_print(uint8_t out[16], const ljs_vault *vault, struct r
     return ljs__vault_fingerprint(out, vault, ring, root, role, COUNT(root));
 }
 
+_Static_assert(COUNT(root_ids) == ROOT_KEYS, "each root key");
+
+ljs_err ljs__record_each_print(uint8_t out[ROOT_KEYS][16], const ljs_vault *vault, struct ring *ring)
+{
+    static const enum key_role role[] = { ROLE_NWK }; /* one for all: a key that changes places is the same */
+    ljs_err err = LJS_OK;
+
+    memset(out, 0, (size_t)ROOT_KEYS * 16);
+    for (size_t i = 0; !err && i < COUNT(root_ids); i++)
+        if (ljs__ring_has(ring, root_ids[i]))
+            err = ljs__vault_fingerprint(out[i], vault, ring, &root_ids[i], role, COUNT(role));
+    return err;
+}
+
 /* ---- what stays ------------------------------------------------------------- */
 
 static bool needed(const struct record *r, uint16_t epoch)

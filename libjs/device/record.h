@@ -77,6 +77,9 @@ ljs_err ljs__record_seal(struct record *r, struct wr *keep, const ljs_vault *vau
 ljs_err ljs__record_print(uint8_t out[16], const ljs_vault *vault, struct ring *ring);
 /* Of the one alone that signs join-requests: as long as that is the same, used nonces count. */
 ljs_err ljs__record_root_print(uint8_t out[16], const ljs_vault *vault, struct ring *ring);
+/* And of each by itself, whatever it is for; zeros where there is none. */
+enum { ROOT_KEYS = 4 };
+ljs_err ljs__record_each_print(uint8_t out[ROOT_KEYS][16], const ljs_vault *vault, struct ring *ring);
 
 /* The newest eight sessions and the last one proven stay; key sets of no session and not
  * of the current epoch go. */

@@ -189,7 +189,7 @@ class Act(enum.IntEnum):
     REMOVE = native.LJS_DEVICE_REMOVE
     """-> REMOVED: keys and sessions go, nonces stay."""
     EXPOSE = native.LJS_DEVICE_EXPOSE
-    """Its root keys are about to leave: marked until it has others."""
+    """Its root keys are about to leave: marked until each of them is another."""
 
 
 def step_device(record: bytes, act: Act, vault: Vault) -> bytes:
