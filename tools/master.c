@@ -184,6 +184,7 @@ static int key_of_text(ljs_key **out, const ljs_buf *text, const char *what)
     ljs_err err;
 
     if (from_hex(octets, sizeof octets, (const char *)text->data, text->len) != LJS_MASTER_LEN) {
+        explicit_bzero(octets, sizeof octets); /* a key cut short is most of a key */
         complain("%s: it is not 64 hexadecimal digits and a newline; put back the one that belongs to the database",
                  what);
         return FAILED;

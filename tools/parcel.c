@@ -41,6 +41,35 @@ const struct usage pair_usage = {
     1,
 };
 
+static bool write_whole(int fd, const void *in, size_t in_len)
+{
+    for (const uint8_t *at = in; in_len;) {
+        ssize_t n = write(fd, at, in_len);
+
+        if (n < 0 && errno != EINTR)
+            return false;
+        at += n > 0 ? n : 0;
+        in_len -= n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
+/* A new file is there after a crash when its directory is on the disk, too. */
+static bool sync_new(int fd, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char dir[4200];
+    int dir_fd;
+    bool done;
+
+    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    if (fsync(fd) || (dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        return false;
+    done = !fsync(dir_fd);
+    close(dir_fd);
+    return done;
+}
+
 static int write_new(const char *path, mode_t mode, const char *name, const uint8_t octets[PAIR_LEN])
 {
     static const char digits[] = "0123456789abcdef";
@@ -54,9 +83,11 @@ static int write_new(const char *path, mode_t mode, const char *name, const uint
     }
     text[n++] = '\n';
     fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-    if (fd < 0 || write(fd, text, n) != (ssize_t)n || fsync(fd)) {
+    if (fd < 0 || !write_whole(fd, text, n) || !sync_new(fd, path)) {
         complain("%s: %s", path, strerror(errno));
         code = FAILED;
+        if (fd >= 0) /* we made it, and it is no half of a pair */
+            unlink(path);
     }
     if (fd >= 0)
         close(fd);
@@ -98,8 +129,8 @@ int cmd_pair(int argc, char **argv)
         err = ljs_key_export(&octets, key);
     code = err ? complain_err(err, "key pair")
                : write_new(opts.output, 0600, box ? x25519_secret : ed25519_secret, octets.data);
-    if (!code)
-        code = write_new(path, 0644, box ? x25519_public : ed25519_public, public_key);
+    if (!code && (code = write_new(path, 0644, box ? x25519_public : ed25519_public, public_key)))
+        unlink(opts.output);
     ljs_buf_free(&octets);
     ljs_key_free(key);
     return code;
@@ -120,8 +151,8 @@ static int read_pair(uint8_t out[PAIR_LEN], const char *path, const char *name, 
         text.len--;
     if (!code && (text.len != n + 1 + 2 * PAIR_LEN || memcmp(text.data, name, n) != 0 || text.data[n] != ' ' ||
                   from_hex(out, PAIR_LEN, (const char *)text.data + n + 1, 2 * PAIR_LEN) != PAIR_LEN)) {
-        complain("%s: this is not the %s half of an %.7s key pair; `lorajs key pair` makes one", path,
-                 secret ? "secret" : "public", name);
+        complain("%s: this is not the %s half of an %.*s key pair; `lorajs key pair` makes one", path,
+                 secret ? "secret" : "public", (int)strcspn(name, "-"), name);
         code = REFUSED;
     }
     ljs_buf_free(&text);
@@ -165,10 +196,8 @@ const struct usage export_usage = {
     "Writes devices with their root keys, nonces and settings into a parcel that one recipient alone can open and that "
     "shows him who sent it. Sessions stay behind.\n"
     "Each device is marked as exposed first, until every root key of it is another. Two servers that answer for one "
-    "device "
-    "give "
-    "a JoinNonce twice, so say --block when it is to move: what the parcel has is then the last that happened here. "
-    "The daemon may be running.",
+    "device give a JoinNonce twice, so say --block when it is to move: what the parcel has is then the last that "
+    "happened here. Whoever receives a blocked device has one that is not. The daemon may be running.",
     export_flags,
     0,
     1000,
@@ -179,25 +208,15 @@ struct export_run {
     struct data *data;
     ljs_parcel *parcel;
     int fd;
-    uint64_t devices;
+    uint64_t devices, marked;
     bool said; /* what went wrong has been */
 };
 
 static ljs_err put_octets(struct export_run *run, ljs_buf *octets)
 {
-    size_t at = 0;
-
-    while (at < octets->len) {
-        ssize_t n = write(run->fd, octets->data + at, octets->len - at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            complain("%s: %s", run->opts->output, strerror(errno));
-            run->said = true;
-            break;
-        }
-        at += (size_t)n;
+    if (!write_whole(run->fd, octets->data, octets->len)) {
+        complain("%s: %s", run->opts->output, strerror(errno));
+        run->said = true;
     }
     ljs_buf_free(octets);
     return run->said ? LJS_E_STORE : LJS_OK;
@@ -213,8 +232,10 @@ static ljs_err export_one(struct export_run *run, ljs_eui dev_eui)
         err = ljs_server_step_device(run->data->server, dev_eui, LJS_DEVICE_BLOCK);
     if (!err || err == LJS_E_STATE) /* blocked already */
         err = ljs_server_step_device(run->data->server, dev_eui, LJS_DEVICE_EXPOSE);
-    if (!err)
+    if (!err) {
+        run->marked++;
         err = ljs_server_get_device(&record, run->data->server, dev_eui);
+    }
     if (!err && !(err = ljs_parcel_put(&piece, run->parcel, run->data->vault, record.data, record.len)) &&
         !(err = put_octets(run, &piece)))
         run->devices++;
@@ -288,7 +309,7 @@ static int export_all(struct export_run *run, int argc, char **argv)
             err = export_one(run, eui);
     if (!err && !(err = ljs_parcel_close(&piece, run->parcel)))
         err = put_octets(run, &piece);
-    if (!err && fsync(run->fd)) {
+    if (!err && !sync_new(run->fd, run->opts->output)) {
         complain("%s: %s", run->opts->output, strerror(errno));
         return FAILED;
     }
@@ -327,7 +348,7 @@ int cmd_export(int argc, char **argv)
     }
     if ((code = export_all(&run, argc, argv))) {
         unlink(opts.output);
-        complain("nothing was exported; %" PRIu64 " devices are marked as exposed%s nevertheless", run.devices,
+        complain("nothing was exported; %" PRIu64 " devices are marked as exposed%s nevertheless", run.marked,
                  opts.block ? " and blocked" : "");
         goto out;
     }
@@ -375,9 +396,11 @@ const struct usage receive_usage = {
     "their settings. A device that is there already is brought up to date: its JoinNonce never goes back, and nonces "
     "used on either side stay used. All of them are marked as exposed.\n"
     "Nothing changes unless the whole parcel is good, is from that sender, and every device in it can be taken; else "
-    "the "
-    "exit code is 3. The file is read several times, so it cannot be a pipe. What is missing in the data directory is "
-    "made. The daemon may be running.",
+    "the exit code is 3. Where that holds and writing fails half-way, what was received is told and stays. A parcel "
+    "that "
+    "is older than what happened here since takes settings back, and brings back a device that was removed.\n"
+    "The file is read several times, so it cannot be a pipe. What is missing in the data directory is made. The daemon "
+    "may be running.",
     receive_flags,
     1,
     1,
@@ -391,7 +414,7 @@ struct receive_run {
     int fd;
     uint8_t *piece;
     unsigned flags;
-    uint64_t devices, refused;
+    uint64_t devices, refused, landed;
 };
 
 typedef int device_fn(struct receive_run *run, const ljs_device *device);
@@ -518,7 +541,10 @@ static int land_device(struct receive_run *run, const ljs_device *device)
     ljs_err err = ljs_server_land_device(run->data->server, run->parcel, run->flags);
 
     snprintf(what, sizeof what, "%016" PRIx64, device->dev_eui);
-    return err ? complain_err(err, what) : DONE;
+    if (err)
+        return complain_err(err, what);
+    run->landed++;
+    return DONE;
 }
 
 static int begin_again(struct receive_run *run)
@@ -539,6 +565,12 @@ static int receive_all(struct receive_run *run)
         code = go_round(run, try_device);
     if (!code && !run->refused && !dry_run && !(code = begin_again(run)))
         code = go_round(run, land_device);
+    if (code && run->landed) { /* the disk, or somebody who changes file or database under us */
+        complain("%" PRIu64 " devices of it were received before that, and stay; receive it once more when that is "
+                 "mended",
+                 run->landed);
+        code = FAILED; /* what is refused has changed nothing */
+    }
     if (code)
         return code;
     if (run->opts->json)

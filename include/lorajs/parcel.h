@@ -18,8 +18,10 @@
  *  A parcel may be of any length; no more than one record of it is in memory.  Root keys
  *  are sealed under a master key of the parcel's own from one vault to the other, and never
  *  in clear.  What is in a parcel cannot be read, reordered, left out, sent on as somebody
- *  else's or put into another one.  A parcel received twice changes nothing the second
- *  time: nonces are only ever added to.  Nothing in it tells whether the sender goes on
+ *  else's or put into another one.  A parcel received twice at once changes nothing the second
+ *  time, and nonces are only ever added to; but one that comes again later takes settings back to
+ *  what they were, and brings back a device that was removed: ljs_parcel_time() tells how old it
+ *  is.  Nothing in it tells whether the sender goes on
  *  answering for the device: two servers that both do would give a JoinNonce twice.
  *
  *  One thread at a time for one parcel. */

@@ -84,6 +84,19 @@ def test_pairs(run, pairs, tmp_path):
     assert run("key", "pair", "rsa", "--output", tmp_path / "x", code=USAGE).stderr
 
 
+def short_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+
+
+def test_no_half_of_a_pair_is_left(run, tmp_path):
+    """Neither part of a key on a full disk, nor a secret whose public half nobody has."""
+    done = run("key", "pair", "x25519", "--output", tmp_path / "new", code=FAILED, preexec_fn=short_files, restore_signals=False)
+    assert "File too large" in done.stderr and not list(tmp_path.iterdir())
+    (tmp_path / "new.pub").symlink_to(tmp_path / "nothing")
+    run("key", "pair", "x25519", "--output", tmp_path / "new", code=FAILED)
+    assert [p.name for p in tmp_path.iterdir()] == ["new.pub"]
+
+
 def test_what_arrives_is_what_was_sent(run, made, pairs, tmp_path, serve):
     path, other = send(run, made, pairs, "--all"), tmp_path / "other"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -140,6 +153,9 @@ def test_wrong_words(run, made, pairs):
     assert (pairs / "there").read_text() == "" and rows(made) == before
     for flags in (["--to", pairs / "sender.pub"], ["--sign", pairs / "receiver"], ["--to", pairs / "receiver"]):
         send(run, made, pairs, "--all", *flags, code=REFUSED)
+    done = run("device", "receive", pairs / "x", "--data", made, "--key", pairs / "sender", "--from", pairs / "sender.pub",
+               code=REFUSED)
+    assert "the secret half of an x25519 key pair" in done.stderr
     (pairs / "sender").chmod(0o644)
     send(run, made, pairs, "--all", code=FAILED)
     assert rows(made) == before and not (pairs / "parcel").exists()
@@ -198,6 +214,21 @@ def test_one_device_that_cannot_be_taken_refuses_all(run, made, pairs, other):
     assert devices(run, other)[f"{EUIS[2]:016x}"]["epoch"] == 1
 
 
+def test_what_lands_before_a_fault_is_told(run, made, pairs, other):
+    """Only a sender with a program of his own has one device twice, with two keys: each can be taken, and not both."""
+    lorajs = pytest.importorskip("lorajs")
+    vault, before = lorajs.Vault.generate(), devices(run, other)
+    device = lorajs.Device(lorajs.EUI(0x7777), lorajs.EUI(1), lorajs.Mac.V1_0_3)
+    records = [lorajs.make_device(vault, device, app_key=lorajs.Key.generate(16)) for _ in range(2)]
+    secret = lorajs.Key.from_hex((pairs / "sender").read_text().split()[1])
+    public = bytes.fromhex((pairs / "receiver.pub").read_text().split()[1])
+    with open(pairs / "twice", "wb") as file:
+        lorajs.pack(file, records, vault, to=public, sign=secret, now=1)
+    done = receive(run, pairs / "twice", other, pairs, code=FAILED)
+    assert not done.stdout and "1 devices of it were received before that" in done.stderr
+    assert set(devices(run, other)) - set(before) == {f"{0x7777:016x}"}
+
+
 def test_a_parcel_again(run, made, pairs, other):
     path = send(run, made, pairs, "--all")
     receive(run, path, other, pairs)
@@ -210,6 +241,11 @@ def test_a_parcel_again(run, made, pairs, other):
     was = devices(run, made)
     receive(run, pairs / "back", made, pairs, sender="liar.pub")
     assert {e: d for e, d in devices(run, made).items() if e in was} == was
+    # but what happened since is undone, so a parcel tells how old it is
+    run("device", "remove", f"{EUIS[0]:016x}", "--data", other)
+    assert json.loads(receive(run, path, other, pairs, "--dry-run", "--json").stdout)["packed"] > 1767225600
+    receive(run, path, other, pairs)
+    assert devices(run, other)[f"{EUIS[0]:016x}"]["state"] == "fresh"
 
 
 def test_nonces_never_go_back(run, made, pairs, other):
