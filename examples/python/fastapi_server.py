@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-from dataclasses import asdict
 
 import lorajs
 import lorajs.asgi
@@ -39,4 +38,6 @@ def device(dev_eui: str) -> dict:  # no `async`: it waits for the store, in a th
     except (lorajs.NotFound, ValueError):
         raise HTTPException(404, "no such device") from None
     return {"dev_eui": str(eui), "lorawan_version": str(found.mac), "state": found.state.name,
-            "decisions": [asdict(decision) for decision in server.decisions(eui)]}
+            "decisions": [{"at": decision.at, "error": decision.error, "text": decision.text, "remedy": decision.remedy,
+                           "nonce": decision.nonce, "count": decision.count, "peer": decision.peer}
+                          for decision in server.decisions(eui)]}
