@@ -225,21 +225,24 @@ def test_gil_is_released(tmp_path: pathlib.Path) -> None:
 
     # A database locked by another process: handle() waits, and Python does not.
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import sqlite3, sys, time\n"
+        [sys.executable, "-c", "import sqlite3, sys\n"
          "c = sqlite3.connect(sys.argv[1], isolation_level=None)\nc.execute('BEGIN EXCLUSIVE')\n"
-         "print('held', flush=True)\ntime.sleep(1)\nc.execute('ROLLBACK')", str(tmp_path / "db")],
-        stdout=subprocess.PIPE)
-    assert holder.stdout.readline() == b"held\n"
-    waiting = threading.Thread(target=lambda: server.handle(join_request(1, keys[0], 1000)))
-    start = time.monotonic()
-    waiting.start()
-    ticks = 0
-    while waiting.is_alive():
-        time.sleep(0.005)
-        ticks += 1
-    held = time.monotonic() - start
-    holder.communicate()
-    assert held > 0.3 and ticks > held / 0.05, f"{ticks} ticks in {held:.2f} s"
+         "print('held', flush=True)\nsys.stdin.read()\nc.execute('ROLLBACK')", str(tmp_path / "db")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        answers: list[bytes] = []
+        waiting = threading.Thread(target=lambda: answers.append(server.handle(join_request(1, keys[0], 1000))))
+        start, ticks = time.monotonic(), 0
+        waiting.start()
+        while time.monotonic() - start < 0.5 or ticks < 20:
+            time.sleep(0.005)
+            ticks += 1
+            assert waiting.is_alive(), f"{ticks} ticks in {time.monotonic() - start:.2f} s"
+    finally:
+        holder.communicate()  # which lets it go
+    waiting.join()
+    assert json.loads(answers[0])["Result"]["ResultCode"] == "Success"
 
 
 def test_import_is_quiet(tmp_path: pathlib.Path) -> None:
