@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Awaitable, Callable, Iterator, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lorajs
@@ -263,7 +263,7 @@ def test_any_body_in_any_chunks_is_answered_as_by_handle(server: lorajs.JoinServ
         st.one_of(st.text(max_size=20), st.integers(), st.sampled_from(["1.1", "HomeNSReq", "AppSKeyReq"])), max_size=2)
     seen: set[str] = set()
 
-    @settings(max_examples=300, deadline=None, database=None)
+    @settings(max_examples=300, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.integers(0, 65535), members, st.binary(max_size=3), st.integers(0, 400), st.lists(st.integers(0, 400)))
     def law(nonce: int, odd: dict, torn: bytes, where: int, cuts: list[int]) -> None:
         body = join_request(nonce, **odd)
@@ -453,7 +453,7 @@ def test_the_loop_runs_while_the_store_waits(held: Held) -> None:
         app = asgi.app(held.server)
         asked = asyncio.create_task(ask(app, join_request(1)))
         ticks, end = 0, time.monotonic() + 0.5
-        while time.monotonic() < end:
+        while time.monotonic() < end or ticks <= 10:
             await asyncio.sleep(0.001)
             ticks += 1
         assert not asked.done()
@@ -814,7 +814,7 @@ class Gate:
             return not self.open and self.held > 0
 
 
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(
     st.tuples(st.just("ask"), st.integers(0, 5)), st.tuples(st.just("cancel"), st.integers(0, 30)),
     st.tuples(st.just("turn"), st.integers(1, 3)), st.tuples(st.sampled_from(["hold", "go"]), st.just(0)),
