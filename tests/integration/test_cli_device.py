@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import select
 import stat
 import subprocess
 import threading
@@ -13,7 +14,7 @@ import time
 
 import pytest
 
-from conftest import DONE, FAILED, REFUSED, USAGE, device_line
+from conftest import DONE, FAILED, PATIENCE, REFUSED, USAGE, device_line
 
 MARKER = "c0ffee5ec2e7a0b1d2f3e4051627384f"
 EUI = "0102030405060708"
@@ -139,10 +140,19 @@ def test_progress_is_for_terminals_only(lorajs, program, data):
         os.close(theirs)
         process.stdin.write(lines + b"\n")
         process.stdin.flush()
-        time.sleep(0.5)  # progress is shown five times a second at most
+        end = time.monotonic() + PATIENCE
+        while not select.select([ours], [], [], 0.1)[0]:  # progress is shown five times a second at most, after a line
+            assert time.monotonic() < end and process.poll() is None
+            process.stdin.write(b"\n")
+            process.stdin.flush()
         process.stdin.write(device_line(99).encode())
         assert process.communicate()[0] == b"50 imported, 0 refused\n" and process.returncode == DONE
-    shown = os.read(ours, 65536).decode()
+    shown = ""
+    try:
+        while piece := os.read(ours, 65536):
+            shown += piece.decode()
+    except OSError:  # the other end is closed
+        pass
     os.close(ours)
     assert re.search(r"\r\d+ lines, 0 refused, \d+ KiB", shown) and shown.endswith("\r\x1b[K")
 
