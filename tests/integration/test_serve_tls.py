@@ -361,13 +361,19 @@ def cpu_seconds(pid: int) -> float:
 
 def test_half_a_handshake_costs_nothing(start, pki):
     """The server sleeps while clients are in the middle of a handshake, however many."""
-    server = start(tls_lines(pki) + peer("acme", pin(pki.pinned)))
+    server = start(tls_lines(pki) + "timeout = 60\n" + peer("acme", pin(pki.pinned)))
     half = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(8)]
     for sock in half:
         sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00")  # of a ClientHello, and no more
     time.sleep(0.2)
-    before = cpu_seconds(server.process.pid)
-    time.sleep(1)
-    assert cpu_seconds(server.process.pid) - before < 0.1
+    spent = []
+    for _ in range(3):  # on a busy machine the beginning may come late; who asks in a circle never sleeps
+        before = cpu_seconds(server.process.pid)
+        time.sleep(1)
+        spent.append(cpu_seconds(server.process.pid) - before)
+    assert min(spent) < 0.1, spent
+    half[0].setblocking(False)
+    with pytest.raises(BlockingIOError):
+        half[0].recv(1)  # the handshakes are still open
     for sock in half:
         sock.close()
