@@ -372,9 +372,9 @@ def drip(sock: socket.socket, octets: bytes, end: float) -> bool:
 ], ids=["silent", "request line", "header", "body", "chunked"])
 def test_slow_clients_are_closed_while_others_are_served(serve, already, dripped):
     server = serve("--timeout", 1)
+    begun = time.monotonic()  # before the server's clock begins
     with connect(server) as slow:
         slow.sendall(already)
-        begun = time.monotonic()
         closed: list[bool] = []
         thread = threading.Thread(target=lambda: closed.append(
             drip(slow, dripped, begun + 30) if dripped else is_closed(slow, 30)))
