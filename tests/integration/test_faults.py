@@ -15,7 +15,7 @@ import subprocess
 import pytest
 from conftest import FAILED, PATIENCE, ROOT, Server
 from joins import Device, devices, result
-from test_serve import connect, get, import_devices, metrics_url, read_answer, request
+from test_serve import connect, get, import_devices, metrics_url, read_answer, request, wait_until
 
 CLEAR = "--allow-clear-keys"
 
@@ -201,11 +201,18 @@ def test_a_database_put_in_the_place_of_another(run, serve, data, tmp_path):
     assert result(serve(CLEAR).ask(late)) == "Success"
 
 
+def is_stopped(pid: int) -> bool:
+    """Each thread of it."""
+    stats = pathlib.Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
 def test_a_stopped_process_loses_nothing(run, serve, data):
     device = Device(1)
     server = serve(CLEAR)
     import_devices(run, data, [device])
     server.process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: is_stopped(server.process.pid))  # else it could yet begin a commit, and hold the database
     with connect(server) as sock:
         sock.sendall(request(device.join()))
         import_devices(run, data, devices(3))  # nobody else waits for it
