@@ -9,6 +9,31 @@
 
 %{
 #include "callbacks.h"
+
+/* SWIG keeps classes, and we what is below, once for a process; and C calls back by PyGILState_Ensure(),
+ * which knows the main interpreter alone.  Another one is refused before SWIG makes anything in it. */
+static PyObject *main_interpreter(void)
+{
+    if (PyInterpreterState_GetID(PyInterpreterState_Get()) == 0)
+        return SWIG_Py_Void();
+    PyErr_SetString(PyExc_ImportError, "lorajs works in the main interpreter of a process alone "
+                                       "(mod_wsgi: WSGIApplicationGroup %{GLOBAL})");
+    return NULL;
+}
+
+#undef SWIG_init
+#undef SWIGEXPORT
+#define SWIG_init init_by_swig
+#define SWIGEXPORT /* not to be seen from outside */
+PyObject *init_by_swig(void);
+
+PyMODINIT_FUNC PyInit__native(void)
+{
+    PyObject *good = main_interpreter();
+
+    Py_XDECREF(good);
+    return good ? init_by_swig() : NULL;
+}
 %}
 %include <stdint.i>
 #define LJS_API
@@ -21,23 +46,13 @@
         SWIG_fail;
     $result = SWIG_Py_Void();
 }
+PyObject *main_interpreter(void); /* a module of one phase, as older SWIG makes it, is copied without being asked */
 %inline %{
 static void set_raiser(PyObject *callable)
 {
     Py_CLEAR(raiser);
     Py_INCREF(callable);
     raiser = callable;
-}
-
-/* SWIG keeps classes, and we the above, once for a process; and C calls back by PyGILState_Ensure(), which
- * knows the main interpreter alone. */
-static PyObject *main_interpreter(void)
-{
-    if (PyInterpreterState_GetID(PyInterpreterState_Get()) == 0)
-        return SWIG_Py_Void();
-    PyErr_SetString(PyExc_ImportError, "lorajs works in the main interpreter of a process alone "
-                                       "(mod_wsgi: WSGIApplicationGroup %{GLOBAL})");
-    return NULL;
 }
 %}
 /* Where an error is what was asked for, or what comes with it tells more, it is a number. */
