@@ -39,7 +39,7 @@ def about(quick: bool, long: bool) -> dict:
         "family": family(),
         "processors": len(PROCESSORS),
         "system": system[1] if system else platform.system(),
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split(".")[:2]),
         "compiler": said("gcc", "-dumpfullversion"),
         "file system": said("stat", "-f", "-c", "%T", str(BUILD)),
         "packages": versions,
