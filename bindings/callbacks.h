@@ -17,6 +17,7 @@
 #include <lorajs/lorajs.h>
 
 #include <errno.h> /* SWIG 4.3 forgets it */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -219,6 +220,29 @@ static void close_object(void *self)
 
 /* ---- a store ------------------------------------------------------------------ */
 
+/* Converters of PyArg_ParseTuple: its own let a number that is too large begin again at 0. */
+static int to_u64(PyObject *number, void *out)
+{
+    unsigned long long value = PyLong_AsUnsignedLongLong(number);
+
+    *(uint64_t *)out = value;
+    return !PyErr_Occurred();
+}
+
+static int to_unsigned(PyObject *number, void *out)
+{
+    uint64_t value;
+
+    if (!to_u64(number, &value))
+        return 0;
+    if (value > UINT_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "a number too large");
+        return 0;
+    }
+    *(unsigned *)out = (unsigned)value;
+    return 1;
+}
+
 /* get(key) -> (value, version), or None */
 static ljs_err store_value(ljs_buf *out, uint64_t *version, PyObject *got)
 {
@@ -231,7 +255,7 @@ static ljs_err store_value(ljs_buf *out, uint64_t *version, PyObject *got)
         PyErr_SetString(PyExc_TypeError, "get() gives (value, version), or None");
         return LJS_E_STORE;
     }
-    if (!PyArg_ParseTuple(got, "y*K;get() gives (value, version), or None", &value, version))
+    if (!PyArg_ParseTuple(got, "y*O&;get() gives (value, version), or None", &value, to_u64, version))
         return LJS_E_STORE;
     err = ljs_buf_copy(out, value.buf, (size_t)value.len);
     PyBuffer_Release(&value);
@@ -278,9 +302,12 @@ static void store_results(ljs_change *changes, size_t changes_len, PyObject *res
         PyErr_SetString(PyExc_ValueError, "commit() gives a result for each change");
     for (size_t i = 0; !PyErr_Occurred() && i < changes_len; i++) {
         PyObject *result = PySequence_GetItem(results, (Py_ssize_t)i);
+        long number = result ? PyLong_AsLong(result) : 0;
 
-        if (result)
-            changes[i].result = (ljs_err)PyLong_AsLong(result);
+        if (number < INT_MIN || number > INT_MAX)
+            PyErr_SetString(PyExc_OverflowError, "a number too large");
+        else
+            changes[i].result = (ljs_err)number;
         Py_XDECREF(result);
     }
 }
@@ -512,19 +539,17 @@ static int changes_take(struct changes *c, PyObject *items)
         Py_buffer *key = &c->view[c->views], *value = key + 1;
         ljs_change *change = &c->change[i];
         PyObject *octets;
-        unsigned long long if_version;
 
         if (!PyTuple_Check(item)) {
             PyErr_SetString(PyExc_TypeError, "a change is (key, value or None, if_version, group)");
             return -1;
         }
-        if (!PyArg_ParseTuple(item, "y*OKI;a change is (key, value or None, if_version, group)", key, &octets,
-                              &if_version, &change->group))
+        if (!PyArg_ParseTuple(item, "y*OO&O&;a change is (key, value or None, if_version, group)", key, &octets, to_u64,
+                              &change->if_version, to_unsigned, &change->group))
             return -1;
         c->views += 2;
         if (octets != Py_None && PyObject_GetBuffer(octets, value, PyBUF_SIMPLE) < 0)
             return -1;
-        change->if_version = if_version;
         change->key = key->buf;
         change->key_len = (size_t)key->len;
         change->in = value->obj ? value->buf : NULL;

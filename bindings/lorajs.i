@@ -65,6 +65,12 @@ static void set_raiser(PyObject *callable)
 }
 
 %{
+/* A Python object lives as long as another: it is an attribute of that. */
+static int hold(PyObject *holder, const char *name, PyObject *held)
+{
+    return PyObject_SetAttrString(holder, name, held);
+}
+
 /* One more result: alone, or a tuple.  SWIG's own differs from version to version. */
 static PyObject *and_result(PyObject *results, PyObject *one)
 {
@@ -258,6 +264,19 @@ NEEDED(ljs_server_put_kek, arg3)
     if (!SWIG_IsOK(got))
         SWIG_exception_fail(SWIG_ArgError(got), "in method '$symname', argument $argnum of type '$type'");
     $1 = ($1_ltype)handle;
+}
+
+/* ... and the struct holds it, as a struct that is inside another holds that one: neither outlives what it
+ * points to.  `args` is the object whose member is read, as it is where a function takes one argument alone. */
+%typemap(memberin) const ljs_key * {
+    if (hold(swig_obj[0], "$symname", swig_obj[1]) < 0)
+        SWIG_fail;
+    $1 = $input;
+}
+%typemap(out) SWIGTYPE *, const ljs_key * {
+    $result = SWIG_NewPointerObj(SWIG_as_voidptr($1), $1_descriptor, $owner);
+    if (!($owner & SWIG_POINTER_OWN) && $result && $result != Py_None && hold($result, "inside", args) < 0)
+        Py_CLEAR($result);
 }
 
 /* Those that grow are born with their size. */

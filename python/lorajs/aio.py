@@ -8,11 +8,12 @@ lorajs.join()."""
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from typing import Optional, Tuple
+from typing import Iterable, Optional, Tuple
 
 from . import native
 from .errors import ClosedError, Refused, error
@@ -34,6 +35,36 @@ class QueueFull(Refused):
 
 # An ljs_err; the answer, b"" where there is none; what the store or the log raised.
 Outcome = Tuple[int, bytes, Optional[BaseException]]
+
+
+def _own(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """What a commit raised is of all that waited for it: to each a copy, where it can be copied, since whoever raises
+    an exception writes into it."""
+    given: set[int] = set()
+    own = []
+    for err, answer, raised in outcomes:
+        if raised is not None and id(raised) in given:
+            raised = _copy(raised)
+        given.add(id(raised))
+        own.append((err, answer, raised))
+    return own
+
+
+def _copy(raised: BaseException) -> BaseException:
+    kind = type(raised)
+    try:
+        if kind.__reduce__ is BaseException.__reduce__:  # not by an __init__ of its own, which may take other arguments
+            twin = kind.__new__(kind, *raised.args)
+            built_in = next(base for base in kind.__mro__ if base.__module__ == "builtins")
+            built_in.__init__(twin, *raised.args)  # type: ignore[misc]  # this one, and none that derives from it
+            vars(twin).update({name: [*value] if name == "__notes__" else value for name, value in vars(raised).items()})
+        else:
+            twin = copy.copy(raised)
+    except Exception:
+        return raised
+    twin.__cause__, twin.__context__ = raised.__cause__, raised.__context__
+    twin.__suppress_context__ = raised.__suppress_context__
+    return twin.with_traceback(raised.__traceback__)
 
 
 class _Call:
@@ -147,10 +178,10 @@ class AsyncJoinServer:
 
     def _answer(self, calls: list[_Call]) -> list[Outcome]:
         try:
-            return [*native.server_handle_batch(self.server._open, [(c.peer, c.now, c.message) for c in calls])]
+            return _own(native.server_handle_batch(self.server._open, [(c.peer, c.now, c.message) for c in calls]))
         except BaseException as raised:  # whatever it is, it is for whoever asked
             if len(calls) == 1 or not isinstance(raised, Exception):
-                return [(native.LJS_E_STATE, b"", raised)] * len(calls)
+                return _own([(native.LJS_E_STATE, b"", raised)] * len(calls))
             return [outcome for call in calls for outcome in self._answer([call])]  # one of them is to blame
 
     def _settle(self, loop: asyncio.AbstractEventLoop, settled: list[tuple[_Call, Outcome]]) -> None:

@@ -181,11 +181,14 @@ class Application:
             raise _Refusal.of(503, native.LJS_E_BUSY, (b"retry-after", b"1")) from None
         except Exception as exc:
             err, answer, raised = native.LJS_E_STATE, b"", exc
-        if raised:
-            _log.error("a request is answered with a fault", exc_info=raised)
-        if not answer:
-            raise _Refusal(500, "Other", "internal error") if raised else _Refusal.of(500, err)
-        return 200 if not err else 400 if err == native.LJS_E_MESSAGE else 500, answer
+        try:
+            if raised:
+                _log.error("a request is answered with a fault", exc_info=raised)
+            if not answer:
+                raise _Refusal(500, "Other", "internal error") if raised else _Refusal.of(500, err)
+            return 200 if not err else 400 if err == native.LJS_E_MESSAGE else 500, answer
+        finally:
+            del raised  # or the frame in its traceback has it, and both wait for the collector
 
     async def _message(self, scope: Scope, receive: Receive) -> bytes:
         """The body, whole."""
@@ -195,9 +198,9 @@ class Application:
             refusal = _Refusal(405, "MalformedRequest", "another method is wanted", (b"allow", b"POST"))
         elif any(length.isdigit() and (len(length) > 18 or int(length) > self._body_limit) for length in lengths):
             refusal = self._too_long()
-        if refusal and _header(scope, b"expect"):
-            raise refusal  # whoever waits for a word before the body gets this one
         try:
+            if refusal and _header(scope, b"expect"):
+                raise refusal  # whoever waits for a word before the body gets this one
             if sys.version_info >= (3, 11):  # without a task for it
                 async with asyncio.timeout(self._timeout):
                     return await self._body(receive, refusal)
@@ -205,6 +208,8 @@ class Application:
         except asyncio.TimeoutError:
             raise _Refusal(408, "MalformedRequest", "the message did not arrive in time",
                            (b"connection", b"close")) from None
+        finally:
+            del refusal
 
     def _too_long(self) -> _Refusal:
         return _Refusal(413, "MalformedRequest", "the message is too long", (b"connection", b"close"))
@@ -225,9 +230,12 @@ class Application:
                 parts.clear()
             else:
                 parts.append(part)
-        if refusal:
-            raise refusal
-        return b"".join(parts)
+        try:
+            if refusal:
+                raise refusal
+            return b"".join(parts)
+        finally:
+            del refusal
 
 
 def app(server: JoinServer | AsyncJoinServer, *, peer: PeerOf | None = None, body_limit: int = 65536,

@@ -114,10 +114,16 @@ class JoinServer:
         log            is told each decision, in the thread of the call that made it; what it raises comes out of
                        that call, though the answer is durable"""
         self._server: native.server | None = None
-        if log is not None and not callable(log):
-            raise TypeError("log is a callable, or None")
+        if not isinstance(vault, Vault):
+            del vault  # a traceback shows no key
+            raise TypeError("vault is a Vault: Vault.from_file(path) reads its key, Vault.generate() makes one")
         if isinstance(store, StoreBase):
             store = Store.custom(store)
+        if not isinstance(store, Store):
+            raise TypeError("store is a Store, or a StoreBase of yours: Store.sqlite(path) opens a file, "
+                            "Store.memory() is gone with the process")
+        if log is not None and not callable(log):
+            raise TypeError("log is a callable, or None")
         opts = native.server_opts()
         opts.retries, opts.lifetime, opts.rejoin_window = retries, lifetime, rejoin_window
         opts.anonymous, opts.clear = int(anonymous), int(clear)

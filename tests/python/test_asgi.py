@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import http.client
 import json
 import os
@@ -15,6 +16,7 @@ import ssl
 import subprocess
 import threading
 import time
+import traceback
 import urllib.request
 from dataclasses import dataclass, field
 from typing import Any, Awaitable, Callable, Iterator, Sequence
@@ -752,6 +754,115 @@ def test_what_a_store_raises_is_of_the_message_it_raised_for(own: tuple[lorajs.J
     outcomes = run(main())
     assert isinstance(outcomes[2], KeyError)
     assert [result(o) for o in outcomes if isinstance(o, bytes)] == ["Success"] * 4
+
+
+class Odd(Exception):
+    """Which cannot be made of its args."""
+
+    def __init__(self, *, table: str) -> None:
+        super().__init__(f"of {table}")
+        self.table = table
+
+
+class Stubborn(Exception):
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("not to be copied")
+
+
+@pytest.mark.parametrize("wrong", [
+    ConnectionError(111, "the database is away"), Odd(table="devices"), KeyError("row"), SystemExit(3),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), lorajs.errors.error(lorajs.Code.STORE)], ids=repr)
+def test_each_of_many_gets_its_own_exception(wrong: BaseException) -> None:
+    """Of one commit that failed: who raises an exception writes into it, and no traceback grows by those of others."""
+    outcomes = failed_together(wrong)
+    assert len({id(exc) for exc in outcomes}) == len(outcomes) == 8
+    for exc in outcomes:
+        assert type(exc) is type(wrong) and str(exc) == str(wrong) and exc.args == wrong.args
+        assert {**vars(exc)} == {**vars(wrong)} and getattr(exc, "code", None) == getattr(wrong, "code", None)
+        names = [frame.name for frame in traceback.extract_tb(exc.__traceback__)]
+        assert names.count("handle") == 1 and names[-1] == "fail" and isinstance(exc.__cause__, ZeroDivisionError)
+
+
+def test_an_exception_that_cannot_be_copied_is_the_same_for_all() -> None:
+    outcomes = failed_together(wrong := Stubborn("mine"))
+    assert len(outcomes) == 8 and all(exc is wrong for exc in outcomes)
+
+
+def failed_together(wrong: BaseException) -> list[BaseException]:
+    """What eight messages of one commit, which raises this, come to."""
+    store, hold = DictStore(), threading.Event()
+
+    def fail() -> None:
+        raise wrong from ZeroDivisionError()
+
+    async def asked(handler: aio.AsyncJoinServer, i: int) -> BaseException:
+        try:
+            raise AssertionError(await handler.handle(join_request(1, DEV_EUI + i)))
+        except BaseException as raised:
+            return raised
+
+    async def main(server: lorajs.JoinServer) -> list[BaseException]:
+        handler = aio.AsyncJoinServer(server, workers=1)
+        store.before_commit = lambda: hold.wait(PATIENCE) and None
+        first = asyncio.create_task(handler.handle(join_request(1)))
+        await until(lambda: handler._working == 1 and not waiting(handler))
+        rest = [asyncio.create_task(asked(handler, i)) for i in range(1, 9)]
+        await until(lambda: waiting(handler) == 8)
+        store.before_commit = lambda: fail() if hold.is_set() else hold.wait(PATIENCE) and None
+        hold.set()
+        outcomes = await asyncio.gather(*rest)
+        await first
+        store.before_commit = lambda: None
+        await handler.aclose()
+        return outcomes
+
+    with lorajs.JoinServer(lorajs.Vault.generate(), store, **LAB) as server:
+        for i in range(9):
+            add_device(server, DEV_EUI + i)
+        return run(main(server))
+
+
+def test_nothing_waits_for_the_collector(own: tuple[lorajs.JoinServer, DictStore], caplog: pytest.LogCaptureFixture) -> None:
+    """What a refusal had, a message among it, goes with it."""
+    server, store = own
+
+    def no_peer(scope: asgi.Scope) -> str:
+        raise LookupError("no peer")
+
+    async def main() -> None:
+        app, lost = asgi.app(server), asgi.app(server, peer=no_peer)
+        late = asgi.app(server, timeout=0.001)
+
+        async def slow() -> dict:
+            await asyncio.sleep(PATIENCE)
+            return {}
+
+        async def round() -> list[int]:
+            asked = [await ask(app, b" " * 65537), await ask(app, b"{}", headers={"Content-Length": "65537"}),
+                     await ask(app, b"{}", headers={"Content-Length": "65537", "Expect": "100-continue"}),
+                     await ask(app, b"{}", method="PUT"), await ask(app, b"{"), await ask(app, join_request(1)),
+                     await ask(lost, join_request(1)), await ask(app, b"{", whole=False)]
+            return [answer.status for answer in asked]
+
+        assert await round() == [413, 413, 413, 405, 400, 200, 500, 0]
+        assert (await ask(late, slow)).status == 408
+        caplog.clear()
+        gc.collect()
+        gc.disable()
+        try:
+            await round()
+            await ask(late, slow)
+            caplog.clear()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            assert [kept for kept in gc.garbage if isinstance(kept, BaseException)] == []
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+        await app.aclose()
+
+    run(main())
 
 
 @pytest.mark.parametrize("wrong", [StopIteration("x"), SystemExit(3), KeyboardInterrupt()])

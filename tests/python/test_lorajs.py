@@ -296,5 +296,12 @@ def test_what_is_easily_mistaken() -> None:
     for wrong in ({"as_ids": "as.example"}, {"keks": ("ns")}):
         with pytest.raises(TypeError, match="tuple"):
             lorajs.Peer("ns", **wrong)
+    for store in ("lorajs.db", pathlib.Path("lorajs.db"), None, {}):
+        with pytest.raises(TypeError, match=r"Store\.sqlite\(path\)"):
+            lorajs.JoinServer(lorajs.Vault.generate(), store)  # type: ignore[arg-type]
+    for vault in (bytes(32), "master.key", lorajs.Key.generate(32), None):
+        with pytest.raises(TypeError, match=r"Vault\.from_file\(path\)"):
+            lorajs.JoinServer(vault, lorajs.Store.memory())  # type: ignore[arg-type]
+    assert not pathlib.Path("lorajs.db").exists()
     with pytest.raises(TypeError, match="callable"):
         lorajs.JoinServer(lorajs.Vault.generate(), lorajs.Store.memory(), log="server.log")  # type: ignore[arg-type]

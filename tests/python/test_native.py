@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -192,6 +193,32 @@ def test_a_store_that_gives_nonsense(got: object) -> None:
         native.store_get(native.store_custom(mine), b"a")
 
 
+@pytest.mark.parametrize("version", [-1, 1 << 64, (1 << 64) + 1])
+def test_no_version_begins_again_at_0(version: int) -> None:
+    """What does not fit into 64 bits is refused: 1 << 64 would say that nothing is there yet."""
+    mine = Dictionary()
+    mine.values = {b"a": (b"1", version)}
+    for store in (native.store_custom(mine), native.store_memory()):
+        with pytest.raises(OverflowError):
+            native.store_commit(store, [(b"b", b"1", version, 0)])
+        with pytest.raises(OverflowError):
+            native.store_commit(store, [(b"b", b"1", 0, version)])
+    with pytest.raises(OverflowError):
+        native.store_get(native.store_custom(mine), b"a")
+    assert list(mine.values) == [b"a"]
+    mine.values = {b"a": (b"1", (1 << 64) - 1)}
+    assert native.store_get(native.store_custom(mine), b"a") == (0, b"1", (1 << 64) - 1)
+
+
+@pytest.mark.parametrize("number", [1 << 32, -1 << 32, 1 << 63, 1 << 64])
+def test_no_result_of_a_commit_begins_again_at_0(number: int) -> None:
+    """0 says that it was done."""
+    mine = Dictionary()
+    mine.commit = lambda changes: [number]  # type: ignore[method-assign]
+    with pytest.raises(OverflowError):
+        native.store_commit(native.store_custom(mine), [(b"a", b"1", 0, 0)])
+
+
 @pytest.mark.parametrize("results", [None, [], [0, 0], ["yes"], 0])
 def test_a_commit_that_gives_nonsense(results: object) -> None:
     mine = Dictionary()
@@ -297,6 +324,29 @@ def test_a_key_in_a_struct_stays_its_owners() -> None:
     _, imported = native.import_parse(native.import_example().splitlines()[0].encode())
     with pytest.raises(AttributeError):
         imported.nwk = key  # it owns those it was read with
+
+
+def test_a_struct_inside_another_keeps_it() -> None:
+    """And a struct keeps the keys that were put into it: neither points to what is freed, and wiped."""
+    message = native.message_init()
+    message.app_s = native.envelope_seal(native.key_generate(16), None, "")
+    inside = weakref.ref(message)
+    envelope = message.app_s
+    octets = envelope.key
+    assert any(octets)
+    del message
+    assert inside() is not None and [native.message_init().app_s.key for _ in range(8)] == [bytes(24)] * 8
+    assert envelope.key == octets
+    del envelope
+    assert inside() is None
+    assert native.import_parse(native.import_example().splitlines()[0].encode())[1].device.dev_eui
+
+    keys, key = native.root_keys(), native.key_generate(16)
+    keys.app, held = key, weakref.ref(key)
+    del key
+    assert held() is not None and native.key_len(keys.app) == 16
+    keys.app = None
+    assert held() is None and keys.app is None
 
 
 def test_another_interpreter_is_told() -> None:
