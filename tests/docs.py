@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Do as the documents say: the shell blocks of deployment.md, custody.md and backup-and-restore.md in
-their order, with their configuration, until devices join over TLS; and follow every link.
+their order, with their configuration, until devices join over TLS, and the small ones of others; see that
+somebody answers for every block of code there is (blocks.py); and follow every link.
 
-    docs.py PROGRAM
+    docs.py PROGRAM        as built, with the Python package beside it
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+from blocks import Blocks, documents
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -27,19 +30,14 @@ def check(truth: object, what: object) -> None:
 
 def links() -> None:
     """A link in a document leads to a file, and to a heading that is there."""
-    documents = [p for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]]
-    check(len(documents) > 8, "documents")
-    for path in documents:
+    check(len(documents()) > 8, "documents")
+    for path in documents():
         text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S)
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
             if not re.match(r"[a-z]+:", target):
                 check((path.parent / target).exists(), f"{path.name}: no {target}")
         for named in re.findall(r"`((?:tools|tests|libjs|scripts|docs|include|fuzz|examples|python|bindings)/[\w./-]+)`", text):
             check("LAYER" in named or (ROOT / named).exists(), f"{path.name}: no {named}")
-
-
-def blocks(name: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "docs" / name).read_text(), re.M | re.S)
 
 
 class Trial:
@@ -58,8 +56,8 @@ class Trial:
         check(done.returncode == 0, f"exit {done.returncode}\n{script}\n{done.stdout}\n{done.stderr}")
         return done.stdout
 
-    def serve(self, script: str) -> tuple[subprocess.Popen, str, str]:
-        """Start it; the URL it serves, and that of its metrics."""
+    def serve(self, script: str, listeners: int = 2) -> tuple[subprocess.Popen, str, str]:
+        """Start it; the URL that it serves by TLS, and that without, which has its metrics."""
         log = self.work / f"serve-{time.monotonic_ns()}"
         process = subprocess.Popen(["bash", "-c", f"exec {script}"], cwd=self.work, env=self.env,
                                    stdin=subprocess.DEVNULL, stdout=log.open("wb"), stderr=subprocess.STDOUT)
@@ -67,12 +65,13 @@ class Trial:
         for _ in range(600):
             said = log.read_text()
             urls = re.findall(r"https?://[^\s:]+:\d+", said)
-            if len(urls) >= 2 or process.poll() is not None:
+            if len(urls) >= listeners or process.poll() is not None:
                 break
             time.sleep(0.05)
-        check(len(urls) >= 2, said)
-        secure = next(u for u in urls if u.startswith("https"))
-        return process, re.sub(r"//[^:]+:", "//localhost:", secure), next(u for u in urls if not u.startswith("https"))
+        check(len(urls) >= listeners, said)
+        self.log = log
+        secure = next((re.sub(r"//[^:]+:", "//localhost:", u) for u in urls if u.startswith("https")), "")
+        return process, secure, next(u for u in urls if not u.startswith("https"))
 
     def stop(self, process: subprocess.Popen) -> None:
         process.send_signal(signal.SIGTERM)
@@ -83,14 +82,69 @@ class Trial:
                 f"--cert-key ns.acme.example.key --kek-file keks {more}")
 
 
-def follow(t: Trial) -> None:
-    certificates, keys, devices, doctor, serve = blocks("deployment.md", "sh")
-    moves, parcel = blocks("custody.md", "sh")
-    backup, restore = blocks("backup-and-restore.md", "sh")
-    [config] = blocks("deployment.md", "conf")
-    t.sh(certificates)
-    config = config.replace('"[::]:8443"', '"127.0.0.1:0"').replace('"127.0.0.1:9100"', '"127.0.0.1:0"')
-    check(config.count('"127.0.0.1:0"') == 2, "both listeners get a free port")
+FREE = "127.0.0.1:0"
+
+
+def request(t: Trial, dev_nonce: int) -> None:
+    """What acme's network server asks for the first device of LoRaWAN 1.0.4, as request.json."""
+    import lorajs
+
+    line = next(line for line in (t.work / "devices.jsonl").read_text().splitlines() if '"1.0.4"' in line)
+    device = lorajs.DeviceLine(line.encode())
+    [key] = re.findall(r'"app_key":"([0-9a-f]{32})"', line)
+    frame = lorajs.Frame(lorajs.FrameKind.JOIN, device.device.dev_eui, device.device.join_eui, nonce=dev_nonce)
+    message = lorajs.Message.join_req(0x13, frame.join_eui, frame.dev_eui, frame.sign(lorajs.Key.from_hex(key)),
+                                      mac=lorajs.Mac.V1_0_4, dev_addr=0x26011234, transaction_id=dev_nonce)
+    (t.work / "request.json").write_bytes(message.build())
+
+
+def ask(t: Trial, b: Blocks, url: str) -> None:
+    """The request of deployment.md, and the lines of the log that configuration.md shows."""
+    curl = b.take("deployment.md", "sh", "@request.json").replace("https://localhost:8443/", f"{url}/")
+    check(url in curl, "curl asks this server")
+    for dev_nonce, result in ((60000, "Success"), (60000, "Success"), (59999, "JoinReqFailed")):
+        request(t, dev_nonce)
+        check(f'"ResultCode":"{result}"' in (said := t.sh(curl)), said)
+    shown = b.take("configuration.md", "text", "REPLAY JoinReq")
+
+    def lines(log: str) -> set[str]:
+        return set(re.sub(r"\d{4}-\d\d-\d\dT[\d:]{8}Z|(?<=dev_eui=)[0-9a-f]{16}|(?<=nonce=)\d+", "_", log).splitlines())
+
+    check(len(lines(shown)) == 2 and lines(shown) <= lines(t.log.read_text()), f"{shown}\nis not in\n{t.log.read_text()}")
+
+
+def small(t: Trial, b: Blocks) -> None:
+    """A daemon in a line, and the simulator by itself."""
+    alone = b.take("configuration.md", "sh", "lorajs serve")
+    serve, provision, joins = b.take("README.md", "sh", "lorajs serve").splitlines()
+    check(alone.strip() == serve, "the two begin alike")
+    serve, provision = (line.replace("DIR", "tried") for line in (serve, provision))
+    process, _, url = t.serve(serve.replace("127.0.0.1:8080", FREE), 1)
+    t.sh(provision)
+    check("100 devices: 100 joins" in (said := t.sh(joins.replace("http://127.0.0.1:8080", url))), said)
+    t.stop(process)
+
+    [one, many] = b.take("simulate.md", "sh", "--diagram life.svg").splitlines()
+    t.sh(one)
+    check("diverged: 0 of 10" in (said := t.sh(many.replace("--devices 1000", "--devices 10"))), said)
+    [life] = re.findall(r"^The beginning of `(lorajs simulate [^`]*)`:$", (ROOT / "docs/simulate.md").read_text(), re.M)
+    t.sh(life)
+    check((t.work / "life.mmd").read_text().startswith(b.take("simulate.md", "mermaid", "")), "the life shown is that one")
+
+
+def follow(t: Trial, b: Blocks) -> None:
+    def deployment(marker: str, kind: str = "sh") -> str:
+        return b.take("deployment.md", kind, marker)
+
+    keys, devices = deployment("lorajs key generate"), deployment("lorajs device import")
+    doctor, serve = deployment("lorajs doctor"), deployment("lorajs serve --config")
+    moves, parcel = b.take("custody.md", "sh", "lorajs master move"), b.take("custody.md", "sh", "lorajs device export")
+    backup = b.take("backup-and-restore.md", "sh", "sqlite3")
+    restore = b.take("backup-and-restore.md", "sh", "$RESTORED/lorajs.db")
+    config = deployment("listen", "conf")
+    t.sh(deployment("openssl req"))
+    config = config.replace("[::]:8443", FREE).replace("127.0.0.1:9100", FREE)
+    check(config.count(FREE) == 2, "both listeners get a free port")
     (t.work / "lorajs.conf").write_text(config)
     t.sh("lorajs simulate --devices 12 --provision --ns-kek acme-2026 --as-kek acme-2026 >devices.jsonl")
     t.sh(keys)
@@ -106,6 +160,7 @@ def follow(t: Trial) -> None:
     check(urllib.request.urlopen(f"{metrics}/readyz").read() == b"ready\n", "ready")
     t.simulate(url, "")
     t.sh(backup)
+    ask(t, b, url)
     t.stop(process)
 
     t.sh(restore)
@@ -119,15 +174,20 @@ def follow(t: Trial) -> None:
 
 def main(program: Path) -> None:
     links()
+    check((program.parent.parent / "python/lorajs").is_dir(), "no Python package in this build")
+    sys.path.insert(0, str(program.parent.parent / "python"))
+    b = Blocks(program)
     with tempfile.TemporaryDirectory(prefix="lorajs-docs-") as name:
         trial = Trial(program, Path(name))
         try:
-            follow(trial)
+            follow(trial, b)
+            small(trial, b)
         finally:
             for process in trial.started:
                 if process.poll() is None:
                     process.kill()
                     process.wait()
+    b.rest()
     print("the documents do what they say")
 
 
