@@ -546,6 +546,7 @@ static PyObject *event_object(const ljs_event *event)
 %thread ljs_device_dev_nonces;
 %thread ljs_device_check;
 %thread ljs_device_step;
+%thread ljs_device_raise;
 %thread ljs_device_json;
 %thread ljs_explain;
 %thread ljs_explain_field;

@@ -59,6 +59,7 @@ typedef struct ljs_device {
     ljs_mac mac;              /**< the highest LoRaWAN version the device speaks */
     ljs_state state;          /**< changed by the steps alone */
     uint32_t next_join_nonce; /**< 1 .. 0x1000000; the last means used up */
+    uint32_t generation;      /**< of the store when it last gave a JoinNonce, see ljs_device_raise() */
     uint16_t epoch;           /**< of the root keys; grows when they are replaced */
     uint8_t keys;             /**< LJS_HAS_... */
     uint8_t require_1_1;      /**< refuses activation by the rules of 1.0 though it speaks 1.1 */
@@ -123,7 +124,7 @@ enum {
 /** Make the record of a new device, or bring an existing one or a tombstone up to date:
  *  JoinNonce is never lowered, used DevNonces and counters are only ever added to while
  *  the root key that signs join-requests is the same, sessions stay.
- *  @param device  state, exposed, epoch, keys, join_euis, sessions are not looked at;
+ *  @param device  state, generation, exposed, epoch, keys, join_euis, sessions are not looked at;
  *                 next_join_nonce 0 means 1
  *  @param dev_nonce  last DevNonce used elsewhere, -1 for none (1.0.4 and later)
  *  @param in      DevNonces used elsewhere, two octets each, little-endian; NULL for none (before 1.0.4)
@@ -149,6 +150,15 @@ LJS_MUST ljs_err ljs_device_join_eui(ljs_join_eui *out, unsigned i, const uint8_
 LJS_MUST ljs_err ljs_device_session(ljs_session *out, unsigned i, const uint8_t *record, size_t record_len);
 /** The DevNonces known used under the i-th JoinEUI, rising, two octets each, little-endian. */
 LJS_MUST ljs_err ljs_device_dev_nonces(ljs_buf *out, unsigned i, const uint8_t *record, size_t record_len);
+
+/** The record as a store of this generation has it.  A store that is restored from a backup has
+ *  forgotten JoinNonces that it gave; so its generation (backup.h) rises by more than one device
+ *  can have been given, and the next JoinNonce of each record by as much, at its first step there:
+ *  ljs_join() does that itself, by ljs_join_req.generation.  Nothing else changes.
+ *  @param generation  as the store has it; a record of this or a later one stays as it is
+ *                     (out_record is then a copy) */
+LJS_MUST ljs_err ljs_device_raise(ljs_buf *out_record, ljs_vault *vault, uint32_t generation, const uint8_t *record,
+                                  size_t record_len);
 
 /** Check the tag, without a change.  @return ::LJS_E_SEAL, ::LJS_E_VERSION */
 LJS_MUST ljs_err ljs_device_check(ljs_vault *vault, const uint8_t *record, size_t record_len);

@@ -39,8 +39,10 @@ typedef struct ljs_join_req {
     size_t cf_list_len;              /**< 0 or 16 */
     uint8_t has_ns_id;               /**< 1: ns_id is set */
     ljs_eui ns_id;                   /**< SenderNSID */
-    char peer[LJS_LABEL_MAX];        /**< whom the transport vouches for; "" when it vouches for none */
-    uint8_t session_key_id[16];      /**< for the session to be: random, drawn by ljs_join_req_init() */
+    uint32_t generation;      /**< of the store that the record is in: the JoinNonces of a record of an earlier one are
+                               *   passed over, see ljs_device_raise(); 0 in a store that was never restored */
+    char peer[LJS_LABEL_MAX]; /**< whom the transport vouches for; "" when it vouches for none */
+    uint8_t session_key_id[16]; /**< for the session to be: random, drawn by ljs_join_req_init() */
     int64_t now; /**< Unix time in seconds, 0 when unknown; kept with the session; no step decides by it */
 } ljs_join_req;
 

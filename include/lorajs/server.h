@@ -127,7 +127,8 @@ LJS_MUST ljs_err ljs_server_make_device(ljs_server *server, const ljs_device *de
                                         unsigned flags, int32_t dev_nonce, const uint8_t *in, size_t in_len);
 /** ljs_device_add_join_eui() over the store. */
 LJS_MUST ljs_err ljs_server_add_join_eui(ljs_server *server, ljs_eui dev_eui, ljs_eui join_eui);
-/** The record, its tag checked, for ljs_device_read() and its like.
+/** The record, its tag checked, for ljs_device_read() and its like, as ljs_device_raise() makes
+ *  it: with the JoinNonce that is given next.
  *  @return ::LJS_E_NOTFOUND for a DevEUI never seen */
 LJS_MUST ljs_err ljs_server_get_device(ljs_buf *out, ljs_server *server, ljs_eui dev_eui);
 /** ljs_parcel_land() over what the store has of the device. */

@@ -65,6 +65,21 @@ ljs_err ljs_device_dev_nonces(ljs_buf *out, unsigned i, const uint8_t *record, s
     return ljs__wr_take(out, &w);
 }
 
+ljs_err ljs_device_raise(ljs_buf *out_record, ljs_vault *vault, uint32_t generation, const uint8_t *record,
+                         size_t record_len)
+{
+    struct record r;
+    ljs_err err = ljs__record_load(&r, vault, record, record_len);
+
+    *out_record = (ljs_buf){ NULL, 0 };
+    if (err)
+        return err;
+    if (generation <= r.d.generation)
+        return ljs_buf_copy(out_record, record, record_len);
+    ljs__record_raise(&r, generation);
+    return ljs__record_save(out_record, &r, vault);
+}
+
 ljs_err ljs_device_check(ljs_vault *vault, const uint8_t *record, size_t record_len)
 {
     struct record r;
@@ -128,6 +143,7 @@ static void set_fields(ljs_device *to, const ljs_device *from)
     if (had.next_join_nonce > to->next_join_nonce)
         to->next_join_nonce = had.next_join_nonce;
     to->state = had.state;
+    to->generation = had.generation;
     to->epoch = had.epoch;
     to->exposed = had.exposed;
     to->keys = had.keys;
@@ -376,6 +392,7 @@ static ljs_err bury(struct record *r, ljs_vault *vault)
                      .mac = r->d.mac,
                      .state = LJS_STATE_REMOVED,
                      .next_join_nonce = r->d.next_join_nonce,
+                     .generation = r->d.generation,
                      .epoch = r->d.epoch,
                      .exposed = r->d.exposed,
                      .join_euis = r->d.join_euis };

@@ -387,6 +387,7 @@ ljs_err ljs__join(ljs_join_ans *out, ljs_buf *out_record, ljs_vault *vault, stru
     } else {
         if (!rule->fresh(&j))
             return LJS_E_REPLAY;
+        ljs__record_raise(r, req->generation);
         if (r->d.next_join_nonce >= JOIN_NONCE_END) /* [L2 1.1 §6.2.3]  24 bits that never repeat */
             return LJS_E_SPENT;
         begin_session(&j, rule);

@@ -128,6 +128,7 @@ enum field {
     F_SESSIONS = 14,
     F_LAST = 15,
     F_PRINT = 16,
+    F_GENERATION = 17,
 };
 
 enum { FLAG_BLOCKED = 1, FLAG_REMOVED = 2, FLAG_REQUIRE_1_1 = 4, FLAG_EXPOSED = 8, FLAGS = 15 };
@@ -308,6 +309,9 @@ static void read_field(struct unpack *u, struct record *r, enum field field)
         ljs__unpack_fixed(u, r->print, sizeof r->print);
         r->has_print = true;
         return;
+    case F_GENERATION:
+        d->generation = (uint32_t)ljs__unpack_uint(u, UINT32_MAX);
+        return;
     }
     u->rd.bad = true;
 }
@@ -372,7 +376,7 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
     } texts[] = { { F_NS_KEK, d->ns_kek_label }, { F_AS_KEK, d->as_kek_label }, { F_AS_ID, d->as_id } };
     unsigned pairs = 7 + !!r->sets + !!d->ns_kek_label[0] + !!d->as_kek_label[0] + !!d->as_id[0] +
                      !!d->has_home_net_id + !!d->has_home_ns_id + !!d->has_x25519 + !!d->sessions + r->has_last +
-                     r->has_print;
+                     r->has_print + !!d->generation;
     ljs_err err;
 
     *out = (ljs_buf){ NULL, 0 };
@@ -438,6 +442,10 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
     if (r->has_print) {
         ljs__pack_uint(&w, F_PRINT);
         ljs__pack_bin(&w, r->print, sizeof r->print);
+    }
+    if (d->generation) {
+        ljs__pack_uint(&w, F_GENERATION);
+        ljs__pack_uint(&w, d->generation);
     }
     err = ljs__vault_tag(&w, vault, TAG_DEVICE);
     if (err) {
@@ -548,6 +556,17 @@ static bool needed(const struct record *r, uint16_t epoch)
         if (r->session[i].epoch == epoch)
             return true;
     return false;
+}
+
+void ljs__record_raise(struct record *r, uint32_t generation)
+{
+    uint32_t left = JOIN_NONCE_END - r->d.next_join_nonce, by;
+
+    if (generation <= r->d.generation)
+        return;
+    by = generation - r->d.generation;
+    r->d.next_join_nonce += by < left ? by : left;
+    r->d.generation = generation;
 }
 
 void ljs__record_trim(struct record *r)

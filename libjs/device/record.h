@@ -81,6 +81,10 @@ ljs_err ljs__record_root_print(uint8_t out[16], const ljs_vault *vault, struct r
 enum { ROOT_KEYS = 4 };
 ljs_err ljs__record_each_print(uint8_t out[ROOT_KEYS][16], const ljs_vault *vault, struct ring *ring);
 
+/* JoinNonces that the record's store may have given and forgotten are passed over; none is left when
+ * 24 bits do not hold as many. */
+void ljs__record_raise(struct record *r, uint32_t generation);
+
 /* The newest eight sessions and the last one proven stay; key sets of no session and not
  * of the current epoch go. */
 void ljs__record_trim(struct record *r);

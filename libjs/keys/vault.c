@@ -10,7 +10,7 @@ enum {
     HEADER_LEN = 1 + 2, /* format | master key version */
     AD_MAX = 512,       /* the longest owner a set is bound to: two labels and numbers */
     TAG_LEN = 16,
-    DOMAINS = TAG_MASTER + 1,
+    DOMAINS = TAG_BACKUP + 1,
     /* libsodium leaves keys there: BLAKE2b spills what it reads some 1,500 octets down. */
     STACK_BELOW = 4096,
     SET_MAX = sizeof((struct ring *)0)->work.octets,

@@ -40,7 +40,10 @@ enum tag_domain {
     TAG_LOG = 4,
     TAG_NETWORK = 5,
     TAG_END_DEVICE = 6,
-    TAG_MASTER = 7
+    TAG_MASTER = 7,
+    TAG_GENERATION = 12, /* numbers between are for others */
+    TAG_MARKER = 13,
+    TAG_BACKUP = 14,
 };
 
 /* Append the 16-octet tag over the domain and all that is in w. */

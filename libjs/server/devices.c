@@ -100,13 +100,15 @@ ljs_err ljs_server_get_device(ljs_buf *out, ljs_server *server, ljs_eui dev_eui)
 {
     struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
     uint64_t version;
+    ljs_buf stored = { NULL, 0 };
     ljs_err err = ljs__server_alive(server);
 
     *out = (ljs_buf){ NULL, 0 };
     if (!err)
-        err = ljs_store_get(out, &version, server->store, key.at, key.len);
-    if (!err)
-        err = ljs_device_check(server->vault, out->data, out->len);
+        err = ljs_store_get(&stored, &version, server->store, key.at, key.len);
+    if (!err) /* who takes it elsewhere takes a JoinNonce that was never given */
+        err = ljs_device_raise(out, server->vault, server->generation, stored.data, stored.len);
+    ljs_buf_free(&stored);
     if (!err)
         err = check_filed(out, dev_eui);
     if (err)

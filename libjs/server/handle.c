@@ -134,6 +134,7 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
     }
     req.has_ns_id = ljs__ns_id(&req.ns_id, &job->grant, msg, &record->d);
     memcpy(req.peer, job->event.peer, sizeof req.peer);
+    req.generation = server->generation;
     req.now = job->call->now;
 
     storm = req.rejoin && rejoin_storm(server, record, req.now);

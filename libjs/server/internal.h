@@ -15,10 +15,11 @@
 
 /* What a value of the store is, by the first octet of its key. */
 enum space {
-    SPACE_STORE = 'm',    /* one value: which master key this store belongs to */
-    SPACE_DEVICE = 'd',   /* DevEUI, most significant octet first, so that they rise */
-    SPACE_KEK = 'k',      /* label */
-    SPACE_DECISION = 'w', /* DevEUI: what `why` tells */
+    SPACE_STORE = 'm',      /* one value: which master key this store belongs to */
+    SPACE_GENERATION = 'g', /* one value: how often the store was restored (generation.c) */
+    SPACE_DEVICE = 'd',     /* DevEUI, most significant octet first, so that they rise */
+    SPACE_KEK = 'k',        /* label */
+    SPACE_DECISION = 'w',   /* DevEUI: what `why` tells */
 };
 
 struct key {
@@ -65,6 +66,7 @@ struct ljs_server {
     ljs_store *store;
     ljs_server_opts opts;
     unsigned process;
+    uint32_t generation;  /* of the store */
     pthread_mutex_t lock; /* of peers alone */
     ljs_peers *peers;
     struct waiting waiting;
@@ -73,6 +75,19 @@ struct ljs_server {
 };
 
 ljs_err ljs__server_alive(const ljs_server *server); /* LJS_E_STATE after fork() */
+
+/* ---- generation.c: which life of the store it is ------------------------------ */
+
+/* The store's own numbers; all zero in one that was never restored and has no marker. */
+struct generation {
+    uint32_t number;
+    uint64_t before; /* changes that were counted in earlier lives */
+    bool marked;     /* a marker goes with the store */
+};
+ljs_err ljs__generation_read(struct generation *out, uint64_t *version, const ljs_vault *vault, ljs_store *store);
+/* LJS_E_CONFLICT when it is not this version any more. */
+ljs_err ljs__generation_write(ljs_store *store, const ljs_vault *vault, uint64_t version,
+                              const struct generation *generation);
 
 /* ---- peers.c: who may ask what ---------------------------------------------- */
 

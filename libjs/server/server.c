@@ -102,6 +102,7 @@ static ljs_err claim_store(ljs_buf *out, void *user, const ljs_buf *old)
 ljs_err ljs_server_new(ljs_server **out, ljs_vault *vault, ljs_store *store, const ljs_server_opts *opts)
 {
     const struct key key = { .at = { SPACE_STORE }, .len = 1 };
+    struct generation generation;
     ljs_server *server;
     ljs_err err = ljs__init();
 
@@ -121,10 +122,12 @@ ljs_err ljs_server_new(ljs_server **out, ljs_vault *vault, ljs_store *store, con
     server->process = ljs__process();
     pthread_mutex_init(&server->lock, NULL);
     ljs__keks_init(server);
-    if ((err = ljs__decisions_init(server)) || (err = ljs__change(server, &key, claim_store, server))) {
+    if ((err = ljs__decisions_init(server)) || (err = ljs__change(server, &key, claim_store, server)) ||
+        (err = ljs__generation_read(&generation, NULL, vault, store))) {
         ljs_server_free(server);
         return err;
     }
+    server->generation = generation.number;
     *out = server;
     return LJS_OK;
 }

@@ -81,6 +81,8 @@ class Device:
     x25519_public_key: bytes | None = None
     """32 octets, of the device's secure element, for rekeying."""
     state: State = State.FRESH
+    generation: int = 0
+    """Of the store when it last gave a JoinNonce, see raise_generation()."""
     epoch: int = 0
     """Of the root keys; grows when they are replaced."""
     keys: Has = Has.NONE
@@ -190,6 +192,12 @@ class Act(enum.IntEnum):
     """-> REMOVED: keys and sessions go, nonces stay."""
     EXPOSE = native.LJS_DEVICE_EXPOSE
     """Its root keys are about to leave: marked until each of them is another."""
+
+
+def raise_generation(record: bytes, generation: int, vault: Vault) -> bytes:
+    """The record as a store of this generation has it: JoinNonces that the store may have given before it was
+    restored from a backup are passed over.  join() does the same by JoinRequest.generation.  SealError."""
+    return native.device_raise(vault.native, generation, record)
 
 
 def step_device(record: bytes, act: Act, vault: Vault) -> bytes:
@@ -325,6 +333,9 @@ class JoinRequest:
     """SenderNSID."""
     peer: str = ""
     """Whom the transport vouches for."""
+    generation: int = 0
+    """Of the store that the record is in: the JoinNonces of a record of an earlier one are passed over, see
+    raise_generation(); 0 in a store that was never restored."""
     session_key_id: bytes | None = None
     """16 octets for the session to be; None: drawn at random."""
     now: int = 0
