@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run the pages of docs/cookbook: the Python of a page, in its order, prints what its blocks
-of text say.  A block that begins with the name of a file is that file, for all pages; a
-file of tests is run by pytest.
+of text say.  A block of Python, TOML or YAML that begins with the name of a file is that file,
+for all pages; a file of tests is run by pytest.
 
     cookbook.py PACKAGE     the folder that has lorajs, built"""
 
@@ -22,7 +22,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def file_name(block: str) -> str | None:
-    named = re.match(r"# (\w+\.py)\n", block)
+    named = re.match(r"# ([\w/]+\.(?:py|toml|yml))\n", block)
     return named[1] if named else None
 
 
@@ -39,8 +39,9 @@ def main(package: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="lorajs-cookbook-") as name:
         work = Path(name)
         for page in PAGES:
-            for block in blocks(page, "python"):
+            for block in blocks(page, "(?:python|toml|yaml)"):
                 if file := file_name(block):
+                    (work / file).parent.mkdir(exist_ok=True)
                     (work / file).write_text(block)
         for page in PAGES:
             program = "".join(block for block in blocks(page, "python") if not file_name(block))
@@ -56,7 +57,7 @@ def main(package: Path) -> None:
             if not re.search(r"^\d+ passed in", out, re.M):
                 sys.exit(out)
             ran += 1
-    if ran < 5:
+    if ran < 7:
         sys.exit(f"cookbook.py: {ran} programs in {len(PAGES)} pages")
     print(f"{ran} programs do what their pages say")
 
