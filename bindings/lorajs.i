@@ -351,6 +351,8 @@ WIPED(ljs_join_req)
 WIPED(ljs_join_ans)
 WIPED(ljs_message)
 WIPED(ljs_event)
+WIPED(ljs_audit_link)
+WIPED(ljs_audit_entry)
 WIPED(ljs_ns_opts)
 WIPED(ljs_ns_joined)
 WIPED(ljs_ns_up)
@@ -448,6 +450,7 @@ METHODS(ljs_se_ops, se_ops)
 ROWS(ljs_store_row, store_row)
 ROWS(ljs_device_row, device_row)
 ROWS(ljs_kek_row, kek_row)
+ROWS(ljs_audit_row, audit_row)
 
 %ignore ljs_server_opts::log;
 %ignore ljs_server_opts::log_user;
@@ -584,6 +587,10 @@ static PyObject *event_object(const ljs_event *event)
 %thread ljs_server_put_kek;
 %thread ljs_server_del_kek;
 %thread ljs_server_each_kek;
+%thread ljs_server_note;
+%thread ljs_server_flush_audit;
+%thread ljs_server_each_link;
+%thread ljs_server_get_link;
 %thread ljs_ns_new;
 %thread ljs_ns_join_accepted;
 %thread ljs_ns_uplink;
@@ -614,6 +621,7 @@ static PyObject *event_object(const ljs_event *event)
 %include <lorajs/store.h>
 %include <lorajs/backend.h>
 %include <lorajs/server.h>
+%include <lorajs/audit.h>
 %include <lorajs/network.h>
 %include <lorajs/end_device.h>
 %include <lorajs/explain.h>

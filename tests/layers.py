@@ -43,6 +43,7 @@ PUBLIC = {
     "parcel": "codec",
     "explain": "codec",
     "server": "server",
+    "audit": "server",
     "lorajs": "server",
 }
 

@@ -3,6 +3,7 @@
 #ifndef LORAJS_LORAJS_H
 #define LORAJS_LORAJS_H
 
+#include <lorajs/audit.h>
 #include <lorajs/base.h>
 #include <lorajs/device.h>
 #include <lorajs/end_device.h>

@@ -47,6 +47,14 @@ typedef struct ljs_event {
 /** Told of each decision. */
 typedef void ljs_log_fn(void *user, const ljs_event *event);
 
+/** Is an audit log kept (audit.h)? */
+typedef enum ljs_audit_mode {
+    LJS_AUDIT_AS_STORE = 0, /**< as the store says: one that was begun goes on */
+    LJS_AUDIT_UNLESS_OFF,   /**< likewise, and in a store that says nothing one is begun */
+    LJS_AUDIT_ON,           /**< one is begun also where it was switched off */
+    LJS_AUDIT_SWITCH_OFF,   /**< one that was begun ends, with an entry that says so */
+} ljs_audit_mode;
+
 /** What a server is to do beyond its peers. */
 typedef struct ljs_server_opts {
     size_t struct_size; /**< sizeof(ljs_server_opts) */
@@ -59,6 +67,7 @@ typedef struct ljs_server_opts {
     uint32_t rejoin_window;
     uint8_t anonymous; /**< answer requests without a peer too: a laboratory on loopback */
     uint8_t clear;     /**< LJS_CLEAR_NS | LJS_CLEAR_AS for such requests */
+    uint8_t audit;     /**< an ::ljs_audit_mode */
     ljs_log_fn *log;   /**< may be NULL; called from any thread, without a lock held */
     void *log_user;    /**< its first argument */
 } ljs_server_opts;

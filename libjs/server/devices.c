@@ -32,8 +32,9 @@ ljs_err ljs_server_make_device(ljs_server *server, const ljs_device *device, con
                       .in = in,
                       .in_len = in_len };
     struct key key = ljs__key_eui(SPACE_DEVICE, device->dev_eui);
+    struct entry entry = { .kind = LJS_AUDIT_DEVICE_MAKE, .dev_eui = device->dev_eui };
 
-    return ljs__change(server, &key, make_device, &m);
+    return ljs__change(server, &key, make_device, &m, &entry);
 }
 
 static ljs_err land_device(ljs_buf *out, void *user, const ljs_buf *old)
@@ -49,8 +50,9 @@ ljs_err ljs_server_land_device(ljs_server *server, ljs_parcel *parcel, unsigned 
     ljs_device device;
     ljs_err err = ljs_parcel_device(&device, parcel);
     struct key key = ljs__key_eui(SPACE_DEVICE, device.dev_eui);
+    struct entry entry = { .kind = LJS_AUDIT_DEVICE_LAND, .dev_eui = device.dev_eui };
 
-    return err ? err : ljs__change(server, &key, land_device, &m);
+    return err ? err : ljs__change(server, &key, land_device, &m, &entry);
 }
 
 /* Whoever writes to the disk may file one device's record under another's key. */
@@ -75,8 +77,22 @@ ljs_err ljs_server_add_join_eui(ljs_server *server, ljs_eui dev_eui, ljs_eui joi
 {
     struct make m = { .server = server, .dev_eui = dev_eui, .join_eui = join_eui };
     struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
+    struct entry entry = { .kind = LJS_AUDIT_JOIN_EUI, .dev_eui = dev_eui };
 
-    return ljs__change(server, &key, add_join_eui, &m);
+    return ljs__change(server, &key, add_join_eui, &m, &entry);
+}
+
+static ljs_audit_kind kind_of(ljs_device_act act)
+{
+    static const ljs_audit_kind kinds[] = {
+        [LJS_DEVICE_BLOCK] = LJS_AUDIT_BLOCK,
+        [LJS_DEVICE_UNBLOCK] = LJS_AUDIT_UNBLOCK,
+        [LJS_DEVICE_RESET_NONCES] = LJS_AUDIT_RESET_NONCES,
+        [LJS_DEVICE_REMOVE] = LJS_AUDIT_REMOVE,
+        [LJS_DEVICE_EXPOSE] = LJS_AUDIT_EXPOSE,
+    };
+
+    return (size_t)act < COUNT(kinds) && kinds[act] ? kinds[act] : LJS_AUDIT_NOTE; /* the step refuses what is none */
 }
 
 static ljs_err step_device(ljs_buf *out, void *user, const ljs_buf *old)
@@ -92,8 +108,9 @@ ljs_err ljs_server_step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_a
 {
     struct make m = { .server = server, .dev_eui = dev_eui, .act = act };
     struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
+    struct entry entry = { .kind = kind_of(act), .dev_eui = dev_eui };
 
-    return ljs__change(server, &key, step_device, &m);
+    return ljs__change(server, &key, step_device, &m, &entry);
 }
 
 ljs_err ljs_server_get_device(ljs_buf *out, ljs_server *server, ljs_eui dev_eui)

@@ -8,6 +8,7 @@
 #include "base/cursor.h"
 #include "keys/kept.h"
 #include "keys/vault.h"
+#include "server/link.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,6 +21,7 @@ enum space {
     SPACE_DEVICE = 'd',     /* DevEUI, most significant octet first, so that they rise */
     SPACE_KEK = 'k',        /* label */
     SPACE_DECISION = 'w',   /* DevEUI: what `why` tells */
+    SPACE_AUDIT = 'a',      /* nothing: is a log kept; writer and sequence: a link of it */
 };
 
 struct key {
@@ -29,11 +31,15 @@ struct key {
 
 struct key ljs__key_eui(enum space space, ljs_eui eui);
 struct key ljs__key_label(enum space space, const char *label);
+enum { LINK_KEY_LEN = 1 + 8 + 8 };
+struct key ljs__key_link(uint64_t writer, uint64_t sequence);
 
 /* One change of one value, tried again from the load when somebody else was first.  `make` gives the
- * new value of the old one, whose data is NULL when there is none; an empty new value changes nothing. */
+ * new value of the old one, whose data is NULL when there is none; an empty new value changes nothing.
+ * `act` is what the audit log says of it, to which the tags of a device's record are added here;
+ * NULL only for values that no log tells of. */
 typedef ljs_err make_fn(ljs_buf *out, void *user, const ljs_buf *old);
-ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, void *user);
+ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, void *user, const struct entry *act);
 
 /* Refusals and repeats that wait to be written. */
 struct waiting {
@@ -61,6 +67,28 @@ struct open_keks {
     unsigned next; /* to be given up for another */
 };
 
+struct chain;
+
+enum { PENDING_MAX = 64, REFUSED_MAX = 32 };
+struct audit {
+    pthread_mutex_t lock; /* of all below */
+    enum { AUDIT_UNKNOWN, AUDIT_KEPT, AUDIT_NOT_KEPT } state;
+    uint32_t generation; /* how often a log was begun in this store */
+    struct chain *idle;  /* chains that nobody is writing to */
+    int64_t now;         /* the latest time that a caller told */
+    char who[LJS_LABEL_MAX];
+    ljs_audit_entry *pending; /* entries that wait for the next link, PENDING_MAX places */
+    size_t pending_len;
+    uint32_t missed; /* entries that had no place there */
+    struct refused {
+        char peer[LJS_LABEL_MAX];
+        ljs_err err;
+        uint32_t count;
+    } refused[REFUSED_MAX];
+    size_t refused_len;
+    int64_t refused_at; /* when they were written last */
+};
+
 struct ljs_server {
     ljs_vault *vault;
     ljs_store *store;
@@ -71,6 +99,7 @@ struct ljs_server {
     ljs_peers *peers;
     struct waiting waiting;
     struct open_keks keks;
+    struct audit audit;
     _Atomic uint64_t count[LJS_MSG_HOME_NS_ANS + 1][COUNTERS]; /* by -err */
 };
 
@@ -123,6 +152,21 @@ void ljs__keks_init(ljs_server *server);
 void ljs__keks_free(ljs_server *server);
 /* A KEK by its label into a slot, as the store has it now.  LJS_E_NOTFOUND, LJS_E_SEAL, LJS_E_STORE. */
 ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, const char *label);
+
+/* ---- audit.c ---------------------------------------------------------------- */
+
+ljs_err ljs__audit_init(ljs_server *server);
+/* Ends the chains, unless the process is another. */
+void ljs__audit_free(ljs_server *server);
+
+enum { AUDIT_ROOM = 2 }; /* changes that a commit may have to add */
+
+/* Is a log kept?  Asked once of the store.  LJS_E_SEAL, LJS_E_STORE. */
+ljs_err ljs__audit_kept(bool *out, ljs_server *server);
+/* Commit as one group, with a link where a log is kept; `changes` has AUDIT_ROOM places more than len.
+ * LJS_E_CONFLICT: nothing changed; LJS_E_STORE: fate unknown. */
+ljs_err ljs__audit_commit(ljs_server *server, int64_t now, ljs_change *changes, size_t len, const struct entry *entries,
+                          size_t entries_len);
 
 /* ---- decisions.c ------------------------------------------------------------ */
 

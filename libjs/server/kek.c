@@ -200,13 +200,14 @@ out:
 ljs_err ljs_server_put_kek(ljs_server *server, const char *label, const ljs_key *kek, int replace)
 {
     struct put put = { server, label, kek, replace };
+    const struct entry act = { .kind = LJS_AUDIT_KEK_PUT, .text = label };
     struct key key;
     ljs_err err;
 
     if (!label || !label[0] || !ljs__text_ok(label, LJS_LABEL_MAX))
         return LJS_E_INVAL;
     key = ljs__key_label(SPACE_KEK, label);
-    err = ljs__change(server, &key, put_kek, &put);
+    err = ljs__change(server, &key, put_kek, &put, &act);
     if (!err)
         forget(&server->keks, label);
     return err;
@@ -218,7 +219,8 @@ ljs_err ljs_server_del_kek(ljs_server *server, const char *label)
     struct key key;
     uint64_t version;
     ljs_err err = ljs__server_alive(server);
-    ljs_change change = { .in = NULL };
+    const struct entry act = { .kind = LJS_AUDIT_KEK_REMOVE, .text = label };
+    ljs_change changes[1 + AUDIT_ROOM] = { { .in = NULL } };
 
     if (err)
         return err;
@@ -228,12 +230,10 @@ ljs_err ljs_server_del_kek(ljs_server *server, const char *label)
     if ((err = ljs_store_get(&value, &version, server->store, key.at, key.len)))
         return err;
     ljs_buf_free(&value);
-    change.key = key.at;
-    change.key_len = key.len;
-    change.if_version = version;
-    err = ljs_store_commit(server->store, &change, 1);
-    if (!err)
-        err = change.result;
+    changes[0].key = key.at;
+    changes[0].key_len = key.len;
+    changes[0].if_version = version;
+    err = ljs__audit_commit(server, 0, changes, 1, &act, 1);
     if (!err)
         forget(&server->keks, label);
     return err;

@@ -27,7 +27,32 @@ ljs_err ljs__server_alive(const ljs_server *server)
     return server->process == ljs__process() ? LJS_OK : LJS_E_STATE;
 }
 
-ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, void *user)
+/* A device's record ends in its tag. */
+static const uint8_t *tag_of(const struct key *key, const ljs_buf *value)
+{
+    return key->at[0] == SPACE_DEVICE && value->len >= LINK_TAG_LEN ? value->data + value->len - LINK_TAG_LEN : NULL;
+}
+
+static ljs_err commit_change(ljs_server *server, const struct key *key, uint64_t version, const ljs_buf *old,
+                             const ljs_buf *new, const struct entry *act)
+{
+    ljs_change changes[1 + AUDIT_ROOM] = {
+        { .key = key->at, .key_len = key->len, .in = new->data, .in_len = new->len, .if_version = version }
+    };
+    struct entry entry;
+    ljs_err err;
+
+    if (!act) {
+        err = ljs_store_commit(server->store, changes, 1);
+        return err ? err : changes[0].result;
+    }
+    entry = *act;
+    entry.before = tag_of(key, old);
+    entry.after = tag_of(key, new);
+    return ljs__audit_commit(server, 0, changes, 1, &entry, 1);
+}
+
+ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, void *user, const struct entry *act)
 {
     ljs_err err = ljs__server_alive(server);
 
@@ -35,22 +60,17 @@ ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, vo
         return err;
     for (unsigned n = 0; n <= CONFLICT_RETRIES * server->opts.retries; n++) {
         ljs_buf old = { NULL, 0 }, new = { NULL, 0 };
-        ljs_change change = { .key = key->at, .key_len = key->len };
+        uint64_t version = 0;
 
-        err = ljs_store_get(&old, &change.if_version, server->store, key->at, key->len);
+        err = ljs_store_get(&old, &version, server->store, key->at, key->len);
         if (err == LJS_E_NOTFOUND) {
-            change.if_version = 0;
+            version = 0;
             err = LJS_OK;
         }
         if (!err)
             err = make(&new, user, &old);
-        if (!err && new.data) {
-            change.in = new.data;
-            change.in_len = new.len;
-            err = ljs_store_commit(server->store, &change, 1);
-            if (!err)
-                err = change.result;
-        }
+        if (!err && new.data)
+            err = commit_change(server, key, version, &old, &new, act);
         ljs_buf_free(&old);
         ljs_buf_free(&new);
         if (err != LJS_E_CONFLICT)
@@ -109,7 +129,8 @@ ljs_err ljs_server_new(ljs_server **out, ljs_vault *vault, ljs_store *store, con
     *out = NULL;
     if (err || (err = ljs__vault_alive(vault)))
         return err;
-    if (opts && (opts->struct_size != sizeof *opts || opts->clear & ~(LJS_CLEAR_NS | LJS_CLEAR_AS)))
+    if (opts && (opts->struct_size != sizeof *opts || opts->clear & ~(LJS_CLEAR_NS | LJS_CLEAR_AS) ||
+                 opts->audit > LJS_AUDIT_SWITCH_OFF))
         return LJS_E_INVAL;
     if (!(server = calloc(1, sizeof *server)))
         return LJS_E_NOMEM;
@@ -122,7 +143,8 @@ ljs_err ljs_server_new(ljs_server **out, ljs_vault *vault, ljs_store *store, con
     server->process = ljs__process();
     pthread_mutex_init(&server->lock, NULL);
     ljs__keks_init(server);
-    if ((err = ljs__decisions_init(server)) || (err = ljs__change(server, &key, claim_store, server)) ||
+    if ((err = ljs__decisions_init(server)) || (err = ljs__audit_init(server)) ||
+        (err = ljs__change(server, &key, claim_store, server, NULL)) ||
         (err = ljs__generation_read(&generation, NULL, vault, store))) {
         ljs_server_free(server);
         return err;
@@ -136,6 +158,7 @@ void ljs_server_free(ljs_server *server)
 {
     if (!server)
         return;
+    ljs__audit_free(server);
     ljs__peers_give(server->peers);
     ljs__decisions_free(server);
     ljs__keks_free(server);
