@@ -488,6 +488,21 @@ static ljs_err audit_row(void *user, uint64_t writer, uint64_t sequence)
     return call_row(user, "(KK)", (unsigned long long)writer, (unsigned long long)sequence);
 }
 
+static PyObject *credential_object(const ljs_credential *credential); /* of the module's own class */
+
+static ljs_err credential_row(void *user, const ljs_credential *credential)
+{
+    struct entry e;
+    PyObject *made;
+
+    if (!enter(&e, OTHER))
+        return LJS_E_STATE;
+    if ((made = credential_object(credential)))
+        Py_XDECREF(PyObject_CallFunctionObjArgs(user, made, NULL));
+    Py_XDECREF(made);
+    return leave(&e, OTHER) ? LJS_E_STATE : LJS_OK;
+}
+
 /* ---- the log -------------------------------------------------------------------- */
 
 static PyObject *event_object(const ljs_event *event); /* of the module's own class */

@@ -295,6 +295,7 @@ NEEDED(ljs_server_put_kek, arg3)
 %enddef
 SIZED(ljs_device)
 SIZED(ljs_server_opts)
+SIZED(ljs_credential)
 SIZED(ljs_ns_accepted)
 SIZED(ljs_ns_force)
 SIZED(ljs_ns_tx)
@@ -353,6 +354,7 @@ WIPED(ljs_message)
 WIPED(ljs_event)
 WIPED(ljs_audit_link)
 WIPED(ljs_audit_entry)
+WIPED(ljs_credential)
 WIPED(ljs_ns_opts)
 WIPED(ljs_ns_joined)
 WIPED(ljs_ns_up)
@@ -386,7 +388,7 @@ VALUE(ljs_import)
 }
 %typemap(argout) NUMBER *out { GIVE(PyLong_FromUnsignedLongLong(*$1)) }
 %apply NUMBER *out {
-    uint8_t *out, ljs_eui *out, ljs_devaddr *out, ljs_netid *out, ljs_mac *out, uint64_t *version
+    uint8_t *out, uint32_t *out, ljs_eui *out, ljs_devaddr *out, ljs_netid *out, ljs_mac *out, uint64_t *version
 };
 /* A place in octets: goes in, and comes out moved. */
 %typemap(in) size_t *at ($*1_ltype place) {
@@ -451,6 +453,7 @@ ROWS(ljs_store_row, store_row)
 ROWS(ljs_device_row, device_row)
 ROWS(ljs_kek_row, kek_row)
 ROWS(ljs_audit_row, audit_row)
+ROWS(ljs_credential_row, credential_row)
 
 %ignore ljs_server_opts::log;
 %ignore ljs_server_opts::log_user;
@@ -471,6 +474,16 @@ static PyObject *event_object(const ljs_event *event)
         return PyErr_NoMemory();
     *copy = *event;
     return SWIG_NewPointerObj(copy, SWIGTYPE_p_ljs_event, SWIG_POINTER_OWN);
+}
+
+static PyObject *credential_object(const ljs_credential *credential)
+{
+    ljs_credential *copy = malloc(sizeof *copy);
+
+    if (!copy)
+        return PyErr_NoMemory();
+    *copy = *credential;
+    return SWIG_NewPointerObj(copy, SWIGTYPE_p_ljs_credential, SWIG_POINTER_OWN);
 }
 %}
 
@@ -591,6 +604,11 @@ static PyObject *event_object(const ljs_event *event)
 %thread ljs_server_flush_audit;
 %thread ljs_server_each_link;
 %thread ljs_server_get_link;
+%thread ljs_server_add_credential;
+%thread ljs_server_del_credential;
+%thread ljs_server_each_credential;
+%thread ljs_server_check_token;
+%thread ljs_server_check_certificate;
 %thread ljs_ns_new;
 %thread ljs_ns_join_accepted;
 %thread ljs_ns_uplink;
@@ -622,6 +640,7 @@ static PyObject *event_object(const ljs_event *event)
 %include <lorajs/backend.h>
 %include <lorajs/server.h>
 %include <lorajs/audit.h>
+%include <lorajs/roles.h>
 %include <lorajs/network.h>
 %include <lorajs/end_device.h>
 %include <lorajs/explain.h>

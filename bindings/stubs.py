@@ -26,7 +26,8 @@ OCTETS = {"in", "record", "state", "key", "prefix"}
 NUMBERED = {"ljs_server_handle", "ljs_import_parse", "ljs_message_answer", "ljs_store_get", "ljs_server_decision",
             "ljs_explain_accept", "ljs_result_err"}
 ROWS = {"ljs_store_row": "Callable[[bytes], object]", "ljs_device_row": "Callable[[int], object]",
-        "ljs_kek_row": "Callable[[str, int], object]", "ljs_audit_row": "Callable[[int, int], object]"}
+        "ljs_kek_row": "Callable[[str, int], object]", "ljs_audit_row": "Callable[[int, int], object]",
+        "ljs_credential_row": "Callable[[credential], object]"}
 # Made by a function alone; and one whose field has its own name, which SWIG takes for a constructor.
 NO_CONSTRUCTOR = HANDLES | {"ljs_join_eui", "ljs_join_req", "ljs_message", "ljs_ns_opts", "ljs_ns", "ljs_ed_opts",
                            "ljs_ed_event", "ljs_ed", "ljs_import"}

@@ -44,6 +44,7 @@ PUBLIC = {
     "explain": "codec",
     "server": "server",
     "audit": "server",
+    "roles": "server",
     "lorajs": "server",
 }
 

@@ -41,7 +41,7 @@ const struct usage pair_usage = {
     1,
 };
 
-static bool write_whole(int fd, const void *in, size_t in_len)
+bool write_whole(int fd, const void *in, size_t in_len)
 {
     for (const uint8_t *at = in; in_len;) {
         ssize_t n = write(fd, at, in_len);
@@ -54,8 +54,7 @@ static bool write_whole(int fd, const void *in, size_t in_len)
     return true;
 }
 
-/* A new file is there after a crash when its directory is on the disk, too. */
-static bool sync_new(int fd, const char *path)
+bool sync_new(int fd, const char *path)
 {
     const char *slash = strrchr(path, '/');
     char dir[4200];

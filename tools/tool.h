@@ -90,6 +90,7 @@ extern const struct command device_commands[]; /* device.c */
 extern const struct command kek_commands[];    /* kek.c */
 extern const struct command key_commands[];    /* kek.c */
 extern const struct command master_commands[]; /* master.c */
+extern const struct command role_commands[];   /* role.c */
 command_fn cmd_completion;                     /* completion.c */
 extern const struct command commands[];        /* main.c: all of them */
 
@@ -100,6 +101,11 @@ extern const struct usage pair_usage, export_usage, receive_usage;
 /* Each command's own. */
 extern const struct usage inspect_usage, why_usage, doctor_usage, completion_usage;
 extern const struct usage serve_usage, simulate_usage; /* config.c, simulate.c */
+
+/* parcel.c: all of it, or false with errno; and a new file is there after a crash when its directory is on the
+ * disk, too. */
+bool write_whole(int fd, const void *in, size_t in_len);
+bool sync_new(int fd, const char *path);
 
 /* "lorajs: ..." on standard error, with a newline. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

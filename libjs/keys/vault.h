@@ -42,6 +42,7 @@ enum tag_domain {
     TAG_END_DEVICE = 6,
     TAG_MASTER = 7,
     TAG_AUDIT = 8,
+    TAG_CREDENTIAL = 9,
     TAG_GENERATION = 12, /* numbers between are for others */
     TAG_MARKER = 13,
     TAG_BACKUP = 14,

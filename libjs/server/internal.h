@@ -22,6 +22,7 @@ enum space {
     SPACE_KEK = 'k',        /* label */
     SPACE_DECISION = 'w',   /* DevEUI: what `why` tells */
     SPACE_AUDIT = 'a',      /* nothing: is a log kept; writer and sequence: a link of it */
+    SPACE_CREDENTIAL = 'c', /* name */
 };
 
 struct key {

@@ -12,7 +12,8 @@ import pytest
 from conftest import DONE, FAILED, REFUSED, ROOT, USAGE
 
 GROUPS = {"device": ["add", "import", "export", "receive", "show", "list", "block", "unblock", "reset-nonces", "remove"],
-          "kek": ["add", "list", "remove"], "key": ["generate", "pair"], "master": ["move"]}
+          "kek": ["add", "list", "remove"], "key": ["generate", "pair"], "master": ["move"],
+          "role": ["add", "list", "remove"]}
 SINGLE = ["serve", "inspect", "why", "doctor", "simulate", "completion", "version", "help"]
 RUNNABLE = [[c] for c in SINGLE] + [[g, c] for g, under in GROUPS.items() for c in under]
 
@@ -67,7 +68,8 @@ def test_far_words_are_not_guessed(run):
     ["kek", "add", MARKER], [MARKER], ["device", MARKER], ["device", "show", MARKER], ["why", MARKER],
     ["device", "import", f"--{MARKER}"], ["inspect", "--keys", "-", "--request", MARKER, "00"],
     ["key", "generate", "--length", MARKER], ["inspect", "--dev-nonce", MARKER, "00"], ["inspect", MARKER],
-    ["device", "list", MARKER], ["completion", MARKER]], ids=lambda w: " ".join(w).replace(MARKER, "KEY"))
+    ["device", "list", MARKER], ["completion", MARKER], ["role", "add", MARKER, "--roles", "audit", "--output", "x"],
+    ["role", "add", "ops", f"--token={MARKER}"], ["role", "add", "ops", "--roles", MARKER, "--output", "x"]], ids=lambda w: " ".join(w).replace(MARKER, "KEY"))
 def test_a_key_on_the_command_line_is_refused_and_not_repeated(run, words, data):
     done = run(*words, "--data", data, code=None) if words[0] in ("device", "kek", "why") else run(*words, code=None)
     assert done.returncode in (USAGE, REFUSED)
