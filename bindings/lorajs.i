@@ -58,7 +58,8 @@ static void set_raiser(PyObject *callable)
 /* Where an error is what was asked for, or what comes with it tells more, it is a number. */
 %typemap(out) ljs_err ljs_result_err, ljs_err err, ljs_err result { $result = PyLong_FromLong($1); }
 %typemap(out) ljs_err ljs_server_handle, ljs_err ljs_import_parse, ljs_err ljs_message_answer,
-    ljs_err ljs_store_get, ljs_err ljs_server_decision, ljs_err ljs_explain_accept {
+    ljs_err ljs_store_get, ljs_err ljs_server_decision, ljs_err ljs_explain_accept,
+    ljs_err ljs_qr_parse {
     if (called_back())
         SWIG_fail;
     $result = PyLong_FromLong($1);
@@ -338,6 +339,7 @@ VALUE(T)
 }
 %enddef
 WIPED(ljs_explained)
+WIPED(ljs_qr)
 WIPED(ljs_field)
 WIPED(ljs_frame)
 WIPED(ljs_accept)
@@ -568,6 +570,8 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_explain_field;
 %thread ljs_explain_accept;
 %thread ljs_import_parse;
+%thread ljs_qr_parse;
+%thread ljs_qr_build;
 %thread ljs_x25519_public;
 %thread ljs_ed25519_public;
 %thread ljs_parcel_pack;
@@ -644,3 +648,4 @@ static PyObject *credential_object(const ljs_credential *credential)
 %include <lorajs/network.h>
 %include <lorajs/end_device.h>
 %include <lorajs/explain.h>
+%include <lorajs/qr.h>

@@ -124,6 +124,11 @@ def small(t: Trial, b: Blocks) -> None:
     check("100 devices: 100 joins" in (said := t.sh(joins.replace("http://127.0.0.1:8080", url))), said)
     t.stop(process)
 
+    (t.work / "token.txt").write_text("AABBCCDDEEFF\n")
+    said = t.sh(b.take("labels.md", "sh", "lorajs qr make"))
+    check(":OAABBCCDDEEFF:SYYWWNNNNNN:C" in said and "CheckSum         good" in said, said)
+    exec(b.take("labels.md", "python", "lorajs.QR"), {"print": lambda text: check(":PFOOBAR:CAF2C" in text, text)})
+
     [one, many] = b.take("simulate.md", "sh", "--diagram life.svg").splitlines()
     t.sh(one)
     check("diverged: 0 of 10" in (said := t.sh(many.replace("--devices 1000", "--devices 10"))), said)

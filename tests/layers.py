@@ -41,6 +41,7 @@ PUBLIC = {
     "message": "codec",
     "import": "codec",
     "parcel": "codec",
+    "qr": "codec",
     "explain": "codec",
     "server": "server",
     "audit": "server",
@@ -59,6 +60,8 @@ ADAPTER = {
     "gnutls/": "tools/tls.c",
     "confuse.h": "tools/config.c",
     "curl/": "tools/client.c",
+    "png.h": "tools/qr_picture.c",
+    "qrencode.h": "tools/qr_picture.c",
 }
 
 LIBC = """assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign

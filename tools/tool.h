@@ -91,6 +91,7 @@ extern const struct command kek_commands[];    /* kek.c */
 extern const struct command key_commands[];    /* kek.c */
 extern const struct command master_commands[]; /* master.c */
 extern const struct command role_commands[];   /* role.c */
+extern const struct command qr_commands[];     /* qr.c */
 command_fn cmd_completion;                     /* completion.c */
 extern const struct command commands[];        /* main.c: all of them */
 

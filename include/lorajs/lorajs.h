@@ -17,6 +17,7 @@
 #include <lorajs/message.h>
 #include <lorajs/network.h>
 #include <lorajs/parcel.h>
+#include <lorajs/qr.h>
 #include <lorajs/roles.h>
 #include <lorajs/server.h>
 #include <lorajs/store.h>

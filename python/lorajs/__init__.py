@@ -119,6 +119,7 @@ from .network import (
     Woken,
 )
 from .parcel import Parcel, pack
+from .qr import QR, QRForm
 from .server import Call, Decision, JoinServer, Peer
 from .store import Change, Outcome, Store, StoreBase
 
@@ -132,7 +133,7 @@ __all__ = [
     "InvalidError", "JoinAccept", "JoinAnswer", "JoinEUINonces", "JoinRequest", "JoinServer", "Joined", "KEK",
     "Key", "KeyName", "Lost", "Mac", "MacCommand", "Message", "MessageError", "MessageType", "NetID",
     "NetworkContext", "NetworkKeys", "NetworkOptions", "NetworkSession", "NetworkSide", "NetworkState", "NotFound",
-    "OctetOrder", "Outcome", "Parcel", "Peer", "Refused", "Restart", "Route", "Scheme", "SealError",
+    "OctetOrder", "Outcome", "Parcel", "Peer", "QR", "QRForm", "Refused", "Restart", "Route", "Scheme", "SealError",
     "SecureElement", "SecureElementBase", "Send", "SendAgain", "Sends", "Session", "Start", "State", "Stop",
     "Store", "StoreBase", "Stream", "Tick", "Up", "Vault", "Woken", "add_join_eui", "app_s_key", "check_record",
     "data_crypt", "data_mic", "derive", "device_json", "explain", "explain_accept", "join", "join_euis",

@@ -13,7 +13,8 @@ from conftest import DONE, FAILED, REFUSED, ROOT, USAGE
 
 GROUPS = {"device": ["add", "import", "export", "receive", "show", "list", "block", "unblock", "reset-nonces", "remove"],
           "kek": ["add", "list", "remove"], "key": ["generate", "pair"], "master": ["move"],
-          "role": ["add", "list", "remove"]}
+          "role": ["add", "list", "remove"],
+          "qr": ["read", "make"]}
 SINGLE = ["serve", "inspect", "why", "doctor", "simulate", "completion", "version", "help"]
 RUNNABLE = [[c] for c in SINGLE] + [[g, c] for g, under in GROUPS.items() for c in under]
 

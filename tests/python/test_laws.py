@@ -341,6 +341,24 @@ def test_device_lines(octets: bytes) -> None:
     lorajs.check_record(record, VAULT)
 
 
+QR_TEXT = "LW:D0:1122334455667788:AABBCCDDEEFF0011:AABB1122:OAABBCCDDEEFF:SYYWWNNNNNN:PFOOBAR:CAF2C"
+
+
+@given(st.one_of(near(QR_TEXT.encode()), near(b"URN:DEV:LW:1122334455667788_AABBCCDDEEFF0011_AABB1122_VAABB_SX_PFOO")))
+@example(QR_TEXT.encode())
+def test_qr_texts(octets: bytes) -> None:
+    text = octets.decode("latin-1")
+    strict = refused_as(lambda: lorajs.QR.parse(text), lorajs.InvalidError)
+    lenient = refused_as(lambda: lorajs.QR.parse(text, lenient=True), lorajs.InvalidError)
+    assert (lenient is not None and lenient.strict) == (strict is not None)
+    if strict is None:
+        return
+    assert strict == lenient
+    again = lorajs.QR.parse(strict.build())
+    assert again.checksum is True
+    assert dataclasses.replace(again, form=strict.form, checksum=strict.checksum) == strict
+
+
 # ---- records and joining ------------------------------------------------------------
 
 RECORD = lorajs.make_device(VAULT, lorajs.Device(DEV_EUI, JOIN_EUI, Mac.V1_1), nwk_key=NWK, app_key=APP)

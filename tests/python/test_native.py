@@ -41,7 +41,7 @@ QUICK = set(
     import_example join_req_init key_check key_export key_len mac_command_build mac_command_parse mac_command_text
     mac_parse mac_text message_init message_reply message_type_text net_id_parse ns_opts_init ns_state_text parcel_again
     parcel_device parcel_head parcel_time parcel_wants peers_add
-    peers_add_as_id peers_add_kek peers_add_net_id peers_add_ns_id peers_new remedy result_code result_err role_text
+    peers_add_as_id peers_add_kek peers_add_net_id peers_add_ns_id peers_new qr_checksum remedy result_code result_err role_text
     roles_allow roles_parse se_custom server_count server_set_actor server_set_peers store_custom store_memory strerror
     version""".split()
 )
