@@ -537,6 +537,10 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_vault_from_key;
 %thread ljs_vault_mark;
 %thread ljs_vault_is;
+%thread ljs_vault_add;
+%thread ljs_vault_retire;
+%thread ljs_vault_pack;
+%thread ljs_vault_unpack;
 %thread ljs_master_seal;
 %thread ljs_master_open;
 %thread ljs_aes_encrypt;
@@ -565,6 +569,7 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_device_check;
 %thread ljs_device_step;
 %thread ljs_device_raise;
+%thread ljs_device_rewrap;
 %thread ljs_device_json;
 %thread ljs_explain;
 %thread ljs_explain_field;

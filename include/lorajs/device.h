@@ -163,6 +163,13 @@ LJS_MUST ljs_err ljs_device_raise(ljs_buf *out_record, ljs_vault *vault, uint32_
 /** Check the tag, without a change.  @return ::LJS_E_SEAL, ::LJS_E_VERSION */
 LJS_MUST ljs_err ljs_device_check(ljs_vault *vault, const uint8_t *record, size_t record_len);
 
+/** Bring a record under the newest version of the vault's master key (master.h): its tag, and each set of
+ *  root keys in it.  All of them are opened, so that success says that the record is whole.
+ *  @param out_record  empty when there is nothing to do: all is under that version already
+ *  @return ::LJS_E_SEAL when the vault has not the version that a part is under, or a part was
+ *  tampered with; ::LJS_E_VERSION */
+LJS_MUST ljs_err ljs_device_rewrap(ljs_buf *out_record, ljs_vault *vault, const uint8_t *record, size_t record_len);
+
 /** Steps of administration: record in, record out. */
 typedef enum ljs_device_act {
     LJS_DEVICE_BLOCK = 1,        /**< FRESH, JOINED -> BLOCKED */

@@ -87,6 +87,26 @@ ljs_err ljs_device_check(ljs_vault *vault, const uint8_t *record, size_t record_
     return ljs__record_load(&r, vault, record, record_len);
 }
 
+ljs_err ljs_device_rewrap(ljs_buf *out_record, ljs_vault *vault, const uint8_t *record, size_t record_len)
+{
+    struct record r;
+    struct ring *ring = NULL;
+    struct wr keep[EPOCHS_MAX] = { { 0 } };
+    bool now = false, changed = false;
+    ljs_err err = ljs__record_load(&r, vault, record, record_len);
+
+    *out_record = (ljs_buf){ NULL, 0 };
+    if (err || (err = ljs__vault_tagged(&now, vault, TAG_DEVICE, record, record_len)) || (err = ljs__ring_take(&ring)))
+        return err;
+    err = ljs__record_rewrap(&changed, &r, keep, vault, ring);
+    if (!err && (changed || !now))
+        err = ljs__record_save(out_record, &r, vault);
+    ljs__ring_give(ring);
+    for (size_t i = 0; i < COUNT(keep); i++)
+        ljs__wr_drop(&keep[i]);
+    return err;
+}
+
 /* ---- making ----------------------------------------------------------------- */
 
 static bool device_ok(const ljs_device *d, int32_t dev_nonce, size_t in_len)

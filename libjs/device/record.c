@@ -519,6 +519,22 @@ ljs_err ljs__record_seal(struct record *r, struct wr *keep, const ljs_vault *vau
     return LJS_OK;
 }
 
+ljs_err ljs__record_rewrap(bool *changed, struct record *r, struct wr keep[EPOCHS_MAX], const ljs_vault *vault,
+                           struct ring *ring)
+{
+    ljs_err err = LJS_OK;
+
+    *changed = false;
+    for (unsigned i = 0; !err && i < r->sets; i++) {
+        err = ljs__record_keys(ring, vault, r, r->set[i].epoch);
+        if (err || ljs__vault_sealed_now(vault, r->set[i].at, r->set[i].len))
+            continue;
+        *changed = true;
+        err = ljs__record_seal(r, &keep[i], vault, ring, r->set[i].epoch);
+    }
+    return err;
+}
+
 ljs_err ljs__record_print(uint8_t out[16], const ljs_vault *vault, struct ring *ring)
 {
     return ljs__vault_fingerprint(out, vault, ring, root_ids, root_roles, COUNT(root_ids));

@@ -73,6 +73,10 @@ ljs_err ljs__record_keys(struct ring *ring, const ljs_vault *vault, const struct
 /* Seal what the ring has as the keys of an epoch, and put them among r's sets; *keep holds
  * the octets until r is saved. */
 ljs_err ljs__record_seal(struct record *r, struct wr *keep, const ljs_vault *vault, struct ring *ring, uint16_t epoch);
+/* Bring each set under the vault's current master key; every one is opened, whether or not it needs that.
+ * *changed when one did, whose octets keep[] then has, one for each set.  LJS_E_SEAL. */
+ljs_err ljs__record_rewrap(bool *changed, struct record *r, struct wr keep[EPOCHS_MAX], const ljs_vault *vault,
+                           struct ring *ring);
 /* A keyed fingerprint of the root keys in the ring. */
 ljs_err ljs__record_print(uint8_t out[16], const ljs_vault *vault, struct ring *ring);
 /* Of the one alone that signs join-requests: as long as that is the same, used nonces count. */

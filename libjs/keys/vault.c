@@ -1,61 +1,17 @@
 #include "keys/vault.h"
 
+#include "keys/masters.h"
 #include "keys/ring_inside.h"
-
-#include <lorajs/master.h>
 
 enum {
     FORMAT = 1,
-    MASTER_VERSION = 1,
     HEADER_LEN = 1 + 2, /* format | master key version */
     AD_MAX = 512,       /* the longest owner a set is bound to: two labels and numbers */
     TAG_LEN = 16,
-    DOMAINS = TAG_BACKUP + 1,
     /* libsodium leaves keys there: BLAKE2b spills what it reads some 1,500 octets down. */
     STACK_BELOW = 4096,
     SET_MAX = sizeof((struct ring *)0)->work.octets,
 };
-
-/* The master key is not kept: what is done with it is done with one subkey per purpose.
- * A tag has a subkey per domain, so that tagging needs no copy with the domain in front. */
-struct ljs_vault {
-    uint8_t seal[32], fingerprint[32], tag[DOMAINS][32];
-    unsigned process;
-};
-
-ljs_err ljs_vault_new(ljs_vault **out, const uint8_t *in, size_t in_len)
-{
-    ljs_vault *vault;
-    ljs_err err = ljs__init();
-
-    *out = NULL;
-    if (err)
-        return err;
-    if (in_len != LJS_MASTER_LEN)
-        return LJS_E_INVAL;
-    vault = ljs__secret_alloc((sizeof *vault + 15) / 16 * 16);
-    if (!vault)
-        return LJS_E_NOMEM;
-    vault->process = ljs__process();
-    ljs__subkey(vault->seal, in, 1, "ljs.seal");
-    ljs__subkey(vault->fingerprint, in, 1, "ljs.same");
-    for (unsigned domain = TAG_DEVICE; domain < DOMAINS; domain++)
-        ljs__subkey(vault->tag[domain], in, domain, "ljs.tags");
-    ljs__wipe_stack(STACK_BELOW);
-    *out = vault;
-    return LJS_OK;
-}
-
-ljs_err ljs_vault_from_key(ljs_vault **out, const ljs_key *key)
-{
-    *out = NULL;
-    return key->process == ljs__process() ? ljs_vault_new(out, key->octets, key->len) : LJS_E_STATE;
-}
-
-void ljs_vault_free(ljs_vault *vault)
-{
-    ljs__secret_free(vault);
-}
 
 ljs_err ljs__vault_alive(const ljs_vault *vault)
 {
@@ -119,22 +75,35 @@ static ljs_err bind_to(struct bound *out, const uint8_t header[HEADER_LEN], cons
 ljs_err ljs__vault_seal(struct wr *out, const ljs_vault *vault, struct ring *ring, const enum key_id *ids,
                         const enum key_role *roles, size_t n, const uint8_t *ad, size_t ad_len)
 {
-    static const uint8_t header[HEADER_LEN] = { FORMAT, MASTER_VERSION, 0 };
-    uint8_t sealed[SET_MAX + LJS__SEAL_EXTRA];
+    uint8_t sealed[SET_MAX + LJS__SEAL_EXTRA], header[HEADER_LEN];
+    const struct master *master;
     struct bound bound;
     size_t len;
     ljs_err err = ljs__vault_alive(vault);
 
-    if (!err)
-        err = bind_to(&bound, header, ad, ad_len);
     if (err)
         return err;
+    master = &masters_of(vault)->at[0];
+    header[0] = FORMAT;
+    header[1] = (uint8_t)master->number;
+    header[2] = (uint8_t)(master->number >> 8);
+    if ((err = bind_to(&bound, header, ad, ad_len)))
+        return err;
     len = put_set(ring, ids, roles, n);
-    ljs__seal(sealed, vault->seal, bound.octets, bound.len, ring->work.octets, len);
+    ljs__seal(sealed, master->seal, bound.octets, bound.len, ring->work.octets, len);
     ljs__wipe_stack(STACK_BELOW);
     ljs__wr(out, header, sizeof header);
     ljs__wr(out, sealed, len + LJS__SEAL_EXTRA);
     return LJS_OK;
+}
+
+/* The one that an envelope names; NULL: this vault has it not. */
+static const struct master *named(const struct masters *masters, const uint8_t header[HEADER_LEN])
+{
+    for (unsigned i = 0; i < masters->n; i++)
+        if (masters->at[i].number == (header[1] | header[2] << 8))
+            return &masters->at[i];
+    return NULL;
 }
 
 ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum key_id *ids, const enum key_role *roles,
@@ -142,6 +111,7 @@ ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum ke
 {
     struct rd r = { in, in_len, false };
     const uint8_t *header = rd_bytes(&r, HEADER_LEN);
+    const struct master *master;
     struct bound bound;
     ljs_err err = ljs__vault_alive(vault);
 
@@ -153,11 +123,11 @@ ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum ke
         return LJS_E_SEAL;
     if (header[0] != FORMAT)
         return LJS_E_VERSION;
-    if (header[1] != MASTER_VERSION || header[2])
-        return LJS_E_SEAL; /* a master key that this vault has not */
+    if (!(master = named(masters_of(vault), header)))
+        return LJS_E_SEAL;
     err = bind_to(&bound, header, ad, ad_len);
     if (!err)
-        err = ljs__open(ring->work.octets, vault->seal, bound.octets, bound.len, r.at, r.left);
+        err = ljs__open(ring->work.octets, master->seal, bound.octets, bound.len, r.at, r.left);
     ljs__wipe_stack(STACK_BELOW);
     if (!err)
         err = get_set(ring, r.left - LJS__SEAL_EXTRA, ids, roles, n);
@@ -166,49 +136,73 @@ ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum ke
     return err;
 }
 
-static ljs_err tag_of(uint8_t out[TAG_LEN], const ljs_vault *vault, enum tag_domain domain, const uint8_t *in,
-                      size_t in_len)
+bool ljs__vault_sealed_now(const ljs_vault *vault, const uint8_t *in, size_t in_len)
 {
-    ljs_err err = ljs__vault_alive(vault);
+    return in_len >= HEADER_LEN && named(masters_of(vault), in) == &masters_of(vault)->at[0];
+}
 
-    if (err)
-        return err;
-    assert(domain > 0 && (int)domain < DOMAINS);
-    ljs__tag(out, vault->tag[domain], in, in_len);
-    ljs__wipe_stack(STACK_BELOW);
-    return LJS_OK;
+/* Each tag leaves its key on the stack: who asks wipes. */
+static void tag_of(uint8_t out[TAG_LEN], const struct masters *masters, unsigned i, enum tag_domain domain,
+                   const uint8_t *in, size_t in_len)
+{
+    assert(domain > 0 && domain < TAG_DOMAINS);
+    ljs__tag(out, domain == TAG_AUDIT ? masters->audit : masters->at[i].tag[domain], in, in_len);
 }
 
 ljs_err ljs__vault_tag(struct wr *w, const ljs_vault *vault, enum tag_domain domain)
 {
     uint8_t tag[TAG_LEN];
-    ljs_err err = w->bad ? LJS_E_NOMEM : tag_of(tag, vault, domain, w->data, w->len);
+    ljs_err err = w->bad ? LJS_E_NOMEM : ljs__vault_alive(vault);
 
-    if (!err)
-        ljs__wr(w, tag, sizeof tag);
-    return err;
+    if (err)
+        return err;
+    tag_of(tag, masters_of(vault), 0, domain, w->data, w->len);
+    ljs__wipe_stack(STACK_BELOW);
+    ljs__wr(w, tag, sizeof tag);
+    return LJS_OK;
+}
+
+ljs_err ljs__vault_tagged(bool *now, const ljs_vault *vault, enum tag_domain domain, const uint8_t *in, size_t in_len)
+{
+    uint8_t tag[TAG_LEN];
+    const struct masters *masters;
+    unsigned i = 0;
+    ljs_err err = ljs__vault_alive(vault);
+
+    *now = false;
+    if (err)
+        return err;
+    if (in_len < TAG_LEN)
+        return LJS_E_SEAL;
+    masters = masters_of(vault);
+    do
+        tag_of(tag, masters, i, domain, in, in_len - TAG_LEN);
+    while (!ljs__equal(tag, in + in_len - TAG_LEN, TAG_LEN) && ++i < masters->n);
+    ljs__wipe_stack(STACK_BELOW);
+    ljs__wipe(tag, sizeof tag); /* the tag of what somebody else wrote is not for him */
+    *now = i == 0;
+    return i < masters->n ? LJS_OK : LJS_E_SEAL;
 }
 
 ljs_err ljs__vault_check(const ljs_vault *vault, enum tag_domain domain, const uint8_t *in, size_t in_len)
 {
-    uint8_t tag[TAG_LEN];
-    ljs_err err;
+    bool now;
 
-    if (in_len < TAG_LEN)
-        return LJS_E_SEAL;
-    err = tag_of(tag, vault, domain, in, in_len - TAG_LEN);
-    if (!err && !ljs__equal(tag, in + in_len - TAG_LEN, TAG_LEN))
-        err = LJS_E_SEAL;
-    ljs__wipe(tag, sizeof tag); /* the tag of what somebody else wrote is not for him */
-    return err;
+    return ljs__vault_tagged(&now, vault, domain, in, in_len);
 }
 
 static const uint8_t marked[] = "master key";
 
 ljs_err ljs_vault_mark(uint8_t out[16], ljs_vault *vault)
 {
+    ljs_err err = ljs__vault_alive(vault);
+
     memset(out, 0, TAG_LEN);
-    return tag_of(out, vault, TAG_MASTER, marked, sizeof marked);
+    if (err)
+        return err;
+    tag_of(out, masters_of(vault), 0, TAG_MASTER, marked, sizeof marked);
+    ljs__wipe_stack(STACK_BELOW);
+    return LJS_OK;
 }
 
 ljs_err ljs_vault_is(ljs_vault *vault, const uint8_t *in, size_t in_len)
@@ -230,7 +224,7 @@ ljs_err ljs__vault_fingerprint(uint8_t out[16], const ljs_vault *vault, struct r
     memset(out, 0, TAG_LEN);
     if (err)
         return err;
-    ljs__tag(out, vault->fingerprint, ring->work.octets, put_set(ring, ids, roles, n));
+    ljs__tag(out, masters_of(vault)->fingerprint, ring->work.octets, put_set(ring, ids, roles, n));
     ljs__wipe_stack(STACK_BELOW);
     return LJS_OK;
 }

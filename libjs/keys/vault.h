@@ -2,12 +2,17 @@
  *
  * A sealed set is an envelope of its own: a format octet, the number of the master key
  * version (2 octets, LE), then XChaCha20-Poly1305 under a subkey over the keys of some
- * ring slots, each as role | length | octets.  Associated data bind it to its owner. */
+ * ring slots, each as role | length | octets.  Associated data bind it to its owner.
+ *
+ * A vault may have several versions of the master key (masters.h).  The current one seals and
+ * tags; an envelope is opened with the one that it names, a tag is good when it is of any. */
 #ifndef LJS_KEYS_VAULT_H
 #define LJS_KEYS_VAULT_H
 
 #include "base/cursor.h"
 #include "keys/ring.h"
+
+#include <stdbool.h>
 
 /* What a sealed key is; stable numbers, they are on disk. */
 enum key_role {
@@ -28,9 +33,13 @@ ljs_err ljs__vault_seal(struct wr *out, const ljs_vault *vault, struct ring *rin
                         const enum key_role *roles, size_t n, const uint8_t *ad, size_t ad_len);
 /* Into the slots by role; ids[] and roles[] as above.  A role that is not asked for is skipped,
  * slots of absent roles are left empty, and all of ids[] when it fails.  LJS_E_SEAL: another
- * master key, another owner, or tampered with; LJS_E_VERSION: a format that is not known. */
+ * master key, or a version that the vault has not, another owner, or tampered with; LJS_E_VERSION: a format that is not
+ * known. */
 ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum key_id *ids, const enum key_role *roles,
                         size_t n, const uint8_t *ad, size_t ad_len, const uint8_t *in, size_t in_len);
+
+/* Was this set sealed under the current version? */
+bool ljs__vault_sealed_now(const ljs_vault *vault, const uint8_t *in, size_t in_len);
 
 /* What kind of value a tag is over, so that none can stand for another. */
 enum tag_domain {
@@ -46,11 +55,14 @@ enum tag_domain {
     TAG_GENERATION = 12, /* numbers between are for others */
     TAG_MARKER = 13,
     TAG_BACKUP = 14,
+    TAG_DOMAINS /* the next number is for the next kind, which goes before this line */
 };
 
 /* Append the 16-octet tag over the domain and all that is in w. */
 ljs_err ljs__vault_tag(struct wr *w, const ljs_vault *vault, enum tag_domain domain);
-/* Does `in` end in its tag?  LJS_E_SEAL. */
+/* Does `in` end in its tag, that of the current version or of another?  LJS_E_SEAL. */
+ljs_err ljs__vault_tagged(bool *now, const ljs_vault *vault, enum tag_domain domain, const uint8_t *in, size_t in_len);
+/* The same for who does not care which. */
 ljs_err ljs__vault_check(const ljs_vault *vault, enum tag_domain domain, const uint8_t *in, size_t in_len);
 
 /* Recognise the same keys again without keeping them: keyed, 16 octets, over role and octets. */

@@ -50,6 +50,7 @@ from .device import (
     join_euis,
     make_device,
     raise_generation,
+    rewrap_device,
     sessions,
     step_device,
 )
@@ -137,6 +138,6 @@ __all__ = [
     "SecureElement", "SecureElementBase", "Send", "SendAgain", "Sends", "Session", "Start", "State", "Stop",
     "Store", "StoreBase", "Stream", "Tick", "Up", "Vault", "Woken", "add_join_eui", "app_s_key", "check_record",
     "data_crypt", "data_mic", "derive", "device_json", "explain", "explain_accept", "join", "join_euis",
-    "make_device", "mc_key_decrypt", "mc_key_encrypt", "open_master", "pack", "raise_generation", "seal_master",
-    "sessions", "step_device", "version",
+    "make_device", "mc_key_decrypt", "mc_key_encrypt", "open_master", "pack", "raise_generation", "rewrap_device",
+    "seal_master", "sessions", "step_device", "version",
 ]

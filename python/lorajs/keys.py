@@ -149,6 +149,33 @@ class Vault:
         """Raise Fault SEAL when this was the mark of another master key; compared in constant time."""
         native.vault_is(self.native, mark)
 
+    def add(self, key: Key) -> None:
+        """The next version of the master key, 32 octets: from now on records are sealed and tagged under it, and
+        those under the versions before still open.  Fault EXISTS, STATE with four versions."""
+        native.vault_add(self.native, key.native)
+
+    def retire(self) -> None:
+        """Leave the newest version alone: what is still under another opens no more."""
+        native.vault_retire(self.native)
+
+    @property
+    def version(self) -> int:
+        """The number of the newest version; of a vault that was made of a key 1, until unpack() knows better."""
+        return native.vault_version(self.native)
+
+    @property
+    def versions(self) -> int:
+        """How many there are, 1 to 4."""
+        return native.vault_versions(self.native)
+
+    def pack(self) -> bytes:
+        """All versions, for a vault that has one of them; to be kept beside the records once there was a second."""
+        return native.vault_pack(self.native)
+
+    def unpack(self, pack: bytes) -> None:
+        """Have the versions that a pack() has, and no others.  Fault SEAL when none of ours opens it."""
+        native.vault_unpack(self.native, pack)
+
     def __repr__(self) -> str:
         return "<Vault>"
 

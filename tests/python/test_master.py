@@ -62,3 +62,32 @@ def test_records_of_one_open_with_the_other() -> None:
     request = lorajs.JoinRequest(phy, net_id=0x13, dev_addr=0x26011234, mac=device.mac, clear=lorajs.Clear.NS)
     _, answer = lorajs.join(record, request, same)
     assert answer.join_nonce == 1
+
+
+def test_versions_of_a_master_key() -> None:
+    old, new = lorajs.Key.generate(32), lorajs.Key.generate(32)
+    vault, key = lorajs.Vault.from_key(old), lorajs.Key.generate()
+    record = lorajs.make_device(vault, lorajs.Device(lorajs.EUI(1), lorajs.EUI(2), lorajs.Mac.V1_0_4), app_key=key)
+    assert (vault.version, vault.versions) == (1, 1) and lorajs.rewrap_device(record, vault) is record
+    vault.add(new)
+    assert (vault.version, vault.versions) == (2, 2)
+    with pytest.raises(lorajs.Fault) as twice:
+        vault.add(old)
+    assert twice.value.name == "EXISTS"
+    pack, after = vault.pack(), lorajs.rewrap_device(record, vault)
+    assert after != record and lorajs.rewrap_device(after, vault) is after
+    for mine in old, new:  # whoever has one of them has both
+        other = lorajs.Vault.from_key(mine)
+        other.unpack(pack)
+        assert (other.version, other.versions) == (2, 2)
+        lorajs.check_record(record, other)
+        lorajs.check_record(after, other)
+    vault.retire()
+    with pytest.raises(lorajs.SealError):
+        lorajs.check_record(record, vault)
+    with pytest.raises(lorajs.SealError):
+        lorajs.Vault.from_key(old).unpack(vault.pack())
+    alone = lorajs.Vault.from_key(new)
+    alone.unpack(vault.pack())
+    assert alone.version == 2
+    lorajs.check_record(after, alone)
