@@ -187,6 +187,8 @@ def steps(r: Results) -> str:
             rows.append([f"core ({kind})", ns(r.times.get(f"lorajs/core-{kind}")),
                          times(r.ratio(f"lorajs/core-{kind}", "floor/c")),
                          f"{allocations.get(f'core-{kind}', 0):.0f}", times(two)])  # fmt: skip
+    if floor := r.ratio("floor/c", "floor/c x2"):
+        rows.append(["the floor itself (c)", ns(r.times.get("floor/c")), "1", "0", times(floor)])
     return table(["lorajs, one join", "time", "x floor (c)", "allocations", "two threads over one"], rows)
 
 
