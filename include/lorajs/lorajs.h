@@ -1,5 +1,10 @@
 /** @file lorajs.h
  *  Everything a user of the library needs.  Store writers add backend.h. */
+/** @mainpage The C API
+ *  [Each header](files.html) opens with what it is for.  Begin with join.h for a join as a pure function over records
+ *  of yours, with server.h for a server over a store.h, with message.h, network.h or end_device.h for the other ends.
+ *
+ *  How it is deployed, and why it is as it is, is in the [documents](../index.html). */
 #ifndef LORAJS_LORAJS_H
 #define LORAJS_LORAJS_H
 

@@ -90,6 +90,7 @@ class Call(NamedTuple):
     """One message of a batch."""
 
     message: bytes
+    """Backend Interfaces, as JSON."""
     peer: str | None = None
     """Whom the transport vouches for; None when it vouches for none."""
     now: int = 0
