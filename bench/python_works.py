@@ -63,7 +63,8 @@ def handler(kind: str) -> Work:
     for earlier in range(SESSIONS, 0, -1):
         for body in requests(-earlier):
             handle(body)
-    return Work([], handle, lambda f, answer: answered(f, kind, answer), before)  # type: ignore[arg-type]
+    return Work([], handle, lambda f, answer: answered(f, kind, answer), before,  # type: ignore[arg-type]
+                lambda: server.count(lorajs.MessageType.JOIN_REQ))
 
 
 serve(fixtures, {"handler-c-old": lambda: handler("c")})

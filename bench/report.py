@@ -97,6 +97,7 @@ class Results:
         self.times: dict[str, dict] = results.get("times", {})
         self.http: dict[str, dict] = results.get("http", {})
         self.growth: dict[str, dict] = results.get("growth", {})
+        self.threads: dict[str, dict] = results.get("threads", {})
 
     def ns(self, name: str) -> float | None:
         cell = self.times.get(name)
@@ -130,6 +131,16 @@ class Results:
         """Means both: a request over one connection, and a join in a transaction of its own."""
         rate, commit = self.cell(server, 1, "rate"), self.sqlite("sqlite-1")
         return 1e9 / rate / commit if rate and commit else None
+
+    def scaled(self, name: str, threads: str) -> float | None:
+        """Joins a second of so many threads over those of one."""
+        cells = self.threads.get(name)
+        return cells[threads]["median"] / cells["1"]["median"] if cells else None
+
+    def scaled_alike(self, threads: str) -> float | None:
+        """From Python over in C."""
+        a, b = self.scaled("python", threads), self.scaled("lorajs", threads)
+        return a / b if a and b else None
 
     def grown(self, of: Callable[[dict, dict], float]) -> float | None:
         """Of the fewest devices and of the most."""
@@ -203,6 +214,17 @@ def handlers(r: Results) -> str:
     if cell:
         rows.append([r.title("python") + ", eight sessions in each record", "-", "-", ns(cell), "-"])
     return table(["JSON in, JSON out", "(a) 1.0.x", "(b) 1.1", "(c) 1.1, wrapped", "x lorajs"], rows)
+
+
+def threads(r: Results) -> str:
+    rows = []
+    for n in r.threads["lorajs"]:
+        row = [n]
+        for name in ("lorajs", "python"):
+            cell = r.threads[name][n]
+            row += [f"{short(cell['median'])} ({short(cell['low'])}..{short(cell['high'])})", times(r.scaled(name, n))]
+        rows.append(row)
+    return table(["threads", "joins/s in C", "of one thread's", "joins/s from Python", "of one thread's"], rows)
 
 
 def http(r: Results) -> str:
@@ -306,6 +328,8 @@ TARGETS = [
     Target("two threads over one: step", 1.8, False, lambda r: r.ratio("lorajs/step", "lorajs/step x2")),
     Target("two threads over one: handler (c)", 1.8, False,
            lambda r: r.ratio("lorajs/handler-c", "lorajs/handler-c x2")),
+    Target("what two threads gain from Python over what they gain in C", 0.9, False, lambda r: r.scaled_alike("2")),
+    Target("what eight threads gain from Python over what they gain in C", 0.9, False, lambda r: r.scaled_alike("8")),
     Target("handler from Python over the same call in C", 1.25, True,
            lambda r: r.ratio("python/handler-c-old", "lorajs/handler-c-old")),
     Target("handler from Python ahead of the same work over pycryptodome", 40, False,
@@ -430,6 +454,8 @@ def results_text(r: Results, plot_folder: str, plot_names: list[str]) -> str:
     if r.times:
         parts += ["### The cryptography of a join\n", cores(r), "### Step and handler\n", steps(r), handlers(r)]
         parts.append(instructions())
+    if r.threads:
+        parts += ["### Threads of one process\n", threads(r)]
     if r.http:
         parts += ["### Over HTTP\n", http(r)]
     if r.growth:

@@ -130,6 +130,102 @@ static double timed(const struct work *work, unsigned ms, unsigned threads)
     return 1 / rate;
 }
 
+/* ---- many threads, on as many processors as there are ------------------------ */
+
+struct team {
+    const struct work *work;
+    pthread_barrier_t begin, end;
+    uint64_t until, *took; /* of a round, all of them at work */
+    size_t rounds;
+    bool over;
+    struct member {
+        struct team *team;
+        pthread_t thread;
+        size_t first, last;
+        uint64_t started, ended;
+        bool leads;
+    } member[THREADS_MOST];
+    unsigned len;
+};
+
+static void count_round(struct team *team)
+{
+    uint64_t started = UINT64_MAX, ended = 0;
+
+    for (unsigned i = 0; i < team->len; i++) {
+        started = team->member[i].started < started ? team->member[i].started : started;
+        ended = team->member[i].ended > ended ? team->member[i].ended : ended;
+    }
+    team->took[team->rounds++] = ended - started;
+    team->over = ended >= team->until || team->rounds == PARTS_MOST;
+}
+
+static void *rounds(void *user)
+{
+    struct member *me = user;
+    struct team *team = me->team;
+    const struct work *work = team->work;
+
+    while (!team->over) {
+        if (work->before)
+            work->before(work->which, me->first, me->last);
+        pthread_barrier_wait(&team->begin);
+        me->started = clock_ns();
+        work->pass(work->which, me->first, me->last);
+        me->ended = clock_ns();
+        pthread_barrier_wait(&team->end);
+        if (me->leads)
+            count_round(team);
+        pthread_barrier_wait(&team->end);
+    }
+    return NULL;
+}
+
+static unsigned processors(void)
+{
+    const char *list = getenv("BENCH_PROCESSORS");
+    unsigned n = 0;
+
+    for (const char *at = list; at && *at; at++)
+        n += *at != ' ' && (at == list || at[-1] == ' ');
+    return n ? n : 1;
+}
+
+static double together(const struct work *work, unsigned ms, unsigned threads)
+{
+    struct team *team = calloc(1, sizeof *team);
+    pthread_attr_t attr;
+    cpu_set_t one;
+    double per_join;
+
+    MUST(team && (team->took = malloc(PARTS_MOST * sizeof *team->took)));
+    team->work = work;
+    team->len = threads;
+    team->until = clock_ns() + ms * 1000000ull;
+    MUST(!pthread_barrier_init(&team->begin, NULL, threads) && !pthread_barrier_init(&team->end, NULL, threads));
+    for (unsigned i = 0; i < threads; i++) {
+        struct member *m = &team->member[i];
+
+        *m = (struct member){
+            .team = team, .first = joins * i / threads, .last = joins * (i + 1) / threads, .leads = i == 0
+        };
+        CPU_ZERO(&one);
+        CPU_SET(processor(i % processors()), &one);
+        MUST(!pthread_attr_init(&attr) && !pthread_attr_setaffinity_np(&attr, sizeof one, &one) &&
+             !pthread_create(&m->thread, &attr, rounds, m));
+        pthread_attr_destroy(&attr);
+    }
+    for (unsigned i = 0; i < threads; i++)
+        pthread_join(team->member[i].thread, NULL);
+    qsort(team->took, team->rounds, sizeof *team->took, by_size);
+    per_join = (double)team->took[team->rounds / 2] / (double)joins;
+    pthread_barrier_destroy(&team->begin);
+    pthread_barrier_destroy(&team->end);
+    free(team->took);
+    free(team);
+    return per_join;
+}
+
 /* A name to be found by who counts instructions: not melted into its caller, nor left before its end. */
 __attribute__((noinline)) void bench_counted(const struct work *work)
 {
@@ -196,6 +292,8 @@ static void obey(const char *line, const struct work *works, size_t works_len, b
         check(&works[i]);
     } else if (!strcmp(verb, "time") && a && b && b <= THREADS_MOST) {
         printf("ok %.3f\n", timed(&works[i], a, b));
+    } else if (!strcmp(verb, "together") && a && b && b <= THREADS_MOST) {
+        printf("ok %.3f\n", together(&works[i], a, b));
     } else if (!strcmp(verb, "count")) {
         for (unsigned n = 0; n < a; n++) {
             if (works[i].before)

@@ -5,6 +5,9 @@
  *   check NAME              ok JOINS     each fixture was reproduced, octet by octet
  *   time NAME MS THREADS    ok NS        nanoseconds a join: the median of the parts of MS milliseconds;
  *                                        with several threads: of wall clock, all of them at work
+ *   together NAME MS THREADS
+ *                           ok NS        nanoseconds a join, of the time that a pass takes which all of
+ *                                        the threads share, on as many processors as there are
  *   count NAME PASSES       ok JOINS     that many passes, inside bench_counted(), for who counts instructions
  *   allocations NAME        ok N         requests for memory in one pass
  *
