@@ -60,6 +60,9 @@ typedef enum ljs_err {
     LJS_E_EXISTS = -10,    /**< there is such a record already */
     LJS_E_WEAK = -11,      /**< a key so regular that it is no secret */
     LJS_E_MISSING = -12,   /**< a backend that this build does not have */
+    LJS_E_TOKEN = -13,     /**< the token is gone, or failed */
+    LJS_E_PIN = -14,       /**< the token refused the PIN */
+    LJS_E_INSIDE = -15,    /**< the key is in a token, which does not give it away */
     LJS_E_MESSAGE = -101,  /**< not a Backend Interfaces message, or a member out of its range */
     LJS_E_FRAME = -102,    /**< PHYPayload of wrong type, or not the device the message names */
     LJS_E_SIZE = -103,     /**< PHYPayload of wrong size */

@@ -26,5 +26,6 @@
 #include <lorajs/roles.h>
 #include <lorajs/server.h>
 #include <lorajs/store.h>
+#include <lorajs/token.h>
 
 #endif

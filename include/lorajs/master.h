@@ -52,7 +52,7 @@ LJS_MUST ljs_err ljs_vault_from_key(ljs_vault **out, const ljs_key *key);
 /** The next version of the master key: from now on the vault seals and tags under it.
  *  @param key  32 octets
  *  @return ::LJS_E_INVAL for another length, ::LJS_E_EXISTS when the vault has this key already,
- *  ::LJS_E_STATE when it has ::LJS_MASTERS_MAX versions, ::LJS_E_SPENT after version 65535 */
+ *  ::LJS_E_STATE when it has ::LJS_MASTERS_MAX versions or is in a token (token.h), ::LJS_E_SPENT after version 65535 */
 LJS_MUST ljs_err ljs_vault_add(ljs_vault *vault, const ljs_key *key);
 /** Leave the newest version alone.  Records of the others do not open any more. */
 LJS_MUST ljs_err ljs_vault_retire(ljs_vault *vault);

@@ -42,6 +42,17 @@ static const struct error {
       "give the device a random key (`lorajs key generate`); --allow-weak-keys is for tests only", "Other", "Other" },
     { LJS_E_MISSING, "MISSING", "a backend that this build does not have",
       "install a lorajs that was built with this backend, or choose another", "Other", "Other" },
+    { LJS_E_TOKEN, "TOKEN", "the token is gone, or failed",
+      "see that it is there (`p11tool --list-tokens`, `lorajs token check`); it is opened anew by itself", "Other",
+      "Other" },
+    { LJS_E_PIN, "PIN", "the token refused the PIN",
+      "use the right PIN: a few wrong ones lock the token, so it is not tried again until the program starts anew",
+      "Other", "Other" },
+    { LJS_E_INSIDE, "INSIDE", "the key is in a token, which does not give it away",
+      "give the device new root keys where it is to go, or use a token of the policy `rotatable` to move keys to "
+      "another "
+      "storage key",
+      "Other", "Other" },
 
     { LJS_E_MESSAGE, "MESSAGE", "not a Backend Interfaces message, or a member out of its range",
       "compare what the network server sends with TS002, mandatory members first", "MalformedRequest",

@@ -40,6 +40,12 @@ static ljs_err check_frame(struct join *j)
     return LJS_OK;
 }
 
+/* A token gives nothing in clear, whoever is allowed that. */
+static bool may_clear(const ljs_vault *vault, unsigned clear, unsigned whom)
+{
+    return clear & whom && !ljs__vault_inside(vault);
+}
+
 static bool carries_net_id(ljs_frame_kind kind)
 {
     return kind == LJS_FRAME_REJOIN0 || kind == LJS_FRAME_REJOIN2;
@@ -66,7 +72,7 @@ static ljs_err check_device(struct join *j)
     /* [L2 1.1 §6.2.4.1]  the NetID in it is that of the device's home network */
     if (carries_net_id(j->frame.kind) && j->frame.net_id != j->req->net_id)
         return LJS_E_HOME;
-    if (!ljs__ring_has(j->ring, KEY_NS_KEK) && !(j->req->clear & LJS_CLEAR_NS))
+    if (!ljs__ring_has(j->ring, KEY_NS_KEK) && !may_clear(j->vault, j->req->clear, LJS_CLEAR_NS))
         return LJS_E_KEK;
     return LJS_OK;
 }
@@ -346,7 +352,7 @@ static ljs_err answer(ljs_join_ans *out, struct join *j, const ljs_session *s, c
     if (!err)
         err = ljs__ring_envelopes(to_ns, j->ring, network, s->mac >= LJS_MAC_1_1 ? 3 : 1,
                                   ns_kek ? KEY_NS_KEK : KEY_NONE, ns_kek ? ns_label : "");
-    if (!err && (as_kek || j->req->clear & LJS_CLEAR_AS))
+    if (!err && (as_kek || may_clear(j->vault, j->req->clear, LJS_CLEAR_AS)))
         err =
             ljs__ring_envelopes(to_as, j->ring, application, 1, as_kek ? KEY_AS_KEK : KEY_NONE, as_kek ? as_label : "");
     if (err)
@@ -424,7 +430,7 @@ ljs_err ljs__app_s_key(ljs_envelope *out, ljs_buf *out_record, ljs_vault *vault,
             s = &r->session[i];
     if (!s)
         return LJS_E_SESSION;
-    if (!as_kek && !(clear & LJS_CLEAR_AS))
+    if (!as_kek && !may_clear(vault, clear, LJS_CLEAR_AS))
         return LJS_E_KEK;
     what = inputs(s);
     if ((err = load_roots(&j, s->epoch)) || (err = ljs__derive_session(ring, &what)) ||

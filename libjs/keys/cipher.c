@@ -3,18 +3,24 @@
 ljs_err ljs__encrypt(struct ring *ring, enum key_id id, uint8_t *out, const uint8_t *in, size_t in_len)
 {
     struct aes *aes;
-    ljs_err err = ljs__ring_aes(&aes, ring, id);
+    ljs_err err;
 
     assert(in_len % BLOCK_LEN == 0);
+    if (ring->slot[id].held)
+        return ljs__token_ecb(ring, id, false, out, in, in_len);
+    err = ljs__ring_aes(&aes, ring, id);
     return err ? err : ljs__aes_encrypt(aes, out, in, in_len);
 }
 
 ljs_err ljs__decrypt(struct ring *ring, enum key_id id, uint8_t *out, const uint8_t *in, size_t in_len)
 {
     struct aes *aes;
-    ljs_err err = ljs__ring_aes(&aes, ring, id);
+    ljs_err err;
 
     assert(in_len % BLOCK_LEN == 0);
+    if (ring->slot[id].held)
+        return ljs__token_ecb(ring, id, true, out, in, in_len);
+    err = ljs__ring_aes(&aes, ring, id);
     return err ? err : ljs__aes_decrypt(aes, out, in, in_len);
 }
 
@@ -33,8 +39,11 @@ ljs_err ljs__cmac(struct ring *ring, enum key_id id, uint8_t out[16], const uint
     size_t blocks = in_len ? (in_len + BLOCK_LEN - 1) / BLOCK_LEN : 1;
     size_t last_len = in_len - (blocks - 1) * BLOCK_LEN;
     struct aes *aes;
-    ljs_err err = ljs__ring_aes(&aes, ring, id);
+    ljs_err err;
 
+    if (ring->slot[id].held)
+        return ljs__token_cmac(ring, id, out, in, in_len);
+    err = ljs__ring_aes(&aes, ring, id);
     /* [RFC 4493 §2.3, §2.4]  L := AES-128(K, 0) and X := AES-128(K, M_1) do not wait for
      * each other: one call for both. */
     *k = (block){ 0 };

@@ -85,6 +85,16 @@ static bool in_range(unsigned layout, const ljs_derivation *what)
     return !((layout & JOIN_NONCE) && what->join_nonce >> 24) && !((layout & NET_ID) && what->net_id >> 24);
 }
 
+/* What comes of the blocks stays in the token. */
+static ljs_err derive_inside(struct ring *ring, enum key_id root, const enum key_id *to, size_t n)
+{
+    ljs_err err = LJS_OK;
+
+    for (size_t i = 0; i < n && !err; i++)
+        err = ljs__token_derive(ring, to[i], root, (const uint8_t *)&ring->work.derive[i]);
+    return err;
+}
+
 /* Rows that share root and layout: their blocks are independent, so they go in one call. */
 static ljs_err derive(struct ring *ring, enum key_id root, const struct derivation *const *rows, const enum key_id *to,
                       size_t n, const ljs_derivation *what)
@@ -98,6 +108,8 @@ static ljs_err derive(struct ring *ring, enum key_id root, const struct derivati
         assert(rows[i]->layout == rows[0]->layout);
         blocks[i] = rest | (block){ be64((uint64_t)rows[i]->tag << 56), 0 };
     }
+    if (!err && ring->slot[root].held)
+        return derive_inside(ring, root, to, n);
     if (!err)
         err = ljs__encrypt(ring, root, (uint8_t *)blocks, (const uint8_t *)blocks, n * BLOCK_LEN);
     for (size_t i = 0; i < n && !err; i++)
@@ -180,7 +192,7 @@ ljs_err ljs_mc_key_encrypt(uint8_t out[16], const ljs_key *mc_ke_key, const ljs_
     if (!err)
         err = slot_check(ring, KEY_WORK);
     if (!err)
-        err = slot_check(ring, KEY_WORK2);
+        err = ring->slot[KEY_WORK2].held ? LJS_E_INSIDE : slot_check(ring, KEY_WORK2);
     if (!err) /* [TS005]  McKey_encrypted = aes128_decrypt(McKEKey, McKey) */
         err = ljs__decrypt(ring, KEY_WORK, out, ring->slot[KEY_WORK2].octets, KEY_LEN);
     if (err)

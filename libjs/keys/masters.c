@@ -2,6 +2,7 @@
 
 #include "base/secret.h"
 #include "keys/ring_inside.h"
+#include "keys/vault_token.h"
 
 #include <stdlib.h>
 
@@ -94,7 +95,19 @@ ljs_err ljs__vault_copy(ljs_vault **out, const ljs_vault *vault)
         return LJS_E_NOMEM;
     *set = *masters_of(vault);
     set->before = NULL;
-    return new_vault(out, set);
+    err = new_vault(out, set);
+    if (!err)
+        (*out)->token = ljs__token_share(vault->token);
+    return err;
+}
+
+ljs_err ljs__vault_of_token(ljs_vault **out, struct token *token, const uint8_t secret[32])
+{
+    ljs_err err = ljs_vault_new(out, secret, LJS_MASTER_LEN);
+
+    if (!err)
+        (*out)->token = token;
+    return err;
 }
 
 void ljs_vault_free(ljs_vault *vault)
@@ -107,6 +120,7 @@ void ljs_vault_free(ljs_vault *vault)
         before = set->before;
         ljs__secret_free(set);
     }
+    ljs__token_close(vault->token);
     pthread_mutex_destroy(&vault->lock);
     free(vault);
 }
@@ -148,6 +162,8 @@ ljs_err ljs_vault_add(ljs_vault *vault, const ljs_key *key)
         return err;
     if (key->len != LJS_MASTER_LEN)
         return LJS_E_INVAL;
+    if (vault->token) /* its master key is the token's */
+        return LJS_E_STATE;
     if (!(set = new_set()))
         return LJS_E_NOMEM;
     pthread_mutex_lock(&vault->lock);

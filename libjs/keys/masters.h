@@ -35,6 +35,7 @@ struct masters {
 
 struct ljs_vault {
     struct masters *_Atomic now;
+    struct token *token;  /* NULL, or what seals keys in place of these, whose seal[] is for a tag (vault_token.h) */
     pthread_mutex_t lock; /* of who puts another in its place */
     unsigned process;
 };

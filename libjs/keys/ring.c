@@ -100,6 +100,8 @@ void ljs__ring_give(struct ring *ring)
     if (!ring)
         return;
     keep = ring->process == ljs__process();
+    if (ring->token)
+        ljs__token_leave(ring);
     for (size_t i = 0; i < AES_LENGTHS; i++) {
         ring->scheduled[i] = KEY_NONE;
         if (ljs__aes_forget(&ring->aes[i]))
@@ -139,6 +141,11 @@ bool ljs__ring_has(const struct ring *ring, enum key_id id)
     return ring->slot[id].len != 0;
 }
 
+bool ljs__ring_inside(const struct ring *ring, enum key_id id)
+{
+    return ring->slot[id].held != 0;
+}
+
 void ljs__ring_drop(struct ring *ring, enum key_id id)
 {
     ljs__wipe(slot_to_write(ring, id), sizeof(struct slot));
@@ -151,6 +158,8 @@ void ljs__ring_move(struct ring *ring, enum key_id to, enum key_id from)
     if (to == from)
         return;
     memcpy(slot, &ring->slot[from], sizeof *slot);
+    ring->slot[from].held = 0; /* it moved, too */
+    ring->slot[from].kept = NULL;
     ljs__ring_drop(ring, from);
 }
 
@@ -173,6 +182,8 @@ ljs_err ljs__ring_key(ljs_key **out, const struct ring *ring, enum key_id id)
     *out = NULL;
     if (!slot->len)
         return LJS_E_NOKEY;
+    if (slot->held)
+        return LJS_E_INSIDE;
     err = ljs__key_new(out);
     if (err)
         return err;
@@ -189,6 +200,8 @@ ljs_err ljs__ring_aes(struct aes **out, struct ring *ring, enum key_id id)
 
     if (!slot->len)
         return LJS_E_NOKEY;
+    if (slot->held)
+        return LJS_E_INSIDE;
     if (ring->scheduled[i] != id) {
         ring->scheduled[i] = KEY_NONE;
         err = ljs__aes_key(&ring->aes[i], slot->octets);

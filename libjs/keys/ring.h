@@ -4,7 +4,11 @@
  * takes one from the pool, loads what it needs, computes in ids only, and gives it
  * back; giving back wipes every slot and every key schedule.  No function here lets key
  * octets out but the envelope in clear, ljs__vault_fingerprint() (keyed) and
- * ljs__ring_key() (into a handle). */
+ * ljs__ring_key() (into a handle).
+ *
+ * What a vault in a token opens into a ring stays in the token (token.h): the slot has its
+ * name there.  Everything below computes with such a slot as with any other, but neither of
+ * those two gives it away: LJS_E_KEK, LJS_E_INSIDE. */
 #ifndef LJS_KEYS_RING_H
 #define LJS_KEYS_RING_H
 
@@ -38,6 +42,7 @@ ljs_err ljs__ring_take(struct ring **out);
 void ljs__ring_give(struct ring *ring); /* NULL is taken */
 
 bool ljs__ring_has(const struct ring *ring, enum key_id id);
+bool ljs__ring_inside(const struct ring *ring, enum key_id id); /* a token holds it: its octets are not here */
 void ljs__ring_drop(struct ring *ring, enum key_id id);
 void ljs__ring_move(struct ring *ring, enum key_id to, enum key_id from); /* `from` is empty after */
 

@@ -6,6 +6,7 @@
 #include "base/secret.h"
 #include "keys/gcrypt.h"
 #include "keys/ring.h"
+#include "keys/token.h"
 
 #include <assert.h>
 #include <string.h>
@@ -42,9 +43,12 @@ static inline uint64_t be64(uint64_t v)
 #endif
 }
 
+/* A key, or what a token calls one that it holds for us (token.h). */
 struct slot {
     _Alignas(BLOCK_LEN) uint8_t octets[KEY_LEN_MAX];
-    size_t len; /* 0 when empty */
+    size_t len;               /* 0 when empty */
+    token_object held;        /* 0: the octets are it */
+    struct kept_object *kept; /* NULL: it goes with the ring */
 };
 
 struct ring {
@@ -64,6 +68,8 @@ struct ring {
     } work;
     struct aes aes[AES_LENGTHS];
     enum key_id scheduled[AES_LENGTHS]; /* whose schedule the handle holds */
+    struct token *token;                /* NULL: no slot is held by one */
+    token_session session;
     struct ring *next;
     unsigned process;
 };
@@ -85,6 +91,8 @@ static inline struct slot *slot_to_write(struct ring *ring, enum key_id id)
     for (size_t i = 0; i < AES_LENGTHS; i++)
         if (ring->scheduled[i] == id)
             ring->scheduled[i] = KEY_NONE;
+    if (ring->token)
+        ljs__token_let_go(ring, &ring->slot[id]);
     return &ring->slot[id];
 }
 

@@ -2,6 +2,7 @@
 
 #include "keys/masters.h"
 #include "keys/ring_inside.h"
+#include "keys/vault_token.h"
 
 enum {
     FORMAT = 1,
@@ -16,6 +17,20 @@ enum {
 ljs_err ljs__vault_alive(const ljs_vault *vault)
 {
     return vault->process == ljs__process() ? LJS_OK : LJS_E_STATE;
+}
+
+bool ljs__vault_inside(const ljs_vault *vault)
+{
+    return vault->token;
+}
+
+/* A key that a token holds cannot be sealed or known here. */
+static ljs_err check_here(const struct ring *ring, const enum key_id *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ljs__ring_inside(ring, ids[i]))
+            return LJS_E_INSIDE;
+    return LJS_OK;
 }
 
 /* The filled slots as role | length | octets, in the ring's own memory. */
@@ -84,6 +99,10 @@ ljs_err ljs__vault_seal(struct wr *out, const ljs_vault *vault, struct ring *rin
     if (err)
         return err;
     master = &masters_of(vault)->at[0];
+    if (vault->token)
+        return ljs__token_seal(out, vault->token, master->seal, ring, ids, roles, n, ad, ad_len);
+    if ((err = check_here(ring, ids, n)))
+        return err;
     header[0] = FORMAT;
     header[1] = (uint8_t)master->number;
     header[2] = (uint8_t)(master->number >> 8);
@@ -119,6 +138,9 @@ ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum ke
         ljs__ring_drop(ring, ids[i]);
     if (err)
         return err;
+    if (vault->token)
+        return ljs__token_open_set(ring, vault->token, masters_of(vault)->at[0].seal, ids, roles, n, ad, ad_len, in,
+                                   in_len);
     if (!header || r.left < LJS__SEAL_EXTRA || r.left > SET_MAX + LJS__SEAL_EXTRA)
         return LJS_E_SEAL;
     if (header[0] != FORMAT)
@@ -138,6 +160,8 @@ ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum ke
 
 bool ljs__vault_sealed_now(const ljs_vault *vault, const uint8_t *in, size_t in_len)
 {
+    if (vault->token)
+        return in_len >= HEADER_LEN && ljs__token_newest(vault->token) == (in[1] | in[2] << 8);
     return in_len >= HEADER_LEN && named(masters_of(vault), in) == &masters_of(vault)->at[0];
 }
 
@@ -222,6 +246,10 @@ ljs_err ljs__vault_fingerprint(uint8_t out[16], const ljs_vault *vault, struct r
     ljs_err err = ljs__vault_alive(vault);
 
     memset(out, 0, TAG_LEN);
+    if (!err && vault->token)
+        return ljs__token_fingerprint(out, masters_of(vault)->fingerprint, ring, ids, roles, n);
+    if (!err)
+        err = check_here(ring, ids, n);
     if (err)
         return err;
     ljs__tag(out, masters_of(vault)->fingerprint, ring->work.octets, put_set(ring, ids, roles, n));

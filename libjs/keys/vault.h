@@ -5,7 +5,9 @@
  * ring slots, each as role | length | octets.  Associated data bind it to its owner.
  *
  * A vault may have several versions of the master key (masters.h).  The current one seals and
- * tags; an envelope is opened with the one that it names, a tag is good when it is of any. */
+ * tags; an envelope is opened with the one that it names, a tag is good when it is of any.
+ *
+ * A vault in a token has one version, of the token's own, and seals otherwise (vault_token.h). */
 #ifndef LJS_KEYS_VAULT_H
 #define LJS_KEYS_VAULT_H
 
@@ -71,5 +73,8 @@ ljs_err ljs__vault_fingerprint(uint8_t out[16], const ljs_vault *vault, struct r
 
 /* LJS_E_STATE after fork(). */
 ljs_err ljs__vault_alive(const ljs_vault *vault);
+
+/* Is it in a token?  Then no key of it leaves in clear, whoever is allowed that. */
+bool ljs__vault_inside(const ljs_vault *vault);
 
 #endif

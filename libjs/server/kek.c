@@ -87,14 +87,14 @@ static bool recall(struct ring *ring, enum key_id id, struct open_keks *keks, co
     return same;
 }
 
-/* What just opened; without locked memory it is opened each time. */
+/* What just opened; without locked memory it is opened each time, and a token keeps it itself. */
 static void remember(struct open_keks *keks, const char *label, const ljs_buf *value, const struct ring *ring,
                      enum key_id id)
 {
     struct kek_place *place;
     int i;
 
-    if (value->len > sizeof place->value || !ljs__ring_has(ring, id))
+    if (value->len > sizeof place->value || !ljs__ring_has(ring, id) || ljs__ring_inside(ring, id))
         return;
     pthread_mutex_lock(&keks->lock);
     if (keks->kept || !ljs__kept_new(&keks->kept)) {

@@ -28,6 +28,9 @@ class Code(enum.IntEnum):
     EXISTS = native.LJS_E_EXISTS
     WEAK = native.LJS_E_WEAK
     MISSING = native.LJS_E_MISSING
+    TOKEN = native.LJS_E_TOKEN
+    PIN = native.LJS_E_PIN
+    INSIDE = native.LJS_E_INSIDE
     MESSAGE = native.LJS_E_MESSAGE
     FRAME = native.LJS_E_FRAME
     SIZE = native.LJS_E_SIZE

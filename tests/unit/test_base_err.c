@@ -25,7 +25,7 @@ static void each_error(void (*check)(const char *name, ljs_err err, const char *
         }
     }
     fclose(f);
-    assert_int_equal(n, 31);
+    assert_int_equal(n, 34);
 }
 
 static unsigned seen[200];
