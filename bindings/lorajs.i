@@ -353,6 +353,7 @@ WIPED(ljs_session)
 WIPED(ljs_join_req)
 WIPED(ljs_join_ans)
 WIPED(ljs_message)
+WIPED(ljs_token_report)
 WIPED(ljs_event)
 WIPED(ljs_audit_link)
 WIPED(ljs_audit_entry)
@@ -543,6 +544,10 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_vault_unpack;
 %thread ljs_master_seal;
 %thread ljs_master_open;
+%thread ljs_vault_token;
+%thread ljs_token_pin_source;
+%thread ljs_token_init;
+%thread ljs_token_check;
 %thread ljs_aes_encrypt;
 %thread ljs_aes_decrypt;
 %thread ljs_aes_cmac;
@@ -638,6 +643,7 @@ static PyObject *credential_object(const ljs_credential *credential)
 %include <lorajs/mac.h>
 %include <lorajs/keys.h>
 %include <lorajs/master.h>
+%include <lorajs/token.h>
 %include <lorajs/device.h>
 %immutable; /* a line is read: what it owns is not replaced */
 %include <lorajs/import.h>

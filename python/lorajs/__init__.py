@@ -123,6 +123,7 @@ from .parcel import Parcel, pack
 from .qr import QR, QRForm
 from .server import Call, Decision, JoinServer, Peer
 from .store import Change, Outcome, Store, StoreBase
+from .token import TokenFault, TokenPolicy, TokenReport, check_token, init_token
 
 __version__ = version()
 
@@ -136,8 +137,9 @@ __all__ = [
     "NetworkContext", "NetworkKeys", "NetworkOptions", "NetworkSession", "NetworkSide", "NetworkState", "NotFound",
     "OctetOrder", "Outcome", "Parcel", "Peer", "QR", "QRForm", "Refused", "Restart", "Route", "Scheme", "SealError",
     "SecureElement", "SecureElementBase", "Send", "SendAgain", "Sends", "Session", "Start", "State", "Stop",
-    "Store", "StoreBase", "Stream", "Tick", "Up", "Vault", "Woken", "add_join_eui", "app_s_key", "check_record",
-    "data_crypt", "data_mic", "derive", "device_json", "explain", "explain_accept", "join", "join_euis",
-    "make_device", "mc_key_decrypt", "mc_key_encrypt", "open_master", "pack", "raise_generation", "rewrap_device",
-    "seal_master", "sessions", "step_device", "version",
+    "Store", "StoreBase", "Stream", "Tick", "TokenFault", "TokenPolicy", "TokenReport", "Up", "Vault", "Woken",
+    "add_join_eui", "app_s_key", "check_record", "check_token", "data_crypt", "data_mic", "derive", "device_json",
+    "explain", "explain_accept", "init_token", "join", "join_euis", "make_device", "mc_key_decrypt",
+    "mc_key_encrypt", "open_master", "pack", "raise_generation", "rewrap_device", "seal_master", "sessions",
+    "step_device", "version",
 ]

@@ -141,6 +141,20 @@ class Vault:
         vault.native = native.vault_from_key(key.native)
         return vault
 
+    @classmethod
+    def token(cls, uri: str, pin: bytearray) -> Vault:
+        """In a token of PKCS#11 that init_token() has prepared, by its URI [RFC 7512]: keys stay in it.  The user PIN
+        is overwritten with zeros."""
+        if not isinstance(pin, bytearray):
+            del pin
+            raise TypeError("a PIN comes in a bytearray, which is wiped")
+        vault = cls.__new__(cls)
+        try:
+            vault.native = native.vault_token(uri, pin)
+        finally:
+            pin[:] = bytes(len(pin))
+        return vault
+
     def mark(self) -> bytes:
         """Sixteen octets by which this master key is known again; they say nothing of it."""
         return native.vault_mark(self.native)
