@@ -13,7 +13,8 @@ static ljs_err wrap(struct ring *ring, enum key_id kek, size_t lanes, size_t n)
 {
     uint64_t *a = ring->work.wrap.a;
     block *b = ring->work.wrap.b;
-    ljs_err err = LJS_OK;
+    struct aes *aes = NULL; /* or in the token */
+    ljs_err err = ring->slot[kek].held ? LJS_OK : ljs__ring_aes(&aes, ring, kek);
 
     for (size_t lane = 0; lane < lanes; lane++)
         a[lane] = A6;
@@ -23,7 +24,8 @@ static ljs_err wrap(struct ring *ring, enum key_id kek, size_t lanes, size_t n)
 
             for (size_t lane = 0; lane < lanes; lane++)
                 b[lane] = (block){ a[lane], ring->work.wrap.r[lane][i] };
-            err = ljs__encrypt(ring, kek, (uint8_t *)b, (const uint8_t *)b, lanes * BLOCK_LEN);
+            err = aes ? ljs__aes_encrypt(aes, (uint8_t *)b, (const uint8_t *)b, lanes * BLOCK_LEN)
+                      : ljs__token_ecb(ring, kek, false, (uint8_t *)b, (const uint8_t *)b, lanes * BLOCK_LEN);
             for (size_t lane = 0; lane < lanes; lane++) {
                 a[lane] = b[lane][0] ^ t;
                 ring->work.wrap.r[lane][i] = b[lane][1];
@@ -38,12 +40,14 @@ static ljs_err unwrap(struct ring *ring, enum key_id kek, size_t n)
     static const uint64_t a6 = A6;
     uint64_t *a = ring->work.wrap.a, *r = ring->work.wrap.r[0];
     block *b = ring->work.wrap.b;
-    ljs_err err = LJS_OK;
+    struct aes *aes = NULL;
+    ljs_err err = ring->slot[kek].held ? LJS_OK : ljs__ring_aes(&aes, ring, kek);
 
     for (size_t j = STEPS; j-- > 0;)
         for (size_t i = n; i-- > 0 && !err;) {
             *b = (block){ *a ^ be64(n * j + i + 1), r[i] };
-            err = ljs__decrypt(ring, kek, (uint8_t *)b, (const uint8_t *)b, BLOCK_LEN);
+            err = aes ? ljs__aes_decrypt(aes, (uint8_t *)b, (const uint8_t *)b, BLOCK_LEN)
+                      : ljs__token_ecb(ring, kek, true, (uint8_t *)b, (const uint8_t *)b, BLOCK_LEN);
             *a = (*b)[0];
             r[i] = (*b)[1];
         }
@@ -62,16 +66,13 @@ static bool label_fits(const char *kek_label, bool has_kek)
 
 static ljs_err envelopes(ljs_envelope *const *out, struct ring *ring, const enum key_id *ids, size_t n, enum key_id kek)
 {
-    bool inside = ring->slot[kek].held;
     ljs_err err = LJS_OK;
 
-    for (size_t i = 0; i < n && !err; i++) {
+    for (size_t i = 0; i < n && !err; i++)
         err = slot_check(ring, ids[i]);
-        inside |= ring->slot[ids[i]].held != 0;
-    }
     if (err)
         return err;
-    if (inside)
+    if (ring->token)
         return ljs__token_envelopes(out, ring, ids, n, kek);
     if (kek == KEY_NONE) {
         for (size_t i = 0; i < n; i++) {

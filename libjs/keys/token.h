@@ -34,8 +34,9 @@ unsigned ljs__token_newest(struct token *token);
 
 /* LJS_E_STATE: after fork(), or a ring that is in another token. */
 ljs_err ljs__token_enter(struct ring *ring, struct token *token);
-void ljs__token_leave(struct ring *ring);                     /* its slots are empty then */
-void ljs__token_let_go(struct ring *ring, struct slot *slot); /* the slot has nothing of the token any more */
+void ljs__token_leave(struct ring *ring); /* its slots are empty then */
+/* The slot has nothing of the token any more. */
+__attribute__((cold)) void ljs__token_let_go(struct ring *ring, struct slot *slot);
 
 /* The octets of a slot into the token, where they are no more in the ring.  Enter first. */
 ljs_err ljs__token_lift(struct ring *ring, enum key_id id, unsigned uses);
@@ -52,7 +53,7 @@ ljs_err ljs__token_unwrap(struct ring *ring, enum key_id id, uint16_t version, u
 ljs_err ljs__token_ecb(struct ring *ring, enum key_id id, bool decrypt, uint8_t *out, const uint8_t *in, size_t in_len);
 ljs_err ljs__token_cmac(struct ring *ring, enum key_id id, uint8_t out[16], const uint8_t *in, size_t in_len);
 ljs_err ljs__token_derive(struct ring *ring, enum key_id to, enum key_id root, const uint8_t in[16]);
-/* Some of ids[], or kek, are in the token.  24 octets each. */
+/* Of a ring that is in the token: whatever slot is not there goes there.  24 octets each. */
 ljs_err ljs__token_envelopes(ljs_envelope *const *out, struct ring *ring, const enum key_id *ids, size_t n,
                              enum key_id kek);
 
