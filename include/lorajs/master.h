@@ -20,8 +20,8 @@
  *  to ljs_vault_unpack(), and has the others, and what outlives them: the number of each, by
  *  which sealed keys name it, the key of fingerprints, by which the root keys of removed
  *  devices are known again, and that of the audit log (audit.h), whose links are chained by
- *  their tags; these two stay those of the first master key.  So a pack that was made with a version in it must not outlive the
- *  trust in that version: who has the old master key and such a pack has the new one.
+ *  their tags; these two stay those of the first master key.  So a pack that was made with a version in it must not
+ * outlive the trust in that version: who has the old master key and such a pack has the new one.
  *
  *  Any thread; nothing is kept between calls.  Sealing and opening take the memory and
  *  the time that the seal names, on purpose: not for the path of a request. */
@@ -52,7 +52,8 @@ LJS_MUST ljs_err ljs_vault_from_key(ljs_vault **out, const ljs_key *key);
 /** The next version of the master key: from now on the vault seals and tags under it.
  *  @param key  32 octets
  *  @return ::LJS_E_INVAL for another length, ::LJS_E_EXISTS when the vault has this key already,
- *  ::LJS_E_STATE when it has ::LJS_MASTERS_MAX versions or is in a token (token.h), ::LJS_E_SPENT after version 65535 */
+ *  ::LJS_E_STATE when it has ::LJS_MASTERS_MAX versions or is in a token (token.h), ::LJS_E_SPENT after version 65535
+ */
 LJS_MUST ljs_err ljs_vault_add(ljs_vault *vault, const ljs_key *key);
 /** Leave the newest version alone.  Records of the others do not open any more. */
 LJS_MUST ljs_err ljs_vault_retire(ljs_vault *vault);

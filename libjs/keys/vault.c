@@ -161,7 +161,7 @@ ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum ke
 bool ljs__vault_sealed_now(const ljs_vault *vault, const uint8_t *in, size_t in_len)
 {
     if (vault->token)
-        return in_len >= HEADER_LEN && ljs__token_newest(vault->token) == (in[1] | in[2] << 8);
+        return in_len >= HEADER_LEN && (int)ljs__token_newest(vault->token) == (in[1] | in[2] << 8);
     return in_len >= HEADER_LEN && named(masters_of(vault), in) == &masters_of(vault)->at[0];
 }
 
