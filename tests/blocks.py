@@ -44,7 +44,7 @@ NOT_RUN = [
     ("docs/deployment.md", "sudo cmake --install", "installs into /usr: tests/package.py does so into a prefix"),
     ("docs/deployment.md", "systemctl", "takes a machine that systemd runs"),
     ("docs/deployment.md", "useradd", "makes a user"),
-    ("docs/deployment.md", "pip install .", "tests/wheel.py does, from the sources that were packed"),
+    ("docs/deployment.md", "pip install .", "takes PyPI: tests/wheel.py does, from the sources that were packed"),
     ("docs/model.md", "model_explore --long", "takes hours: scripts/check model does the first two"),
     ("docs/performance.md", "bench/run --quick", "takes an idle machine: scripts/check bench runs all of it, untimed"),
     ("docs/performance.md", "bench/asgi.py", "takes an idle machine"),

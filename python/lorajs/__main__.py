@@ -6,12 +6,15 @@ import os
 import sys
 from pathlib import Path
 
+from . import __path__
+
 
 def find() -> Path | None:
     """The program of this package, or, where it was built without, the first on PATH."""
-    own = Path(__file__).with_name("bin") / "lorajs"
-    if own.exists():
-        return own
+    for folder in __path__:  # two, where it is installed to be edited
+        own = Path(folder, "bin", "lorajs")
+        if own.exists():
+            return own
     for folder in os.get_exec_path():
         path = Path(folder, "lorajs")
         if path.is_file() and os.access(path, os.X_OK):

@@ -305,3 +305,21 @@ def test_what_is_easily_mistaken() -> None:
     assert not pathlib.Path("lorajs.db").exists()
     with pytest.raises(TypeError, match="callable"):
         lorajs.JoinServer(lorajs.Vault.generate(), lorajs.Store.memory(), log="server.log")  # type: ignore[arg-type]
+
+
+def test_the_program_is_found(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In either folder of a package that is installed to be edited; else on PATH, but not pip's script, which leads here."""
+    import lorajs.__main__ as main
+
+    edited, script, other = (tmp_path / name for name in ("edited/bin", "script", "other"))
+    for folder, text in (edited, "\x7fELF"), (script, "#!python"), (other, "\x7fELF"):
+        folder.mkdir(parents=True)
+        (folder / "lorajs").write_text(text)
+        (folder / "lorajs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script}:{other}")
+    monkeypatch.setattr(main, "__path__", [str(tmp_path / "none"), str(tmp_path / "edited")])
+    assert main.find() == edited / "lorajs"
+    monkeypatch.setattr(main, "__path__", [str(tmp_path / "none")])
+    assert main.find() == other / "lorajs"
+    monkeypatch.setenv("PATH", str(script))
+    assert main.find() is None
