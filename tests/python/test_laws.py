@@ -4,6 +4,7 @@ step.  Each draws octets at random, and good ones with a few changed."""
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import re
 from typing import Any
@@ -357,6 +358,38 @@ def test_qr_texts(octets: bytes) -> None:
     again = lorajs.QR.parse(strict.build())
     assert again.checksum is True
     assert dataclasses.replace(again, form=strict.form, checksum=strict.checksum) == strict
+
+
+# ---- what is sealed -------------------------------------------------------------
+
+SENDER, RECIPIENT, PASSPHRASE = lorajs.Key.generate(32), lorajs.Key.generate(32), b"correct horse battery"
+SEALED = lorajs.seal_master(lorajs.Key.generate(32), PASSPHRASE, memory=8192, passes=1)
+
+
+def parcel_of(devices: int) -> bytes:
+    file = io.BytesIO()
+    lorajs.pack(file, [lorajs.make_device(VAULT, lorajs.Device(lorajs.EUI(n), JOIN_EUI, Mac.V1_0_4), app_key=APP)
+                       for n in range(1, devices + 1)], VAULT, to=RECIPIENT.x25519_public(), sign=SENDER, now=7)
+    return file.getvalue()
+
+
+PARCEL = parcel_of(2)
+
+
+@given(st.one_of(near(PARCEL), near(PARCEL[: len(PARCEL) // 2]), st.binary(max_size=200)))
+@example(PARCEL)
+def test_no_parcel_but_the_very_one_is_taken(octets: bytes) -> None:
+    parcel = refused_as(lambda: lorajs.Parcel(io.BytesIO(octets), RECIPIENT, SENDER.ed25519_public()), lorajs.Error)
+    assert (parcel is not None) == (octets == PARCEL)
+    if parcel:
+        assert [device.dev_eui for device in parcel] == [1, 2] and parcel.packed_at == 7
+
+
+@given(st.one_of(near(SEALED), st.binary(max_size=200)))
+@example(SEALED)
+def test_no_master_key_but_the_very_one_opens(octets: bytes) -> None:
+    key = refused_as(lambda: lorajs.open_master(octets, PASSPHRASE), lorajs.InvalidError, lorajs.SealError)
+    assert (key is not None) == (octets == SEALED)
 
 
 # ---- records and joining ------------------------------------------------------------
