@@ -1,5 +1,5 @@
 /* The writing of the audit log: which chain, which entries, one commit. */
-#include "server/internal.h"
+#include "server/audit.h"
 
 #include "base/secret.h"
 #include "base/text.h"
@@ -10,7 +10,6 @@
 enum {
     MARK_SCHEMA = 1,
     FOUND_MAX = 1024, /* entries of one link about records that were there */
-    MINUTE = 60,
 };
 
 /* One writer's.  Whoever took it is alone with it. */
@@ -168,16 +167,6 @@ static void put_begin(struct chain *c, const char *who)
         put_entry(c, &(struct entry){ .kind = LJS_AUDIT_BEGIN, .who = who, .count = c->generation });
 }
 
-/* What waited for a link, taken out of the server. */
-struct waited {
-    char who[LJS_LABEL_MAX];
-    ljs_audit_entry *entry;
-    size_t len;
-    uint32_t missed;
-    struct refused refused[REFUSED_MAX];
-    size_t refused_len;
-};
-
 static void put_waited(struct chain *c, const struct waited *w)
 {
     for (size_t i = 0; i < w->len; i++) {
@@ -199,70 +188,6 @@ static void put_waited(struct chain *c, const struct waited *w)
                                       .count = w->refused[i].count });
     if (w->missed)
         put_entry(c, &(struct entry){ .kind = LJS_AUDIT_MISSED, .count = w->missed });
-}
-
-/* All entries that wait, and the counts of refusals if a minute has passed. */
-static int64_t take_waited(struct waited *out, ljs_server *server, int64_t now, bool counts)
-{
-    struct audit *a = &server->audit;
-
-    pthread_mutex_lock(&a->lock);
-    if (now > a->now)
-        a->now = now;
-    else if (!now)
-        now = a->now;
-    memcpy(out->who, a->who, sizeof out->who);
-    out->entry = NULL;
-    out->len = out->refused_len = 0;
-    out->missed = a->missed;
-    if (a->pending_len && (out->entry = malloc(a->pending_len * sizeof *out->entry))) {
-        out->len = a->pending_len;
-        memcpy(out->entry, a->pending, out->len * sizeof *out->entry);
-        a->pending_len = 0;
-    }
-    a->missed = 0;
-    if (counts || now - a->refused_at >= MINUTE) {
-        out->refused_len = a->refused_len;
-        memcpy(out->refused, a->refused, a->refused_len * sizeof *a->refused);
-        a->refused_len = 0;
-        a->refused_at = now;
-    }
-    pthread_mutex_unlock(&a->lock);
-    return now;
-}
-
-static void count_refused(struct audit *a, const char *peer, ljs_err err, uint32_t count)
-{
-    size_t i = 0;
-
-    while (i < a->refused_len && (a->refused[i].err != err || strcmp(a->refused[i].peer, peer) != 0))
-        i++;
-    if (i == REFUSED_MAX) /* more peers and reasons than there are places: the last one is for all of them */
-        i--;
-    if (i == a->refused_len) {
-        a->refused[i] = (struct refused){ .err = err };
-        memcpy(a->refused[i].peer, peer, strlen(peer) + 1);
-        a->refused_len++;
-    }
-    if (a->refused[i].count <= UINT32_MAX - count)
-        a->refused[i].count += count;
-}
-
-/* What could not be written waits on; it may have been written, and is then told twice. */
-static void put_back(ljs_server *server, struct waited *w)
-{
-    struct audit *a = &server->audit;
-
-    pthread_mutex_lock(&a->lock);
-    for (size_t i = 0; i < w->len; i++)
-        if (a->pending_len < PENDING_MAX)
-            a->pending[a->pending_len++] = w->entry[i];
-        else
-            w->missed++;
-    a->missed += w->missed;
-    for (size_t i = 0; i < w->refused_len; i++)
-        count_refused(a, w->refused[i].peer, w->refused[i].err, w->refused[i].count);
-    pthread_mutex_unlock(&a->lock);
 }
 
 /* The link is the last of the group, which is told its result. */
@@ -343,9 +268,9 @@ static ljs_err begin_log(ljs_server *server, const struct mark *was)
     struct baseline b = { .server = server, .chain = chain_new(mark.generation) };
     ljs_err err = b.chain ? write_mark(&value, server, &mark) : LJS_E_NOMEM;
 
-    b.now = take_waited(&waited, server, 0, false);
+    b.now = ljs__audit_take_waited(&waited, server, 0, false);
     b.who = waited.who;
-    put_back(server, &waited);
+    ljs__audit_put_back(server, &waited);
     free(waited.entry);
     if (!err)
         err = ljs_server_each_device(server, found, &b);
@@ -372,7 +297,7 @@ static ljs_err end_log(ljs_server *server, const struct mark *was)
     struct wr value = { 0 };
     struct chain *c = chain_new(mark.generation);
     ljs_err err = c ? write_mark(&value, server, &mark) : LJS_E_NOMEM;
-    int64_t now = take_waited(&waited, server, 0, true);
+    int64_t now = ljs__audit_take_waited(&waited, server, 0, true);
 
     if (!err) {
         put_begin(c, waited.who);
@@ -424,6 +349,8 @@ ljs_err ljs__audit_kept(bool *out, ljs_server *server)
         pthread_mutex_lock(&a->lock);
         a->state = state == AUDIT_KEPT ? AUDIT_KEPT : AUDIT_NOT_KEPT;
         a->generation = mark.generation + (what == BEGIN);
+        if (state == AUDIT_NOT_KEPT)
+            a->pending_len = a->refused_len = a->missed = 0;
         pthread_mutex_unlock(&a->lock);
     }
     *out = state == AUDIT_KEPT;
@@ -458,7 +385,9 @@ ljs_err ljs__audit_commit(ljs_server *server, int64_t now, ljs_change *changes, 
         return commit_plain(server, changes, len);
     if ((err = take(&c, server)))
         return err;
-    now = take_waited(&waited, server, now, false);
+    now = ljs__audit_take_waited(&waited, server, now, false);
+    if (!len && !entries_len && !waited.len && !waited.refused_len && !waited.missed)
+        goto out; /* somebody else wrote what waited */
     put_begin(c, waited.who);
     for (size_t i = 0; i < entries_len; i++) {
         struct entry e = entries[i];
@@ -471,7 +400,8 @@ ljs_err ljs__audit_commit(ljs_server *server, int64_t now, ljs_change *changes, 
     err = commit_link(server, c, now, changes, len);
     clear_link(c);
     if (err)
-        put_back(server, &waited);
+        ljs__audit_put_back(server, &waited);
+out:
     free(waited.entry);
     give(server, c);
     return err;
@@ -491,7 +421,7 @@ static void end_chain(ljs_server *server, struct chain *c)
 {
     struct waited waited;
     ljs_change change[1];
-    int64_t now = take_waited(&waited, server, 0, true);
+    int64_t now = ljs__audit_take_waited(&waited, server, 0, true);
 
     put_waited(c, &waited);
     put_entry(c, &(struct entry){ .kind = LJS_AUDIT_END, .who = waited.who });
@@ -553,21 +483,4 @@ ljs_err ljs_server_note(ljs_server *server, ljs_audit_kind kind, ljs_eui dev_eui
         if ((result = ljs__audit_commit(server, 0, changes, 0, &entry, 1)) != LJS_E_CONFLICT)
             break;
     return result;
-}
-
-ljs_err ljs_server_flush_audit(ljs_server *server, int64_t now)
-{
-    struct audit *a = &server->audit;
-    ljs_change changes[AUDIT_ROOM];
-    bool due;
-    ljs_err err = ljs__server_alive(server);
-
-    if (err)
-        return err;
-    pthread_mutex_lock(&a->lock);
-    due = (a->pending_len || a->missed || a->refused_len) && (!now || now - a->refused_at >= MINUTE);
-    if (due && !now)
-        a->refused_at = a->now - MINUTE;
-    pthread_mutex_unlock(&a->lock);
-    return due ? ljs__audit_commit(server, now, changes, 0, NULL, 0) : LJS_OK;
 }

@@ -20,6 +20,8 @@ struct job {
     bool changed; /* `record` waits to be saved */
     bool quiet;   /* nothing to tell `why`: a new session stands in the record */
     unsigned tries;
+    uint32_t join_nonce;          /* of the session, for the audit log */
+    uint8_t before[LINK_TAG_LEN]; /* the tag of the record that was loaded */
     struct key key;
     uint64_t version;
     ljs_buf record;
@@ -156,6 +158,7 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
     job->ans.app_s = ans.app_s;
     memcpy(job->ans.session_key_id, ans.session_key_id, sizeof ans.session_key_id);
     job->ans.session_key_id_len = sizeof ans.session_key_id;
+    job->join_nonce = ans.join_nonce;
     job->event.repeat = ans.repeat;
     job->event.on_word = ans.on_word;
     job->quiet = !ans.repeat && !ans.on_word;
@@ -215,25 +218,50 @@ static ljs_err step_home_ns(struct job *job, ljs_server *server, const ljs_peers
     return LJS_OK;
 }
 
-static const struct {
+static const struct step {
     ljs_message_type type;
     step_fn *step;
+    ljs_audit_kind kind; /* 0: nothing that the audit log tells */
 } steps[] = {
-    { LJS_MSG_JOIN_REQ, step_join },
-    { LJS_MSG_REJOIN_REQ, step_join },
-    { LJS_MSG_APP_S_KEY_REQ, step_app_s_key },
-    { LJS_MSG_HOME_NS_REQ, step_home_ns },
+    { LJS_MSG_JOIN_REQ, step_join, LJS_AUDIT_JOIN },
+    { LJS_MSG_REJOIN_REQ, step_join, LJS_AUDIT_REJOIN },
+    { LJS_MSG_APP_S_KEY_REQ, step_app_s_key, LJS_AUDIT_APP_S_KEY },
+    { LJS_MSG_HOME_NS_REQ, step_home_ns, (ljs_audit_kind)0 },
 };
 
-static step_fn *step_for(ljs_message_type type)
+static const struct step *step_for(ljs_message_type type)
 {
     for (size_t i = 0; i < COUNT(steps); i++)
         if (steps[i].type == type)
-            return steps[i].step;
+            return &steps[i];
     return NULL;
 }
 
 /* ---- answers ---------------------------------------------------------------- */
+
+static struct entry entry_of(const struct job *job)
+{
+    const struct step *step = step_for(job->msg.type);
+
+    return (struct entry){ .kind = step ? step->kind : (ljs_audit_kind)0,
+                           .err = job->event.err,
+                           .dev_eui = job->msg.dev_eui,
+                           .join_nonce = job->join_nonce,
+                           .nonce = job->event.nonce,
+                           .net_id = job->event.net_id,
+                           .who = job->event.peer };
+}
+
+/* What was answered without a change of the record: nothing waits for it to be durable. */
+static void audit(const struct job *job, ljs_server *server)
+{
+    struct entry entry = entry_of(job);
+
+    if (job->event.repeat)
+        entry.kind = LJS_AUDIT_REPEAT;
+    if (entry.err || (entry.kind && !job->changed))
+        ljs__audit_tell(server, job->call->now, &entry);
+}
 
 /* The answer as text; what is in it of a request is a header alone unless err is LJS_OK. */
 static void finish(struct job *job, ljs_server *server, ljs_err err)
@@ -257,6 +285,7 @@ static void finish(struct job *job, ljs_server *server, ljs_err err)
     job->call->err = ljs_message_build(&job->call->out, &job->ans);
     ljs__wipe(&job->ans, sizeof job->ans);
     ljs_buf_free(&job->record);
+    audit(job, server);
     ljs__decide(server, &job->event, job->known && !(job->quiet && !err));
 }
 
@@ -274,6 +303,7 @@ static void finish_plain(struct job *job, ljs_server *server, ljs_err status)
     job->call->err = ljs_buf_copy(&job->call->out, (const uint8_t *)body, (size_t)n);
     if (!job->call->err)
         job->call->err = status;
+    audit(job, server);
     ljs__decide(server, &job->event, false);
 }
 
@@ -330,13 +360,16 @@ static void step(struct job *job, ljs_server *server, const ljs_peers *peers)
         err = LJS_E_DEVICE;
     job->known = !err;
     job->event.repeat = job->event.on_word = 0; /* of an earlier try */
+    job->join_nonce = 0;
+    if (!err)
+        memcpy(job->before, old.data + old.len - LINK_TAG_LEN, LINK_TAG_LEN); /* which was checked */
     if (!err)
         err = ljs__ring_take(&ring);
     ljs_message_reply(&job->ans, &job->msg, LJS_OK);
     if (!err) {
         job->ans.lifetime = server->opts.lifetime;
         job->ans.has |= LJS_M_LIFETIME;
-        err = step_for(job->msg.type)(job, server, peers, ring, &record);
+        err = step_for(job->msg.type)->step(job, server, peers, ring, &record);
     }
     ljs__ring_give(ring);
     ljs_buf_free(&old);
@@ -345,14 +378,72 @@ static void step(struct job *job, ljs_server *server, const ljs_peers *peers)
         finish(job, server, err);
 }
 
+static ljs_change change_of(const struct job *job)
+{
+    return (ljs_change){ .key = job->key.at,
+                         .key_len = job->key.len,
+                         .in = job->record.data,
+                         .in_len = job->record.len,
+                         .if_version = job->version };
+}
+
+/* With a link of the audit log all stand or fall together: it says what all of them did. */
+static ljs_err commit_linked(ljs_server *server, struct job *const *jobs, size_t len)
+{
+    ljs_change changes[BATCH_MAX + AUDIT_ROOM];
+    struct entry entries[BATCH_MAX];
+    int64_t now = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        const struct job *job = jobs[i];
+
+        changes[i] = change_of(job);
+        entries[i] = entry_of(job);
+        entries[i].before = job->before;
+        entries[i].after = job->record.data + job->record.len - LINK_TAG_LEN;
+        if (job->call->now > now)
+            now = job->call->now;
+    }
+    return ljs__audit_commit(server, now, changes, len, entries, len);
+}
+
+/* Without one each is a group of its own. */
+static void commit_apart(ljs_err *results, ljs_server *server, struct job *const *jobs, size_t len)
+{
+    ljs_change changes[BATCH_MAX];
+    ljs_err err;
+
+    for (size_t i = 0; i < len; i++) {
+        changes[i] = change_of(jobs[i]);
+        changes[i].group = (unsigned)i;
+    }
+    err = ljs_store_commit(server->store, changes, len);
+    for (size_t i = 0; i < len; i++)
+        results[i] = err ? LJS_E_STORE : changes[i].result;
+}
+
+static void commit(ljs_err *results, ljs_server *server, struct job *const *jobs, size_t len)
+{
+    bool kept;
+    ljs_err err = ljs__audit_kept(&kept, server);
+
+    if (!err && !kept) {
+        commit_apart(results, server, jobs, len);
+        return;
+    }
+    if (!err)
+        err = commit_linked(server, jobs, len);
+    for (size_t i = 0; i < len; i++) /* somebody was beaten: each by himself, and the others get on */
+        results[i] = err == LJS_E_CONFLICT && len > 1 ? commit_linked(server, jobs + i, 1) : err;
+}
+
 /* A round: step every open job whose device no earlier job of this round changes, and commit what
  * they change at once. */
 static void round_of(struct job *jobs, size_t jobs_len, ljs_server *server, const ljs_peers *peers)
 {
-    ljs_change changes[BATCH_MAX];
     struct job *changed[BATCH_MAX];
+    ljs_err results[BATCH_MAX];
     size_t n = 0;
-    ljs_err err = LJS_OK;
 
     for (size_t i = 0; i < jobs_len; i++) {
         bool waits = false;
@@ -362,20 +453,13 @@ static void round_of(struct job *jobs, size_t jobs_len, ljs_server *server, cons
         if (!jobs[i].open || waits)
             continue;
         step(&jobs[i], server, peers);
-        if (!jobs[i].open)
-            continue;
-        changes[n] = (ljs_change){ .key = jobs[i].key.at,
-                                   .key_len = jobs[i].key.len,
-                                   .in = jobs[i].record.data,
-                                   .in_len = jobs[i].record.len,
-                                   .if_version = jobs[i].version,
-                                   .group = (unsigned)n };
-        changed[n++] = &jobs[i];
+        if (jobs[i].open)
+            changed[n++] = &jobs[i];
     }
     if (n)
-        err = ljs_store_commit(server->store, changes, n);
+        commit(results, server, changed, n);
     for (size_t i = 0; i < n; i++) {
-        ljs_err result = err ? LJS_E_STORE : changes[i].result;
+        ljs_err result = results[i] && results[i] != LJS_E_CONFLICT ? LJS_E_STORE : results[i];
         /* Whoever meets a conflict was beaten by somebody who got on; a fault may stay. */
         unsigned most = result == LJS_E_CONFLICT ? CONFLICT_RETRIES * server->opts.retries : server->opts.retries;
 
@@ -414,6 +498,7 @@ void ljs_server_handle_batch(ljs_server *server, ljs_call *calls, size_t calls_l
     ljs_err err = ljs__server_alive(server);
     size_t room = calls_len < BATCH_MAX ? calls_len : BATCH_MAX;
     struct job *jobs = err ? NULL : calloc(room ? room : 1, sizeof *jobs);
+    int64_t now = 0;
 
     if (!err && !jobs)
         err = LJS_E_NOMEM;
@@ -423,6 +508,11 @@ void ljs_server_handle_batch(ljs_server *server, ljs_call *calls, size_t calls_l
     }
     for (size_t at = 0; !err && at < calls_len; at += room)
         handle(server, jobs, calls + at, calls_len - at < room ? calls_len - at : room);
+    for (size_t i = 0; i < calls_len; i++)
+        if (calls[i].now > now)
+            now = calls[i].now;
+    if (!err && now) /* what waits for longer than a minute; if it cannot be written it waits on */
+        (void)!ljs_server_flush_audit(server, now);
     free(jobs);
 }
 

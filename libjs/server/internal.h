@@ -169,6 +169,10 @@ ljs_err ljs__audit_kept(bool *out, ljs_server *server);
 ljs_err ljs__audit_commit(ljs_server *server, int64_t now, ljs_change *changes, size_t len, const struct entry *entries,
                           size_t entries_len);
 
+/* An entry that needs no transaction: a refusal before its MIC was seen to be good is counted, anything else
+ * waits for the next link. */
+void ljs__audit_tell(ljs_server *server, int64_t now, const struct entry *entry);
+
 /* ---- decisions.c ------------------------------------------------------------ */
 
 ljs_err ljs__decisions_init(ljs_server *server);

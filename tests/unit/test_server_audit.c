@@ -11,8 +11,8 @@ static const ljs_server_opts as_store = { .struct_size = sizeof as_store };
 struct told {
     ljs_server *server;
     unsigned links, entries;
-    ljs_audit_entry entry[64];
-    ljs_audit_link link[64]; /* of each entry */
+    ljs_audit_entry entry[160];
+    ljs_audit_link link[160]; /* of each entry */
 };
 
 static ljs_err tell(void *user, uint64_t writer, uint64_t sequence)
@@ -191,12 +191,212 @@ static void faults_break_no_chain(void **state)
         }
 }
 
+/* ---- messages --------------------------------------------------------------- */
+
+static const ljs_server_opts lab = {
+    .struct_size = sizeof lab, .audit = LJS_AUDIT_ON, .anonymous = 1, .clear = LJS_CLEAR_NS | LJS_CLEAR_AS
+};
+
+static const char *join_of(unsigned device, uint16_t nonce, bool forged)
+{
+    const ljs_frame frame = { .kind = LJS_FRAME_JOIN, .join_eui = EUI, .dev_eui = DEV + device, .nonce = nonce };
+    ljs_join_req req = request(LJS_MAC_1_0_3);
+
+    set_phy(&req, &frame, nwk);
+    req.phy[req.phy_len - 1] ^= forged;
+    req.dl_settings = 0;
+    req.dev_addr = 0x1000U + nonce;
+    return join_text(&(struct say){ .dev_eui = DEV + device }, &req);
+}
+
+static void ask(struct world *w, int64_t now, const char *text, const char *want)
+{
+    char code[32], body[2048];
+    ljs_buf out;
+
+    assert_int_equal(ljs_server_handle(&out, w->server, NULL, now, (const uint8_t *)text, strlen(text)), LJS_OK);
+    assert_true(out.len < sizeof body);
+    memcpy(body, out.data, out.len);
+    body[out.len] = 0;
+    code_of(code, body);
+    assert_string_equal(code, want);
+    ljs_buf_free(&out);
+}
+
+static void add_devices(struct world *w, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        ljs_device d = device_of(LJS_MAC_1_0_3);
+
+        d.dev_eui = DEV + i;
+        added(w, &d);
+    }
+}
+
+static void joins_are_entries(void **state)
+{
+    struct world w;
+    struct told t;
+    ljs_buf record;
+
+    (void)state;
+    server_begin(&w, NULL, &lab);
+    add_devices(&w, 1);
+    ask(&w, 1700000000, join_of(0, 7, false), "Success");
+    ask(&w, 1700000001, join_of(0, 7, false), "Success");       /* the same again */
+    ask(&w, 1700000002, join_of(0, 8, false), "Success");       /* takes it along */
+    ask(&w, 1700000003, join_of(0, 7, false), "JoinReqFailed"); /* a nonce of old, with a good MIC */
+    t = log_of(w.server);
+    KINDS(t, LJS_AUDIT_BEGIN, LJS_AUDIT_DEVICE_MAKE, LJS_AUDIT_JOIN, LJS_AUDIT_JOIN, LJS_AUDIT_REPEAT);
+    assert_true(t.entry[2].dev_eui == DEV && t.entry[2].join_nonce == 1 && t.entry[2].nonce == 7 &&
+                t.entry[2].net_id == NET && t.link[2].at == 1700000000);
+    assert_true(t.entry[3].join_nonce == 2 && t.entry[3].nonce == 8 && t.link[4].sequence == t.link[3].sequence);
+    assert_memory_equal(t.entry[1].after, t.entry[2].before, 16);
+    assert_memory_equal(t.entry[2].after, t.entry[3].before, 16);
+    record = record_of(&w, DEV);
+    assert_memory_equal(t.entry[3].after, record.data + record.len - 16, 16);
+    ljs_buf_free(&record);
+    ask(&w, 1700000004, join_of(0, 9, false), "Success");
+    t = log_of(w.server);
+    assert_int_equal(t.entry[6].kind, LJS_AUDIT_JOIN);
+    assert_int_equal(t.entry[6].err, LJS_E_REPLAY);
+    assert_true(t.entry[6].nonce == 7 && !t.entry[6].has_after);
+    server_end(&w);
+}
+
+/* Whoever sends a thousand forged joins makes one entry a minute. */
+static void forged_joins_are_counted(void **state)
+{
+    struct world w;
+    struct told t;
+
+    (void)state;
+    server_begin(&w, NULL, &lab);
+    add_devices(&w, 1);
+    for (unsigned i = 0; i < 1000; i++)
+        ask(&w, 1700000000 + i / 20, join_of(0, (uint16_t)i, true), "MICFailed");
+    assert_int_equal(log_of(w.server).links, 2); /* BEGIN, and the device */
+    ask(&w, 1700000061, join_of(0, 1, true), "MICFailed");
+    t = log_of(w.server);
+    KINDS(t, LJS_AUDIT_BEGIN, LJS_AUDIT_DEVICE_MAKE, LJS_AUDIT_REFUSED);
+    assert_int_equal(t.entry[2].count, 1001);
+    assert_int_equal(t.entry[2].err, LJS_E_MIC);
+    ask(&w, 1700000062, join_of(0, 1, true), "MICFailed");
+    assert_int_equal(ljs_server_flush_audit(w.server, 1700000063), LJS_OK);
+    assert_int_equal(log_of(w.server).links, 3);
+    assert_int_equal(ljs_server_flush_audit(w.server, 0), LJS_OK);
+    assert_int_equal(ljs_server_flush_audit(w.server, 0), LJS_OK);
+    t = log_of(w.server);
+    assert_int_equal(t.links, 4);
+    assert_int_equal(t.entry[3].count, 1);
+    server_end(&w);
+}
+
+/* Replays take as much room as there is. */
+static void replays_are_bounded(void **state)
+{
+    struct world w;
+    struct told t;
+
+    (void)state;
+    server_begin(&w, NULL, &lab);
+    add_devices(&w, 1);
+    ask(&w, 1700000000, join_of(0, 1, false), "Success");
+    ask(&w, 1700000000, join_of(0, 2, false), "Success");
+    for (unsigned i = 0; i < 2 * PENDING_MAX; i++)
+        ask(&w, 1700000001, join_of(0, 1, false), "JoinReqFailed");
+    assert_int_equal(log_of(w.server).links, 4);
+    assert_int_equal(ljs_server_flush_audit(w.server, 0), LJS_OK);
+    t = log_of(w.server);
+    assert_int_equal(t.links, 5);
+    assert_int_equal(t.entries, 4 + PENDING_MAX + 1);
+    assert_int_equal(t.entry[t.entries - 1].kind, LJS_AUDIT_MISSED);
+    assert_int_equal(t.entry[t.entries - 1].count, PENDING_MAX);
+    server_end(&w);
+}
+
+/* A batch has one link; where another server was first at one of its devices, each has its own, and
+ * they say exactly what was done. */
+struct rival {
+    ljs_store *inner;
+    ljs_server *server;
+    bool armed;
+};
+
+static ljs_err rival_get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len)
+{
+    return ljs_store_get(out, version, ((struct rival *)self)->inner, key, key_len);
+}
+
+static ljs_err rival_commit(void *self, ljs_change *changes, size_t changes_len)
+{
+    struct rival *r = self;
+
+    if (r->armed) {
+        r->armed = false;
+        assert_int_equal(ljs_server_step_device(r->server, DEV + 1, LJS_DEVICE_BLOCK), LJS_OK);
+    }
+    return ljs_store_commit(r->inner, changes, changes_len);
+}
+
+static ljs_err rival_each(void *self, const uint8_t *prefix, size_t prefix_len, ljs_store_row *row, void *user)
+{
+    return ljs_store_each(((struct rival *)self)->inner, prefix, prefix_len, row, user);
+}
+
+static void a_batch_has_one_link(void **state)
+{
+    const ljs_store_ops ops = {
+        .struct_size = sizeof ops, .get = rival_get, .commit = rival_commit, .each = rival_each
+    };
+    enum { N = 3 };
+    struct rival rival = { 0 };
+    char text[N][1024];
+    ljs_call calls[N];
+    ljs_store *store;
+    struct world w;
+    struct told t;
+
+    (void)state;
+    assert_int_equal(ljs_store_memory(&rival.inner), LJS_OK);
+    assert_int_equal(ljs_store_custom(&store, &ops, &rival), LJS_OK);
+    server_begin(&w, store, &lab);
+    assert_int_equal(ljs_server_new(&rival.server, vault, rival.inner, NULL), LJS_OK); /* as the store says */
+    add_devices(&w, N);
+    for (unsigned round = 0; round < 2; round++) {
+        rival.armed = round;
+        for (unsigned i = 0; i < N; i++) {
+            strcpy(text[i], join_of(i, (uint16_t)(round + 1), false));
+            calls[i] = (ljs_call){ .now = 1700000000, .in = (const uint8_t *)text[i], .in_len = strlen(text[i]) };
+        }
+        ljs_server_handle_batch(w.server, calls, N);
+        for (unsigned i = 0; i < N; i++) {
+            assert_int_equal(calls[i].err, LJS_OK);
+            ljs_buf_free(&calls[i].out);
+        }
+    }
+    ljs_server_free(rival.server);
+    t = log_of(w.server);
+    /* BEGIN; three devices; the first batch as one; of the second two, each alone; and the rival's own chain */
+    assert_int_equal(t.links, 1 + N + 1 + 2 + 2);
+    for (unsigned i = 0, joins = 0, blocks = 0; i < t.entries; i++) {
+        joins += t.entry[i].kind == LJS_AUDIT_JOIN;
+        blocks += t.entry[i].kind == LJS_AUDIT_BLOCK;
+        if (i + 1 == t.entries)
+            assert_true(joins == 5 && blocks == 1);
+    }
+    server_end(&w);
+    ljs_store_free(rival.inner);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(acts_are_entries),       cmocka_unit_test(notes_have_no_room_for_a_key),
-        cmocka_unit_test(the_store_says_whether), cmocka_unit_test(records_of_before_are_found),
-        cmocka_unit_test(faults_break_no_chain),
+        cmocka_unit_test(acts_are_entries),         cmocka_unit_test(notes_have_no_room_for_a_key),
+        cmocka_unit_test(the_store_says_whether),   cmocka_unit_test(records_of_before_are_found),
+        cmocka_unit_test(faults_break_no_chain),    cmocka_unit_test(joins_are_entries),
+        cmocka_unit_test(forged_joins_are_counted), cmocka_unit_test(replays_are_bounded),
+        cmocka_unit_test(a_batch_has_one_link),
     };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);
