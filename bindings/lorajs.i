@@ -358,6 +358,8 @@ WIPED(ljs_event)
 WIPED(ljs_audit_link)
 WIPED(ljs_audit_entry)
 WIPED(ljs_credential)
+WIPED(ljs_audit_totals)
+WIPED(ljs_audit_finding)
 WIPED(ljs_ns_opts)
 WIPED(ljs_ns_joined)
 WIPED(ljs_ns_up)
@@ -429,6 +431,7 @@ HANDLE(ljs_store)
 HANDLE(ljs_server)
 HANDLE(ljs_peers)
 HANDLE(ljs_parcel)
+HANDLE(ljs_audit_report)
 HANDLE(ljs_se)
 
 /* ---- 10. callbacks ----------------------------------------------------------------------------- */
@@ -623,6 +626,9 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_server_each_credential;
 %thread ljs_server_check_token;
 %thread ljs_server_check_certificate;
+%thread ljs_server_verify_audit;
+%thread ljs_audit_report_anchor;
+%thread ljs_server_heads;
 %thread ljs_ns_new;
 %thread ljs_ns_join_accepted;
 %thread ljs_ns_uplink;

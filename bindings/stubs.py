@@ -12,7 +12,7 @@ from pathlib import Path
 
 NUMBERS = {"int", "unsigned", "size_t", "uint8_t", "uint16_t", "uint32_t", "uint64_t", "int32_t", "int64_t",
            "ljs_eui", "ljs_devaddr", "ljs_netid"}
-HANDLES = {"ljs_key", "ljs_vault", "ljs_store", "ljs_server", "ljs_peers", "ljs_parcel", "ljs_se"}
+HANDLES = {"ljs_key", "ljs_vault", "ljs_store", "ljs_server", "ljs_peers", "ljs_parcel", "ljs_audit_report", "ljs_se"}
 TUPLES = {"ljs_buf", "ljs_call", "ljs_change", "ljs_store_ops", "ljs_se_ops"}  # in Python of another shape
 RENAMED = {"ljs_import": "imported"}
 # What may be None, by its header; in others it may not.
@@ -20,7 +20,7 @@ MAY_BE_NONE = {"peer", "ns_label", "as_label", "ns_kek", "as_kek", "nwk", "app",
                "s_nwk_s_int", "nwk_s_enc"}
 MAY_BE_NONE_IN = {"ljs_envelope_seal": {"kek"}, "ljs_envelope_open": {"kek"}, "ljs_server_new": {"opts"},
                   "ljs_device_make": {"in", "record"}, "ljs_server_make_device": {"in"},
-                  "ljs_parcel_land": {"record"}}
+                  "ljs_parcel_land": {"record"}, "ljs_server_verify_audit": {"in"}, "ljs_server_set_actor": {"who"}}
 OCTETS = {"in", "record", "state", "key", "prefix"}
 # Functions whose ljs_err is a result: it is what was asked for, or what comes with it tells more.
 NUMBERED = {"ljs_server_handle", "ljs_import_parse", "ljs_message_answer", "ljs_store_get", "ljs_server_decision",

@@ -132,6 +132,64 @@ LJS_MUST ljs_err ljs_audit_link_read(ljs_audit_link *out, const uint8_t *in, siz
 /** The i-th entry of a link.  @return ::LJS_E_NOTFOUND past the last */
 LJS_MUST ljs_err ljs_audit_link_entry(ljs_audit_entry *out, unsigned i, const uint8_t *in, size_t in_len);
 
+/* ---- verifying -------------------------------------------------------------- */
+
+/** What is wrong with a log, or with a record that it tells of. */
+typedef enum ljs_audit_fault {
+    LJS_AUDIT_BAD_LINK = 1,   /**< a link is not as it was written, or stands in another's place */
+    LJS_AUDIT_GAP = 2,        /**< links are missing before this one */
+    LJS_AUDIT_BROKEN = 3,     /**< a link does not follow the one before it */
+    LJS_AUDIT_CHAIN_END = 4,  /**< the chain goes on after its end */
+    LJS_AUDIT_CUT_SHORT = 5,  /**< the anchor knows a link that is not there */
+    LJS_AUDIT_FORKED = 6,     /**< the anchor knows another link in its place */
+    LJS_AUDIT_WORD = 7,       /**< the store's word whether a log is kept is gone, or older than the log */
+    LJS_AUDIT_RECORD_BAD = 8, /**< a device's record is not as anybody wrote it */
+    LJS_AUDIT_RECORD_OLD =
+        9, /**< it is not the one that the log leads to: an older one, or one of a time without log */
+    LJS_AUDIT_RECORD_GONE = 10,  /**< the log tells of a record, and there is none */
+    LJS_AUDIT_RECORD_ALIEN = 11, /**< there is a record that the log does not tell of */
+} ljs_audit_fault;
+
+/** "the chain is cut short: ..."; "?" for a number that is none. */
+LJS_API const char *ljs_audit_fault_text(ljs_audit_fault fault);
+
+/** One fault and where it is. */
+typedef struct ljs_audit_finding {
+    ljs_audit_fault fault; /**< what is wrong */
+    uint64_t writer;       /**< in which chain; 0 for a record */
+    uint64_t sequence;     /**< at which link */
+    ljs_eui dev_eui;       /**< of a record */
+} ljs_audit_finding;
+
+/** What was looked at. */
+typedef struct ljs_audit_totals {
+    uint64_t chains, links, entries; /**< of the log */
+    uint64_t devices;                /**< records compared with it */
+    uint64_t findings;               /**< faults */
+    uint32_t generation;             /**< how often a log was begun here; 0: never */
+    uint8_t kept;                    /**< 1: a log is kept; 0: records are not compared */
+} ljs_audit_totals;
+
+typedef struct ljs_audit_report ljs_audit_report; /**< of ljs_server_verify_audit() */
+
+/** Check every link, every chain, and every device's record against them, while others may go on to write.
+ *  What is cut off the end of a chain, or a chain that is gone whole, is seen only with an anchor.
+ *  @param in  the anchor: lines that ljs_server_heads() or ljs_audit_report_anchor() once gave, kept where the
+ *             database's writers cannot reach them; NULL for none
+ *  @return ::LJS_OK also when there are faults; ::LJS_E_INVAL for an anchor that is none, ::LJS_E_STORE */
+LJS_MUST ljs_err ljs_server_verify_audit(ljs_audit_report **out, ljs_server *server, const uint8_t *in, size_t in_len);
+/** NULL is taken. */
+LJS_API void ljs_audit_report_free(ljs_audit_report *report);
+/** How much was looked at, and found. */
+LJS_MUST ljs_err ljs_audit_report_totals(ljs_audit_totals *out, const ljs_audit_report *report);
+/** The i-th fault.  @return ::LJS_E_NOTFOUND past the last */
+LJS_MUST ljs_err ljs_audit_report_finding(ljs_audit_finding *out, const ljs_audit_report *report, unsigned i);
+/** The last link of every chain, as an anchor. */
+LJS_MUST ljs_err ljs_audit_report_anchor(ljs_buf *out, const ljs_audit_report *report);
+/** The last link of each chain that this server has written to, as lines of an anchor: writer, sequence and tag in
+ *  hexadecimal, decimal and hexadecimal.  Empty when it has not written yet. */
+LJS_MUST ljs_err ljs_server_heads(ljs_buf *out, ljs_server *server);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,6 +1,8 @@
 /* The writing of the audit log: which chain, which entries, one commit. */
 #include "server/audit.h"
 
+#include "server/anchor.h"
+
 #include "base/secret.h"
 #include "base/text.h"
 
@@ -14,9 +16,10 @@ enum {
 
 /* One writer's.  Whoever took it is alone with it. */
 struct chain {
-    struct chain *next;
-    ljs_audit_link head; /* of the next link: its `before` is the tag of the last */
-    bool unsure;         /* a commit failed: is the link there? */
+    struct chain *next, *other; /* among the idle; among all */
+    ljs_audit_link known;       /* the last that is durable, for ljs_server_heads(); under the server's lock */
+    ljs_audit_link head;        /* of the next link: its `before` is the tag of the last */
+    bool unsure;                /* a commit failed: is the link there? */
     uint32_t generation;
     struct key key;
     struct wr body, link;
@@ -24,16 +27,9 @@ struct chain {
 
 /* ---- is a log kept? --------------------------------------------------------- */
 
-/* The store's word: [schema, generation, kept], and the tag. */
-struct mark {
-    uint32_t generation; /* 0: it says nothing */
-    bool kept;
-    uint64_t version;
-};
-
 static const uint8_t mark_key[] = { SPACE_AUDIT };
 
-static ljs_err read_mark(struct mark *out, ljs_server *server)
+ljs_err ljs__audit_mark(struct mark *out, ljs_server *server)
 {
     ljs_buf value = { NULL, 0 };
     ljs_err err;
@@ -69,22 +65,34 @@ static ljs_err write_mark(struct wr *w, ljs_server *server, const struct mark *m
 
 /* ---- chains ----------------------------------------------------------------- */
 
-static void chain_free(struct chain *c)
+static void chain_free(ljs_server *server, struct chain *c)
 {
+    struct chain **at = &server->audit.all;
+
     if (!c)
         return;
+    pthread_mutex_lock(&server->audit.lock);
+    while (*at && *at != c)
+        at = &(*at)->other;
+    if (*at)
+        *at = c->other;
+    pthread_mutex_unlock(&server->audit.lock);
     ljs__wr_drop(&c->body);
     ljs__wr_drop(&c->link);
     free(c);
 }
 
-static struct chain *chain_new(uint32_t generation)
+static struct chain *chain_new(ljs_server *server, uint32_t generation)
 {
     struct chain *c = calloc(1, sizeof *c);
 
     if (c) {
         ljs__random(&c->head.writer, sizeof c->head.writer);
         c->generation = generation;
+        pthread_mutex_lock(&server->audit.lock);
+        c->other = server->audit.all;
+        server->audit.all = c;
+        pthread_mutex_unlock(&server->audit.lock);
     }
     return c;
 }
@@ -123,6 +131,7 @@ static ljs_err settle(ljs_server *server, struct chain *c)
 static void give(ljs_server *server, struct chain *c)
 {
     pthread_mutex_lock(&server->audit.lock);
+    c->known = c->head;
     c->next = server->audit.idle;
     server->audit.idle = c;
     pthread_mutex_unlock(&server->audit.lock);
@@ -140,11 +149,11 @@ static ljs_err take(struct chain **out, ljs_server *server)
     generation = a->generation;
     pthread_mutex_unlock(&a->lock);
     if (!*out)
-        return (*out = chain_new(generation)) ? LJS_OK : LJS_E_NOMEM;
+        return (*out = chain_new(server, generation)) ? LJS_OK : LJS_E_NOMEM;
     err = settle(server, *out);
     if (err == LJS_E_SEAL || err == LJS_E_VERSION) { /* somebody writes to it who is not us: `verify` tells */
-        chain_free(*out);
-        return (*out = chain_new(generation)) ? LJS_OK : LJS_E_NOMEM;
+        chain_free(server, *out);
+        return (*out = chain_new(server, generation)) ? LJS_OK : LJS_E_NOMEM;
     }
     if (err) {
         give(server, *out);
@@ -265,7 +274,7 @@ static ljs_err begin_log(ljs_server *server, const struct mark *was)
     ljs_change changes[AUDIT_ROOM] = { { .key = mark_key, .key_len = sizeof mark_key, .if_version = was->version } };
     struct waited waited;
     struct wr value = { 0 };
-    struct baseline b = { .server = server, .chain = chain_new(mark.generation) };
+    struct baseline b = { .server = server, .chain = chain_new(server, mark.generation) };
     ljs_err err = b.chain ? write_mark(&value, server, &mark) : LJS_E_NOMEM;
 
     b.now = ljs__audit_take_waited(&waited, server, 0, false);
@@ -283,7 +292,7 @@ static ljs_err begin_log(ljs_server *server, const struct mark *was)
     }
     ljs__wr_drop(&value);
     if (err)
-        chain_free(b.chain);
+        chain_free(server, b.chain);
     else
         give(server, b.chain);
     return err;
@@ -295,7 +304,7 @@ static ljs_err end_log(ljs_server *server, const struct mark *was)
     ljs_change changes[AUDIT_ROOM] = { { .key = mark_key, .key_len = sizeof mark_key, .if_version = was->version } };
     struct waited waited;
     struct wr value = { 0 };
-    struct chain *c = chain_new(mark.generation);
+    struct chain *c = chain_new(server, mark.generation);
     ljs_err err = c ? write_mark(&value, server, &mark) : LJS_E_NOMEM;
     int64_t now = ljs__audit_take_waited(&waited, server, 0, true);
 
@@ -309,7 +318,7 @@ static ljs_err end_log(ljs_server *server, const struct mark *was)
     }
     ljs__wr_drop(&value);
     free(waited.entry);
-    chain_free(c);
+    chain_free(server, c);
     return err;
 }
 
@@ -335,7 +344,7 @@ ljs_err ljs__audit_kept(bool *out, ljs_server *server)
     for (unsigned n = 0; state == AUDIT_UNKNOWN && n <= CONFLICT_RETRIES * server->opts.retries; n++) {
         enum what what = LEAVE;
 
-        if (!(err = read_mark(&mark, server)))
+        if (!(err = ljs__audit_mark(&mark, server)))
             what = rules[server->opts.audit][!mark.generation ? 0 : mark.kept ? 1 : 2];
         if (!err && what == BEGIN)
             err = begin_log(server, &mark);
@@ -437,7 +446,7 @@ void ljs__audit_free(ljs_server *server)
         next = c->next;
         if (alive && !settle(server, c) && c->head.sequence)
             end_chain(server, c);
-        chain_free(c);
+        chain_free(server, c);
     }
     free(server->audit.pending);
     pthread_mutex_destroy(&server->audit.lock);
@@ -483,4 +492,20 @@ ljs_err ljs_server_note(ljs_server *server, ljs_audit_kind kind, ljs_eui dev_eui
         if ((result = ljs__audit_commit(server, 0, changes, 0, &entry, 1)) != LJS_E_CONFLICT)
             break;
     return result;
+}
+
+ljs_err ljs_server_heads(ljs_buf *out, ljs_server *server)
+{
+    struct wr w = { 0 };
+    ljs_err err = ljs__server_alive(server);
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (err)
+        return err;
+    pthread_mutex_lock(&server->audit.lock);
+    for (const struct chain *c = server->audit.all; c; c = c->other)
+        if (c->known.sequence)
+            ljs__anchor_line(&w, c->known.writer, c->known.sequence - 1, c->known.before);
+    pthread_mutex_unlock(&server->audit.lock);
+    return w.len || w.bad ? ljs__wr_take(out, &w) : LJS_OK;
 }

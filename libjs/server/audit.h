@@ -4,6 +4,14 @@
 
 #include "server/internal.h"
 
+/* The store's word: [schema, generation, kept], and the tag. */
+struct mark {
+    uint32_t generation; /* 0: it says nothing */
+    bool kept;
+    uint64_t version;
+};
+ljs_err ljs__audit_mark(struct mark *out, ljs_server *server); /* LJS_E_SEAL, LJS_E_VERSION, LJS_E_STORE */
+
 /* What waited for a link, taken out of the server. */
 struct waited {
     char who[LJS_LABEL_MAX];
