@@ -150,6 +150,8 @@ typedef enum ljs_audit_fault {
     LJS_AUDIT_RECORD_ALIEN = 11, /**< there is a record that the log does not tell of */
 } ljs_audit_fault;
 
+/** "cut-short"; "?" for a number that is none. */
+LJS_API const char *ljs_audit_fault_name(ljs_audit_fault fault);
 /** "the chain is cut short: ..."; "?" for a number that is none. */
 LJS_API const char *ljs_audit_fault_text(ljs_audit_fault fault);
 

@@ -500,21 +500,29 @@ ljs_err ljs_audit_report_anchor(ljs_buf *out, const ljs_audit_report *report)
 
 static const struct {
     ljs_audit_fault fault;
-    const char *text;
+    const char *name, *text;
 } faults[] = {
-    { LJS_AUDIT_BAD_LINK, "the link is not as it was written" },
-    { LJS_AUDIT_GAP, "links are missing before this one" },
-    { LJS_AUDIT_BROKEN, "the link does not follow the one before it" },
-    { LJS_AUDIT_CHAIN_END, "the chain goes on after its end" },
-    { LJS_AUDIT_CUT_SHORT, "the chain is cut short: the anchor knows this link, and it is gone" },
-    { LJS_AUDIT_FORKED, "the anchor knows another link in this place" },
-    { LJS_AUDIT_WORD, "the store's word whether a log is kept was altered" },
-    { LJS_AUDIT_RECORD_BAD, "the record is not as it was written" },
-    { LJS_AUDIT_RECORD_OLD, "the record is not the one that the log leads to: an older one was put back, or it was "
-                            "changed while no log was kept" },
-    { LJS_AUDIT_RECORD_GONE, "the record is gone" },
-    { LJS_AUDIT_RECORD_ALIEN, "the log does not tell where the record comes from" },
+    { LJS_AUDIT_BAD_LINK, "bad-link", "the link is not as it was written" },
+    { LJS_AUDIT_GAP, "gap", "links are missing before this one" },
+    { LJS_AUDIT_BROKEN, "broken", "the link does not follow the one before it" },
+    { LJS_AUDIT_CHAIN_END, "chain-end", "the chain goes on after its end" },
+    { LJS_AUDIT_CUT_SHORT, "cut-short", "the chain is cut short: the anchor knows this link, and it is gone" },
+    { LJS_AUDIT_FORKED, "forked", "the anchor knows another link in this place" },
+    { LJS_AUDIT_WORD, "word", "the store's word whether a log is kept was altered" },
+    { LJS_AUDIT_RECORD_BAD, "record-bad", "the record is not as it was written" },
+    { LJS_AUDIT_RECORD_OLD, "record-old",
+      "the record is not the one that the log leads to: an older one was put back, or it was changed without a log" },
+    { LJS_AUDIT_RECORD_GONE, "record-gone", "the log tells of a record, and there is none" },
+    { LJS_AUDIT_RECORD_ALIEN, "record-alien", "the log does not tell where the record comes from" },
 };
+
+const char *ljs_audit_fault_name(ljs_audit_fault fault)
+{
+    for (size_t i = 0; i < COUNT(faults); i++)
+        if (faults[i].fault == fault)
+            return faults[i].name;
+    return "?";
+}
 
 const char *ljs_audit_fault_text(ljs_audit_fault fault)
 {

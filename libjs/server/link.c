@@ -9,6 +9,12 @@ static void pack_tag(struct wr *w, const uint8_t *tag)
     ljs__pack_bin(w, tag ? tag : (const uint8_t *)"", tag ? LINK_TAG_LEN : 0);
 }
 
+/* What could not be read again is not written. */
+static void pack_label(struct wr *w, const char *text)
+{
+    ljs__pack_text(w, !text ? "" : ljs__text_ok(text, LJS_LABEL_MAX) ? text : "?");
+}
+
 void ljs__link_entry(struct wr *body, const struct entry *e)
 {
     ljs__pack_array(body, ENTRY_FIELDS);
@@ -19,8 +25,8 @@ void ljs__link_entry(struct wr *body, const struct entry *e)
     ljs__pack_uint(body, e->nonce);
     ljs__pack_uint(body, e->net_id);
     ljs__pack_uint(body, e->count);
-    ljs__pack_text(body, e->who ? e->who : "");
-    ljs__pack_text(body, e->text ? e->text : "");
+    pack_label(body, e->who);
+    pack_label(body, e->text);
     pack_tag(body, e->before);
     pack_tag(body, e->after);
 }
