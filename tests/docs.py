@@ -168,6 +168,10 @@ def follow(t: Trial, b: Blocks) -> None:
     ask(t, b, url)
     t.stop(process)
 
+    shown = t.sh(b.take("audit.md", "sh", "lorajs audit show").replace("2026-01-31", "1"))
+    check(shown.count(" join ") >= 12 and '"kind":"join"' in shown and "whole: " in shown, shown)
+    check("whole: " in (said := t.sh(b.take("audit.md", "sh", "lorajs audit anchor"))), said)
+
     t.sh(restore)
     process, url, _ = t.serve(serve.replace("$DATA", "$RESTORED"))
     listed = t.sh("lorajs device list --data $RESTORED --json").splitlines()

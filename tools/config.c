@@ -47,6 +47,12 @@ static const struct flag flags[] = {
       FLAG_NUMBER, AT(rejoin_window), 0, UINT32_MAX },
     { "flush", "SECONDS", "how often the refusals that `lorajs why` tells are written (default 10)", FLAG_NUMBER,
       AT(flush), 1, 3600 },
+    { "audit", "yes|no", "keep an audit log; no ends one that was begun (default yes)", FLAG_TEXT, AT(audit), 0, 0 },
+    { "audit-anchor", "FILE",
+      "keep the last links of the audit log in this file, out of reach of whoever can write to the database", FLAG_TEXT,
+      AT(audit_anchor), 0, 0 },
+    { "audit-anchor-interval", "SECONDS", "how often, at most; and at the end (default 60)", FLAG_NUMBER,
+      AT(audit_anchor_interval), 1, 86400 },
     { "log-level", "error|warning|info|debug", "how much to say on standard error (default info)", FLAG_TEXT,
       AT(log_level), 0, 0 },
     { "log-format", "text|json", "one line of text or one JSON object for each event (default text)", FLAG_TEXT,
@@ -83,6 +89,8 @@ static const struct config defaults = {
     .workers = 2,
     .io_threads = 1,
     .flush = 10,
+    .audit = "yes",
+    .audit_anchor_interval = 60,
 };
 
 /* ---- what is wrong, and where ----------------------------------------------- */

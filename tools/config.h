@@ -28,12 +28,13 @@ struct config {
     const char *tls_certificate, *tls_key, *client_ca;
     const char *plain_peer;
     const char *log_level, *log_format;
+    const char *audit, *audit_anchor;
     struct texts peer;
     bool insecure, metrics_insecure, allow_clear_keys, dumpable;
     int64_t timeout, keep_alive; /* seconds */
     int64_t connections, queue, batch, body_limit;
     int64_t workers, io_threads;
-    int64_t lifetime, rejoin_window, flush; /* seconds */
+    int64_t lifetime, rejoin_window, flush, audit_anchor_interval; /* seconds */
 
     /* What the peer sections say. */
     ljs_peers *peers;

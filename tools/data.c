@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -217,17 +218,33 @@ int place_settle(struct source *out, bool *fresh, bool *begun, const struct plac
     return FAILED;
 }
 
+/* "ana: device import" */
+static void name_actor(char out[LJS_LABEL_MAX])
+{
+    char room[1024];
+    struct passwd entry, *found = NULL;
+
+    if (!getpwuid_r(geteuid(), &entry, room, sizeof room, &found) && found)
+        snprintf(out, LJS_LABEL_MAX, "%.60s: %.60s", found->pw_name, command_path());
+    else
+        snprintf(out, LJS_LABEL_MAX, "uid %ld: %.60s", (long)geteuid(), command_path());
+}
+
 int place_use(struct data *out, const struct place *place, const struct source *source, const ljs_key *key,
               const ljs_server_opts *opts)
 {
-    char path[4200];
+    const ljs_server_opts as_usual = { .struct_size = sizeof as_usual, .audit = LJS_AUDIT_UNLESS_OFF };
+    char path[4200], actor[LJS_LABEL_MAX];
     ljs_err err = ljs_vault_from_key(&out->vault, key);
 
     snprintf(path, sizeof path, "%s/%s", place->dir, db_name);
     if (!err)
         err = ljs_store_sqlite(&out->store, path);
     if (!err)
-        err = ljs_server_new(&out->server, out->vault, out->store, opts);
+        err = ljs_server_new(&out->server, out->vault, out->store, opts ? opts : &as_usual);
+    name_actor(actor);
+    if (!err)
+        err = ljs_server_set_actor(out->server, now_seconds(), actor);
     if (err == LJS_E_SEAL && source->kept != KEPT_HERE) {
         /* The stand-in has shown that the key is the right one. */
         complain("%s: the master key is that of this data directory, and yet the database is not sealed by it: it is "

@@ -139,6 +139,13 @@ static int set_flag(const struct usage *usage, const struct flag *flag, void *in
     return GO_ON;
 }
 
+static const char *read_last = "";
+
+const char *command_path(void)
+{
+    return read_last;
+}
+
 int read_flags(const struct usage *usage, void *into, int *argc, char ***argv)
 {
     struct option options[FLAGS_MAX] = { { "help", no_argument, NULL, HELP } };
@@ -149,6 +156,7 @@ int read_flags(const struct usage *usage, void *into, int *argc, char ***argv)
         options[i + 1] = (struct option){ usage->flags[i].name,
                                           usage->flags[i].kind == FLAG_SWITCH ? no_argument : required_argument, NULL,
                                           FIRST + (int)i };
+    read_last = usage->path;
     opterr = 0;
     optind = 0; /* glibc: begin anew */
     while (code == GO_ON && (c = getopt_long(*argc, *argv, ":h", options, NULL)) != -1) {

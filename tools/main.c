@@ -32,6 +32,7 @@ const struct command commands[] = {
     { "master", "who keeps the master key", NULL, master_commands, NULL },
     { "role", "who may administer over HTTP, and what", NULL, role_commands, NULL },
     { "qr", "the codes on the labels of devices", NULL, qr_commands, NULL },
+    { "audit", "what was done with keys, by whom, and that nobody altered it", NULL, audit_commands, NULL },
     { "inspect", "explain a join frame, field by field", cmd_inspect, NULL, &inspect_usage },
     { "why", "what was decided about a device, and what to do", cmd_why, NULL, &why_usage },
     { "doctor", "what is wrong with machine, data and configuration", cmd_doctor, NULL, &doctor_usage },

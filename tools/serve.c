@@ -1,5 +1,6 @@
 /* serve.c -- the daemon: requests come out of HTTP into a bounded queue, workers take what
  * waits in batches, the library answers a batch with one commit. */
+#include "anchor.h"
 #include "metrics.h"
 
 #include <errno.h>
@@ -32,6 +33,7 @@ struct serve {
     struct http *http, *metrics_http;
     struct meters meters;
     atomic_bool stopping;
+    struct audit_timer audit;
     bool any_sender; /* began as a laboratory: no peer was configured */
 
     pthread_mutex_t lock; /* of all below */
@@ -457,6 +459,14 @@ static void flush(struct serve *s)
     say(s->log, SAY_ERROR, "cannot write decisions: %s", ljs_strerror(err));
 }
 
+static void tick_audit(struct serve *s, bool end)
+{
+    ljs_err err = audit_tick(&s->audit, s->data.server, end);
+
+    if (err)
+        say(s->log, SAY_ERROR, "cannot write the audit log: %s", ljs_strerror(err));
+}
+
 /* Until SIGTERM or SIGINT. */
 static void run(struct serve *s, const sigset_t *signals)
 {
@@ -472,6 +482,7 @@ static void run(struct serve *s, const sigset_t *signals)
         http_reap(s->metrics_http);
         if (now_ms() >= next_tick) {
             log_tick(s->log, false);
+            tick_audit(s, false);
             take_time(&next_tick, 1);
         }
         if (now_ms() >= next_flush) {
@@ -523,6 +534,7 @@ static int open_all(struct serve *s, int *fd, int *metrics_fd)
     ljs_server_opts opts = { .struct_size = sizeof opts,
                              .lifetime = (uint32_t)c->lifetime,
                              .rejoin_window = (uint32_t)c->rejoin_window,
+                             .audit = strcmp(c->audit, "no") ? LJS_AUDIT_ON : LJS_AUDIT_SWITCH_OFF,
                              .log = log_event,
                              .log_user = s->log };
     int code = check_addresses(c, &at, &metrics_at);
@@ -536,6 +548,7 @@ static int open_all(struct serve *s, int *fd, int *metrics_fd)
         code = address_listen(metrics_fd, &metrics_at, c->metrics);
     if (code)
         return code;
+    s->audit = (struct audit_timer){ .path = c->audit_anchor, .interval = c->audit_anchor_interval };
     s->any_sender = at.loopback && !c->peers_len;
     opts.anonymous = s->any_sender;
     opts.clear = s->any_sender && c->allow_clear_keys ? LJS_CLEAR_NS | LJS_CLEAR_AS : 0;
@@ -581,8 +594,10 @@ static void close_all(struct serve *s)
     close_queue(s);
     http_free(s->http);
     http_free(s->metrics_http);
-    if (s->data.server)
+    if (s->data.server) {
         flush(s);
+        tick_audit(s, true);
+    }
     log_tick(s->log, true);
     data_close(&s->data);
     tls_free(s->tls);

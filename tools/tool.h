@@ -64,6 +64,8 @@ struct usage {
  * command is over, and what was wrong has been said */
 enum { GO_ON = -1 };
 int read_flags(const struct usage *usage, void *into, int *argc, char ***argv);
+/* Of the command that read its flags last: "device import". */
+const char *command_path(void);
 void print_usage(const struct usage *usage);
 
 /* --data DIR if given, else $LORAJS_DATA, else /var/lib/lorajs. */
@@ -90,6 +92,7 @@ extern const struct command device_commands[]; /* device.c */
 extern const struct command kek_commands[];    /* kek.c */
 extern const struct command key_commands[];    /* kek.c */
 extern const struct command master_commands[]; /* master.c */
+extern const struct command audit_commands[];  /* audit.c */
 extern const struct command role_commands[];   /* role.c */
 extern const struct command qr_commands[];     /* qr.c */
 command_fn cmd_completion;                     /* completion.c */
