@@ -28,14 +28,11 @@ extern "C" {
 
 /** What an entry tells; the numbers are on disk. */
 typedef enum ljs_audit_kind {
-    LJS_AUDIT_BEGIN = 1, /**< of a chain; `who` writes it, `count` is the generation of the log */
-    LJS_AUDIT_END = 2,   /**< of a chain: its server was freed */
-    LJS_AUDIT_FOUND = 3, /**< a record that was there when the log began: `after` */
-    LJS_AUDIT_OFF = 4,   /**< from here on no log is kept */
-    LJS_AUDIT_CUT =
-        5, /**< older links of a chain were given up: `text` names it, `count` is the last, `after` its tag */
-    LJS_AUDIT_CARRY = 6,  /**< all that the links given up did to a device's record: the sum of the steps in `after` */
-    LJS_AUDIT_MISSED = 7, /**< `count` entries for which there was no room */
+    LJS_AUDIT_BEGIN = 1,  /**< of a chain; `who` writes it, `count` is the generation of the log */
+    LJS_AUDIT_END = 2,    /**< of a chain: its server was freed */
+    LJS_AUDIT_FOUND = 3,  /**< a record that was there when the log began: `after` */
+    LJS_AUDIT_OFF = 4,    /**< from here on no log is kept */
+    LJS_AUDIT_MISSED = 5, /**< `count` entries for which there was no room */
 
     LJS_AUDIT_JOIN = 16,      /**< a session by a join-request; `err` other than ::LJS_OK: refused with a good MIC */
     LJS_AUDIT_REJOIN = 17,    /**< likewise by a rejoin-request */
@@ -136,16 +133,15 @@ LJS_MUST ljs_err ljs_audit_link_entry(ljs_audit_entry *out, unsigned i, const ui
 
 /** What is wrong with a log, or with a record that it tells of. */
 typedef enum ljs_audit_fault {
-    LJS_AUDIT_BAD_LINK = 1,   /**< a link is not as it was written, or stands in another's place */
-    LJS_AUDIT_GAP = 2,        /**< links are missing before this one */
-    LJS_AUDIT_BROKEN = 3,     /**< a link does not follow the one before it */
-    LJS_AUDIT_CHAIN_END = 4,  /**< the chain goes on after its end */
-    LJS_AUDIT_CUT_SHORT = 5,  /**< the anchor knows a link that is not there */
-    LJS_AUDIT_FORKED = 6,     /**< the anchor knows another link in its place */
-    LJS_AUDIT_WORD = 7,       /**< the store's word whether a log is kept is gone, or older than the log */
-    LJS_AUDIT_RECORD_BAD = 8, /**< a device's record is not as anybody wrote it */
-    LJS_AUDIT_RECORD_OLD =
-        9, /**< it is not the one that the log leads to: an older one, or one of a time without log */
+    LJS_AUDIT_BAD_LINK = 1,      /**< a link is not as it was written, or stands in another's place */
+    LJS_AUDIT_GAP = 2,           /**< links are missing before this one */
+    LJS_AUDIT_BROKEN = 3,        /**< a link does not follow the one before it */
+    LJS_AUDIT_CHAIN_END = 4,     /**< the chain goes on after its end */
+    LJS_AUDIT_CUT_SHORT = 5,     /**< the anchor knows a link that is not there */
+    LJS_AUDIT_FORKED = 6,        /**< the anchor knows another link in its place */
+    LJS_AUDIT_WORD = 7,          /**< the store's word whether a log is kept is gone, or older than the log */
+    LJS_AUDIT_RECORD_BAD = 8,    /**< a device's record is not as anybody wrote it */
+    LJS_AUDIT_RECORD_OLD = 9,    /**< it is not the one that the log leads to */
     LJS_AUDIT_RECORD_GONE = 10,  /**< the log tells of a record, and there is none */
     LJS_AUDIT_RECORD_ALIEN = 11, /**< there is a record that the log does not tell of */
 } ljs_audit_fault;

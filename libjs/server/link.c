@@ -151,8 +151,6 @@ static const struct {
     { LJS_AUDIT_END, "end" },
     { LJS_AUDIT_FOUND, "found" },
     { LJS_AUDIT_OFF, "off" },
-    { LJS_AUDIT_CUT, "cut" },
-    { LJS_AUDIT_CARRY, "carry" },
     { LJS_AUDIT_MISSED, "missed" },
     { LJS_AUDIT_JOIN, "join" },
     { LJS_AUDIT_REJOIN, "rejoin" },

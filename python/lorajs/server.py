@@ -104,7 +104,7 @@ class JoinServer:
 
     def __init__(self, vault: Vault, store: Store | StoreBase, *, retries: int = 0, lifetime: int = 0,
                  rejoin_window: int = 0, anonymous: bool = False, clear: Clear = Clear.NONE,
-                 log: Callable[[Decision], object] | None = None) -> None:
+                 audit: bool | None = None, log: Callable[[Decision], object] | None = None) -> None:
         """A store that has never been used is made this vault's; any other must be, or it is SealError.
 
         retries        after a fault of the store, and eight times as often after a conflict; 0 means 8
@@ -112,6 +112,7 @@ class JoinServer:
         rejoin_window  seconds; a device whose newest eight sessions were all made by rejoins within them gets
                        Refused BUSY for the next rejoin; 0: no guard
         anonymous      answers requests without a peer too, and `clear` is for those: a laboratory on loopback
+        audit          True keeps an audit log (lorajs.audit), False ends one that was begun; None does as the store says
         log            is told each decision, in the thread of the call that made it; what it raises comes out of
                        that call, though the answer is durable"""
         self._server: native.server | None = None
@@ -128,6 +129,8 @@ class JoinServer:
         opts = native.server_opts()
         opts.retries, opts.lifetime, opts.rejoin_window = retries, lifetime, rejoin_window
         opts.anonymous, opts.clear = int(anonymous), int(clear)
+        opts.audit = {None: native.LJS_AUDIT_AS_STORE, True: native.LJS_AUDIT_ON,
+                      False: native.LJS_AUDIT_SWITCH_OFF}[audit]
         tell = None if log is None else _told(log)
         if tell is not None:
             opts.log_to(tell)
