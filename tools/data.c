@@ -44,18 +44,26 @@ static int digit(unsigned char c)
     return (int)((number < 10) * number + (letter < 6) * (letter + 10)) - (number >= 10 && letter >= 6);
 }
 
-ssize_t from_hex(uint8_t *out, size_t room, const char *text, size_t len)
+int hex_octets(uint8_t *out, size_t n, const char *text)
 {
     int bad = 0;
 
-    if (len % 2 || len / 2 > room)
-        return -1;
-    for (size_t i = 0; i < len / 2; i++) {
+    for (size_t i = 0; i < n; i++) {
         int high = digit((unsigned char)text[2 * i]), low = digit((unsigned char)text[2 * i + 1]);
 
         bad |= (high < 0) | (low < 0);
         out[i] = (uint8_t)((unsigned)(high & 15) << 4 | (unsigned)(low & 15));
     }
+    return bad;
+}
+
+ssize_t from_hex(uint8_t *out, size_t room, const char *text, size_t len)
+{
+    int bad;
+
+    if (len % 2 || len / 2 > room)
+        return -1;
+    bad = hex_octets(out, len / 2, text);
     if (bad)
         explicit_bzero(out, len / 2);
     return bad ? -1 : (ssize_t)(len / 2);

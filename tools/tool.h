@@ -164,7 +164,9 @@ struct named_key {
 int read_named_keys(struct named_key *keys, size_t keys_len, const char *path);
 void free_named_keys(struct named_key *keys, size_t keys_len);
 
-/* Hexadecimal in either case, in constant time; the number of octets, or -1. */
+/* n octets of hexadecimal in either case, in constant time; true when there was something else among it. */
+int hex_octets(uint8_t *out, size_t n, const char *text);
+/* The same of a text; the number of octets, or -1. */
 ssize_t from_hex(uint8_t *out, size_t room, const char *text, size_t len);
 /* 16 digits; complains with `what` in front. */
 int read_eui(ljs_eui *out, const char *text, const char *what);

@@ -153,6 +153,7 @@ bool ljs__hex(uint8_t *out, size_t n, const char *text, size_t text_len)
         ljs__wipe(octets, sizeof octets);
     }
     bad &= 0x80 * ONES;
+    ljs__public(&bad, sizeof bad);
     if (bad && n)
         ljs__wipe(out, n);
     return !bad;

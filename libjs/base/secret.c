@@ -68,12 +68,18 @@ void ljs__wipe_stack(size_t len)
 
 bool ljs__equal(const void *a, const void *b, size_t len)
 {
-    return sodium_memcmp(a, b, len) == 0;
+    int differ = sodium_memcmp(a, b, len);
+
+    ljs__public(&differ, sizeof differ);
+    return differ == 0;
 }
 
 bool ljs__is_zero(const void *mem, size_t len)
 {
-    return sodium_is_zero(mem, len) == 1;
+    int zero = sodium_is_zero(mem, len);
+
+    ljs__public(&zero, sizeof zero);
+    return zero == 1;
 }
 
 void ljs__random(void *out, size_t len)
@@ -91,17 +97,21 @@ void ljs__seal(uint8_t *out, const uint8_t key[32], const uint8_t *ad, size_t ad
 
     randombytes_buf(out, crypto_aead_xchacha20poly1305_ietf_NPUBBYTES);
     crypto_aead_xchacha20poly1305_ietf_encrypt(sealed, NULL, in, in_len, ad, ad_len, NULL, out, key);
+    ljs__public(out, in_len + LJS__SEAL_EXTRA);
 }
 
 ljs_err ljs__open(uint8_t *out, const uint8_t key[32], const uint8_t *ad, size_t ad_len, const uint8_t *in,
                   size_t in_len)
 {
     const size_t nonce_len = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES;
+    int bad;
 
     if (in_len < LJS__SEAL_EXTRA)
         return LJS_E_SEAL;
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt(out, NULL, NULL, in + nonce_len, in_len - nonce_len, ad, ad_len, in,
-                                                   key)) {
+    bad = crypto_aead_xchacha20poly1305_ietf_decrypt(out, NULL, NULL, in + nonce_len, in_len - nonce_len, ad, ad_len,
+                                                     in, key);
+    ljs__public(&bad, sizeof bad);
+    if (bad) {
         if (in_len > LJS__SEAL_EXTRA)
             sodium_memzero(out, in_len - LJS__SEAL_EXTRA);
         return LJS_E_SEAL;
@@ -143,19 +153,26 @@ _Static_assert(LJS__BOX_LEN == crypto_box_SEALBYTES + 32, "a sealed box around a
 void ljs__box_public(uint8_t out[32], const uint8_t secret[32])
 {
     crypto_scalarmult_base(out, secret);
+    ljs__public(out, 32);
 }
 
 ljs_err ljs__box_seal(uint8_t out[LJS__BOX_LEN], const uint8_t public_key[32], const uint8_t in[32])
 {
-    return crypto_box_seal(out, in, 32, public_key) ? LJS_E_INVAL : LJS_OK;
+    if (crypto_box_seal(out, in, 32, public_key))
+        return LJS_E_INVAL;
+    ljs__public(out, LJS__BOX_LEN);
+    return LJS_OK;
 }
 
 ljs_err ljs__box_open(uint8_t out[32], const uint8_t secret[32], const uint8_t in[LJS__BOX_LEN])
 {
     uint8_t public_key[32];
+    int bad;
 
     crypto_scalarmult_base(public_key, secret);
-    if (crypto_box_seal_open(out, in, LJS__BOX_LEN, public_key, secret)) {
+    bad = crypto_box_seal_open(out, in, LJS__BOX_LEN, public_key, secret);
+    ljs__public(&bad, sizeof bad);
+    if (bad) {
         sodium_memzero(out, 32);
         return LJS_E_SEAL;
     }
@@ -187,6 +204,7 @@ void ljs__signing_sign(uint8_t out[64], struct signing *s, const uint8_t seed[32
     crypto_sign_seed_keypair(public_key, secret, seed);
     crypto_sign_final_create(&s->state, out, NULL, secret);
     sodium_memzero(secret, sizeof secret);
+    ljs__public(out, crypto_sign_BYTES);
     crypto_sign_init(&s->state);
 }
 
@@ -209,4 +227,5 @@ void ljs__sign_public(uint8_t out[32], const uint8_t seed[32])
 
     crypto_sign_seed_keypair(out, secret, seed);
     sodium_memzero(secret, sizeof secret);
+    ljs__public(out, crypto_sign_PUBLICKEYBYTES);
 }

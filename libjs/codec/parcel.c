@@ -337,6 +337,7 @@ static ljs_err feed_piece(ljs_parcel *parcel, const uint8_t *in, size_t in_len)
         return LJS_E_NOMEM;
     bind(ad, parcel, parcel->kind);
     err = ljs__key_open(out, parcel->seal, ad, sizeof ad, in, in_len);
+    ljs__public(out, len); /* a record, whose keys are sealed in it, or a number */
     if (!err && parcel->kind == KIND_DEVICE)
         err = ljs_device_check(parcel->way, out, len);
     for (size_t i = 0; i < len && i < 8 && parcel->kind == KIND_END; i++)

@@ -86,6 +86,7 @@ ljs_err ljs_aes_encrypt(uint8_t out[16], const ljs_key *key, const uint8_t *in, 
         err = ljs__encrypt(ring, KEY_WORK, out, in, in_len);
     if (err)
         ljs__wipe(out, BLOCK_LEN);
+    ljs__public(out, BLOCK_LEN);
     ljs__ring_give(ring);
     return err;
 }
@@ -99,6 +100,7 @@ ljs_err ljs_aes_decrypt(uint8_t out[16], const ljs_key *key, const uint8_t *in, 
         err = ljs__decrypt(ring, KEY_WORK, out, in, in_len);
     if (err)
         ljs__wipe(out, BLOCK_LEN);
+    ljs__public(out, BLOCK_LEN);
     ljs__ring_give(ring);
     return err;
 }
@@ -112,6 +114,7 @@ ljs_err ljs_aes_cmac(uint8_t out[16], const ljs_key *key, const uint8_t *in, siz
         err = ljs__cmac(ring, KEY_WORK, out, in, in_len);
     if (err)
         ljs__wipe(out, BLOCK_LEN);
+    ljs__public(out, BLOCK_LEN);
     ljs__ring_give(ring);
     return err;
 }

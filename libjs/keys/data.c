@@ -128,6 +128,7 @@ ljs_err ljs__data_sign(struct ring *ring, const ljs_data_of *of, enum key_id id_
 
     if (!err)
         memcpy(frame + frame_len - MIC_LEN, mic, MIC_LEN);
+    ljs__public(frame, frame_len);
     return err;
 }
 
@@ -141,6 +142,7 @@ ljs_err ljs_data_mic(uint8_t out[4], const ljs_data_of *of, const ljs_key *f_nwk
     if (!err)
         err = ljs__data_mic(ring, out, of, KEY_WORK, KEY_WORK2, in, in_len);
     ljs__ring_give(ring);
+    ljs__public(out, MIC_LEN);
     return err;
 }
 
@@ -193,6 +195,8 @@ ljs_err ljs__data_crypt(struct ring *ring, enum key_id id, uint8_t *out, ljs_str
         err = ljs__encrypt(ring, id, key_stream, key_stream, o.len);
     for (size_t i = 0; !err && i < in_len; i++)
         out[i] = in[i] ^ key_stream[i];
+    if (!err)
+        ljs__public(out, in_len); /* a key hides it, and is not in it */
     ljs__wipe(key_stream, o.len);
     return err;
 }

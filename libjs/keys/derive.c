@@ -197,6 +197,7 @@ ljs_err ljs_mc_key_encrypt(uint8_t out[16], const ljs_key *mc_ke_key, const ljs_
         err = ljs__decrypt(ring, KEY_WORK, out, ring->slot[KEY_WORK2].octets, KEY_LEN);
     if (err)
         ljs__wipe(out, KEY_LEN);
+    ljs__public(out, KEY_LEN);
     ljs__ring_give(ring);
     return err;
 }

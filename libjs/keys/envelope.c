@@ -78,6 +78,7 @@ static ljs_err envelopes(ljs_envelope *const *out, struct ring *ring, const enum
         for (size_t i = 0; i < n; i++) {
             memcpy(out[i]->key, ring->slot[ids[i]].octets, KEY_LEN);
             out[i]->key_len = KEY_LEN;
+            ljs__public(out[i]->key, KEY_LEN); /* somebody asked for that */
         }
         return LJS_OK;
     }
@@ -93,6 +94,7 @@ static ljs_err envelopes(ljs_envelope *const *out, struct ring *ring, const enum
             memcpy(out[i]->key, &ring->work.wrap.a[lane], SEMI_LEN);
             memcpy(out[i]->key + SEMI_LEN, ring->work.wrap.r[lane], KEY_LEN);
             out[i]->key_len = WRAPPED_LEN;
+            ljs__public(out[i]->key, WRAPPED_LEN);
         }
     }
     return LJS_OK;
@@ -175,6 +177,7 @@ ljs_err ljs_key_wrap(ljs_buf *out, const ljs_key *kek, const uint8_t *in, size_t
         memcpy(wrapped + SEMI_LEN, ring->work.wrap.r[0], in_len);
         err = ljs_buf_copy(out, wrapped, SEMI_LEN + in_len);
     }
+    ljs__public(out->data, out->len);
     ljs__ring_give(ring);
     return err;
 }
@@ -195,6 +198,7 @@ ljs_err ljs_key_unwrap(ljs_buf *out, const ljs_key *kek, const uint8_t *in, size
     }
     if (!err)
         err = ljs_buf_copy(out, (const uint8_t *)ring->work.wrap.r[0], len);
+    ljs__public(out->data, out->len);
     ljs__ring_give(ring);
     return err;
 }

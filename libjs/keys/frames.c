@@ -59,6 +59,7 @@ ljs_err ljs_frame_sign(ljs_buf *out, const ljs_frame *frame, const ljs_key *key)
     if (!err)
         err = mic_of(ring, KEY_WORK, out->data + out->len - MIC_LEN, out->data, out->len - MIC_LEN);
     ljs__ring_give(ring);
+    ljs__public(out->data, out->len);
     if (err)
         ljs_buf_free(out);
     return err;
@@ -129,6 +130,7 @@ ljs_err ljs__accept_seal(struct ring *ring, uint8_t phy[LJS_ACCEPT_MAX], size_t 
     }
     phy[0] = fields[0];
     *phy_len = image.len + MIC_LEN;
+    ljs__public(phy, *phy_len);
     return LJS_OK;
 }
 
@@ -144,6 +146,7 @@ ljs_err ljs_accept_mic(uint8_t out[4], const ljs_accept *accept, const ljs_accep
     if (!err)
         err = accept_mic(out, ring, KEY_WORK, &image, of);
     ljs__ring_give(ring);
+    ljs__public(out, MIC_LEN);
     return err;
 }
 
@@ -182,6 +185,7 @@ ljs_err ljs_accept_open(ljs_accept *out, const ljs_accept_of *of, const ljs_key 
         fields[0] = in[0];
         image.len = in_len - MIC_LEN;
         err = ljs__encrypt(ring, KEY_WORK2, fields + 1, in + 1, in_len - 1);
+        ljs__public(fields, image.len); /* there is no key in an accept */
     }
     if (!err)
         err = ljs_accept_parse(&accept, fields, image.len);

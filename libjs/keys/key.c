@@ -77,8 +77,13 @@ ljs_err ljs_key_generate(ljs_key **out, size_t len)
 
 ljs_err ljs_key_export(ljs_buf *out, const ljs_key *key)
 {
+    ljs_err err = LJS_E_STATE;
+
     *out = (ljs_buf){ NULL, 0 };
-    return alive(key) ? ljs_buf_copy(out, key->octets, key->len) : LJS_E_STATE;
+    if (alive(key))
+        err = ljs_buf_copy(out, key->octets, key->len);
+    ljs__public(out->data, out->len);
+    return err;
 }
 
 size_t ljs_key_len(const ljs_key *key)
@@ -122,5 +127,6 @@ ljs_err ljs_key_check(const ljs_key *key)
     weak |= is_run(key);
     for (size_t i = 0; i < COUNT(published); i++)
         weak |= key->len == published[i].len && ljs__equal(key->octets, published[i].octets, key->len);
+    ljs__public(&weak, sizeof weak);
     return weak ? LJS_E_WEAK : LJS_OK;
 }

@@ -59,8 +59,11 @@ static ljs_err get_set(struct ring *ring, size_t len, const enum key_id *ids, co
     while (!r.bad && r.left) {
         unsigned role = (unsigned)rd_le(&r, 1);
         size_t octets_len = (size_t)rd_le(&r, 1);
-        const uint8_t *octets = rd_bytes(&r, octets_len);
+        const uint8_t *octets;
 
+        ljs__public(&role, sizeof role);
+        ljs__public(&octets_len, sizeof octets_len);
+        octets = rd_bytes(&r, octets_len);
         if (!octets || !is_key_len(octets_len))
             return LJS_E_SEAL;
         for (size_t i = 0; i < n; i++)
@@ -182,6 +185,7 @@ ljs_err ljs__vault_tag(struct wr *w, const ljs_vault *vault, enum tag_domain dom
         return err;
     tag_of(tag, masters_of(vault), 0, domain, w->data, w->len);
     ljs__wipe_stack(STACK_BELOW);
+    ljs__public(tag, sizeof tag);
     ljs__wr(w, tag, sizeof tag);
     return LJS_OK;
 }
@@ -226,6 +230,7 @@ ljs_err ljs_vault_mark(uint8_t out[16], ljs_vault *vault)
         return err;
     tag_of(out, masters_of(vault), 0, TAG_MASTER, marked, sizeof marked);
     ljs__wipe_stack(STACK_BELOW);
+    ljs__public(out, TAG_LEN);
     return LJS_OK;
 }
 

@@ -448,6 +448,7 @@ static ljs_err send_data(step *s)
     if (!err)
         err = ljs__ed_data_mic(s->out->frame + s->out->frame_len - LJS__DATA_MIC_LEN, s->se, ed, &of, &data,
                                s->out->frame, s->out->frame_len);
+    ljs__public(s->out->frame, s->out->frame_len);
     if (err)
         return err;
     s->out->sends = LJS_ED_SENDS_DATA;

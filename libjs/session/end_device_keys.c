@@ -96,7 +96,10 @@ ljs_err ljs__ed_request(uint8_t out[LJS_FRAME_MAX], size_t *out_len, ljs_se *se,
     ljs_se_key id = kind == LJS_FRAME_JOIN ? LJS_SE_NWK : of_session ? key_of(ed, LJS_SE_S_NWK_S_INT_A) : LJS_SE_JS_INT;
     ljs_err err = ljs__frame_write(out, out_len, &frame);
 
-    return err ? err : mic_of(out + *out_len - MIC_LEN, se, id, out, *out_len - MIC_LEN);
+    if (!err)
+        err = mic_of(out + *out_len - MIC_LEN, se, id, out, *out_len - MIC_LEN);
+    ljs__public(out, *out_len);
+    return err;
 }
 
 ljs_err ljs__ed_accept(ljs_accept *out, ljs_scheme *scheme, ljs_se *se, const struct ed *ed, const uint8_t *in,
@@ -115,6 +118,7 @@ ljs_err ljs__ed_accept(ljs_accept *out, ljs_scheme *scheme, ljs_se *se, const st
     fields[0] = in[0];
     if ((err = ljs__se_encrypt(se, join ? LJS_SE_NWK : LJS_SE_JS_ENC, fields + 1, in + 1, in_len - 1)))
         return err;
+    ljs__public(fields, in_len - MIC_LEN); /* there is no key in an accept */
     if ((err = ljs_accept_parse(&accept, fields, in_len - MIC_LEN)))
         return err;
     /* The device goes by OptNeg alone, which is RFU to one of 1.0.x.  With it
@@ -209,6 +213,7 @@ static ljs_err xor_stream(ljs_se *se, ljs_se_key id, uint8_t constant, const ljs
         err = ljs__se_encrypt(se, id, stream, stream, o.len);
     for (size_t i = 0; i < len && !err; i++)
         at[i] ^= stream[i];
+    ljs__public(at, len); /* a key hides it, and is not in it */
     ljs__wipe(stream, sizeof stream);
     return err;
 }
