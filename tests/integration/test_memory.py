@@ -1,11 +1,15 @@
 """No key stands where it must not: not in the log, not in the database, its WAL or its
-shared memory, and, while no step runs, nowhere in the memory of the daemon.
+shared memory, not in a parcel nor in metrics, and, while no step runs, nowhere in the memory of
+the daemon; what it has to keep, the subkeys of the master key, on guarded pages alone.
 
 The scanner reads every mapping of /proc/PID/mem, and shows first that it can find a key
-where there is one."""
+where there is one.  The daemon is not dumpable, so that takes root or CAP_SYS_PTRACE; where
+neither is, these tests are skipped and say so."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import pathlib
 import re
@@ -19,15 +23,31 @@ import pytest
 import judge
 from conftest import Server
 from fleet import Fleet, encrypt, join_request, root_keys, session_keys
+from test_serve import get, metrics_url
 from test_serve_tls import Pki, peer, pin, tls_lines
 
 CHUNK = 1 << 22
+METRICS = ("--metrics", "127.0.0.1:0")
 
 
 def forms(key: bytes) -> dict[str, bytes]:
-    """What a key may look like: as it is or reversed, as octets or as text."""
-    return {"octets": key, "reversed": key[::-1], "hex": key.hex().encode(), "HEX": key.hex().upper().encode(),
-            "reversed hex": key[::-1].hex().encode(), "reversed HEX": key[::-1].hex().upper().encode()}
+    """What a key may look like: as it is or reversed, as octets or as text.  In base64, by where it
+    stands among threes of octets, those letters that it alone decides."""
+    found = {"octets": key, "reversed": key[::-1], "hex": key.hex().encode(), "HEX": key.hex().upper().encode(),
+             "reversed hex": key[::-1].hex().encode(), "reversed HEX": key[::-1].hex().upper().encode()}
+    for before in range(3):
+        text = base64.b64encode(bytes(before) + key)
+        whole = text[(8 * before + 5) // 6:8 * (before + len(key)) // 6]
+        found[f"base64 at {before}"] = whole
+        found[f"base64url at {before}"] = whole.replace(b"+", b"-").replace(b"/", b"_")
+    return found
+
+
+def halves(keys: dict[str, bytes]) -> dict[str, bytes]:
+    """A schedule for decrypting has the round keys in the other order: of a key of AES-256 the second
+    half comes first.  The first round key of any schedule is the key, or its first half."""
+    return keys | {f"half {i} of {name}": key[16 * i:16 * i + 16] for name, key in keys.items() for i in range(2)
+                   if len(key) == 32}
 
 
 class Needles:
@@ -63,10 +83,10 @@ def mappings(pid: int) -> Iterator[tuple[int, int, str]]:
         yield begin, end, name[0] if name else ""
 
 
-def scan_memory(pid: int, needles: Needles) -> tuple[set[str], int]:
-    """What of the needles is found, and how many octets could be read.  /proc/PID/mem reads
-    also what the process itself may not: pages without any permission."""
-    found, octets = set(), 0
+def pieces(pid: int, overlap: int) -> Iterator[tuple[int, bytes, str]]:
+    """All that can be read of a process: where it begins, and whose mapping it is.  A piece begins with the
+    last `overlap` octets of the one before it.  /proc/PID/mem reads also what the process itself may not:
+    pages without any permission."""
     try:
         memory = open(f"/proc/{pid}/mem", "rb", buffering=0)
     except PermissionError:
@@ -83,11 +103,38 @@ def scan_memory(pid: int, needles: Needles) -> tuple[set[str], int]:
                 except OSError:  # a guard page
                     tail = b""
                     continue
-                octets += len(piece)
-                if piece.count(0) != len(piece):
-                    found |= {f"{what} in {name or 'memory'}" for what in needles.find(tail + piece)}
-                tail = piece[-needles.longest:]
+                yield at - len(tail), tail + piece, name or "memory"
+                tail = piece[-overlap:]
+
+
+def scan_memory(pid: int, needles: Needles) -> tuple[set[str], int]:
+    """What of the needles is found, and how many octets could be read."""
+    found, octets = set(), 0
+    for _, piece, name in pieces(pid, needles.longest):
+        octets += len(piece)
+        if piece.count(0) != len(piece):
+            found |= {f"{what} in {name}" for what in needles.find(piece)}
     return found, octets
+
+
+def places(pid: int, key: bytes) -> set[int]:
+    """Every address at which these octets stand."""
+    return {at + match.start() for at, piece, _ in pieces(pid, len(key) - 1)
+            for match in re.finditer(re.escape(key), piece)}
+
+
+def on_guarded_page(pid: int, address: int) -> bool:
+    """Locked, left out of dumps, and between pages that nobody may touch."""
+    found: list[tuple[int, int, str, str]] = []
+    for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        if head := re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+)", line):
+            found.append((int(head[1], 16), int(head[2], 16), head[3], ""))
+        elif line.startswith("VmFlags:"):
+            found[-1] = (*found[-1][:3], line)
+    at = next(i for i, (begin, end, _, _) in enumerate(found) if begin <= address < end)
+    (begin, end, _, flags), before, after = found[at], found[at - 1], found[at + 1]
+    return (" lo" in flags and " dd" in flags and before[1] == begin and before[2].startswith("---")
+            and after[0] == end and after[2].startswith("---"))
 
 
 def scan_files(paths: Iterable[pathlib.Path], needles: Needles) -> set[str]:
@@ -107,6 +154,7 @@ sys.stdin.readline()
     ("held = bytes(key)", "octets"),
     ("held = bytes(reversed(key))", "reversed"),
     ("held = key.hex().upper().encode()", "HEX"),
+    ("import base64; held = base64.b64encode(b'ab' + key)", "base64 at 2"),
     ("import mmap; held = mmap.mmap(-1, 1 << 16); held[4093:4109] = bytes(key)", "octets"),
 ])
 def test_the_scanner_finds_a_planted_key(keep: str, form: str) -> None:
@@ -119,6 +167,7 @@ def test_the_scanner_finds_a_planted_key(keep: str, form: str) -> None:
         assert holder.stdout.readline() == "holding\n"
         found, _ = scan_memory(holder.pid, Needles({"planted": key, "other": other}))
         assert any(what.startswith(f"planted as {form} in") for what in found)
+        assert not any(on_guarded_page(holder.pid, at) for at in places(holder.pid, forms(key)[form]))
         assert not any(what.startswith("other") for what in found)
     finally:
         holder.communicate("\n")
@@ -158,6 +207,7 @@ def test_the_scanner_finds_a_key_in_guarded_memory(program: str) -> None:
         holder.stdin.flush()
         assert holder.stdout.readline() == "holding\n"
         assert scan_memory(holder.pid, needles)[0] == {"planted as octets in memory"}
+        assert [on_guarded_page(holder.pid, at) for at in places(holder.pid, key)] == [True]
         holder.stdin.write("\n")
         holder.stdin.flush()
         assert holder.stdout.readline() == "freed\n"
@@ -217,7 +267,7 @@ def keys_seen(fleet: Fleet, server: Server, version: str, dev_nonce: int) -> dic
 
 
 def check(fleet: Fleet, server: Server, data: pathlib.Path, more: dict[str, bytes], capsys) -> None:
-    keys = keys_of(fleet) | more
+    keys = halves(keys_of(fleet) | more)
     needles = Needles(keys)
     quiet(server)
     found, octets = scan_memory(server.process.pid, needles)
@@ -228,8 +278,19 @@ def check(fleet: Fleet, server: Server, data: pathlib.Path, more: dict[str, byte
     assert octets > 1 << 20
     assert not found, sorted(found)[:20]
 
+    # What goes away from here: every device in a parcel, and what is counted.
+    parcel, metrics = data.parent / "parcel", data.parent / "metrics"
+    for name, kind in (("to", "x25519"), ("sign", "ed25519")):
+        if not (data.parent / name).exists():
+            subprocess.run([fleet.program, "key", "pair", kind, "--output", data.parent / name], check=True,
+                           stdout=subprocess.DEVNULL)
+    subprocess.run([fleet.program, "device", "export", "--data", data, "--all", "--to", data.parent / "to.pub", "--sign",
+                    data.parent / "sign", "--output", parcel], check=True, stdout=subprocess.DEVNULL)
+    metrics.write_text(get(metrics_url(server) + "/metrics")[1])
+    assert "lorajs_" in metrics.read_text()
+
     # With the daemon alive the WAL still holds what the database does not yet.
-    files = [path for path in [*data.rglob("*"), server.log] if path.is_file()]
+    files = [path for path in [*data.rglob("*"), server.log, parcel, metrics] if path.is_file()]
     assert {"lorajs.db", "lorajs.db-wal", "lorajs.db-shm", "master.key"} <= {path.name for path in files}
     assert server.log.read_bytes(), "an empty log proves nothing"
     assert not scan_files(files, needles)
@@ -252,7 +313,7 @@ def test_wrapped_keys(program: str, data: pathlib.Path, run: Callable, serve: Ca
     kek_file = tmp_path / "keks"
     kek_file.write_text("".join(f"{label} {kek.hex()}\n" for label, kek in keks.items()))
     fleet = Fleet(program, data, 400, "--ns-kek", "ns", "--as-kek", "as", "--as-id", "as.example")
-    server = serve("--log-level", log)
+    server = serve("--log-level", log, *METRICS)
     told = fleet.simulate(server.url, "--kek-file", kek_file, "--joins", 2, "--rejoins", 2, "--as-id", "as.example",
                           "--checks", 4)
     assert told["failures"] == {} and told["app_s_keys"] > 100
@@ -262,7 +323,7 @@ def test_wrapped_keys(program: str, data: pathlib.Path, run: Callable, serve: Ca
 def test_keys_in_clear(program: str, data: pathlib.Path, serve: Callable[..., Server], capsys) -> None:
     """A laboratory: session keys leave the daemon in clear, and yet none stays behind."""
     fleet = Fleet(program, data, 400, "--as-id", "as.example")
-    server = serve("--allow-clear-keys", "--log-level", "debug")
+    server = serve("--allow-clear-keys", "--log-level", "debug", *METRICS)
     told = fleet.simulate(server.url, "--joins", 2, "--rejoins", 2, "--as-id", "as.example", "--checks", 4)
     assert told["failures"] == {}
     check(fleet, server, data, keys_seen(fleet, server, "1.1", 60000) | keys_seen(fleet, server, "1.0.4", 60000), capsys)
@@ -275,16 +336,24 @@ def test_keys_in_clear_over_tls(program: str, data: pathlib.Path, serve: Callabl
     config = tmp_path / "lorajs.conf"
     config.write_text(tls_lines(pki) + peer("ns", pin(pki.pinned), "000001"))
     fleet = Fleet(program, data, 400)
-    server = serve("--config", config)
+    server = serve("--config", config, *METRICS)
     told = fleet.simulate(f"https://localhost:{server.port}", "--ca", pki.server.pem, "--cert", pki.pinned.pem,
                           "--cert-key", pki.pinned.key_pem, "--joins", 2, "--rejoins", 2)
     assert told["failures"] == {}
     check(fleet, server, data, {}, capsys)
 
 
+def subkeys(master: bytes) -> dict[str, bytes]:
+    """What the vault seals and recognises keys with, and its tags of records and KEKs: libsodium's key
+    derivation, which is keyed BLAKE2b."""
+    return {f"{context} {number}": hashlib.blake2b(digest_size=32, key=master, salt=number.to_bytes(16, "little"),
+                                                   person=context.encode().ljust(16, b"\0")).digest()
+            for context, number in (("ljs.seal", 1), ("ljs.same", 1), ("ljs.tags", 1), ("ljs.tags", 2))}
+
+
 def test_neither_master_key_nor_passphrase(run: Callable, data: pathlib.Path, serve: Callable[..., Server],
                                           tmp_path: pathlib.Path) -> None:
-    """While it serves, the vault keeps subkeys only, and the passphrase was wiped."""
+    """While it serves, the vault keeps subkeys only, on guarded pages, and the passphrase was wiped."""
     words = tmp_path / "words"
     words.write_text(os.urandom(20).hex())
     words.chmod(0o600)
@@ -297,7 +366,16 @@ def test_neither_master_key_nor_passphrase(run: Callable, data: pathlib.Path, se
     needles = Needles({"master key": bytes.fromhex(key), "passphrase": words.read_bytes()})
     found, octets = scan_memory(server.process.pid, needles)
     assert not found and octets > 1 << 20
+
+    # The subkeys are found, and nowhere else: so a key in ordinary memory of the daemon would be.
+    for name, subkey in subkeys(bytes.fromhex(key)).items():
+        at = places(server.process.pid, subkey)
+        assert at and all(on_guarded_page(server.process.pid, address) for address in at), name
+    assert scan_memory(server.process.pid, Needles(subkeys(bytes.fromhex(key))))[0] == {
+        f"{name} as octets in memory" for name in subkeys(bytes.fromhex(key))}
     assert server.stop() == 0
+    needles = Needles({"master key": bytes.fromhex(key), "passphrase": words.read_bytes()}
+                      | subkeys(bytes.fromhex(key)))
     assert not scan_files([path for path in [*data.rglob("*"), server.log] if path.is_file()], needles)
 
 
