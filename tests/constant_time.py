@@ -30,7 +30,8 @@ from typing import NamedTuple
 # server with its KEKs, a passphrase, tokens.
 PROGRAMS = """constant_time_text keys_vectors keys_key keys_vault:tags keys_envelope keys_master:there_and_back
 keys_master:another_passphrase device_sessions server_vectors server_keks:test_put_replace_delete_list
-server_roles:test_a_token codec_parcel:whole codec_parcel:exposed session_network session_end_device_vectors""".split()
+server_roles:test_a_token keys_masters:each_key_opens_the_pack codec_parcel:whole codec_parcel:exposed
+session_network session_end_device_vectors""".split()
 
 WRAPPED = "ljs_key_import ljs_key_generate ljs_vault_new ljs_master_seal ljs_master_open ljs_server_check_token".split()
 

@@ -255,6 +255,7 @@ static bool read_plain(struct masters *out, const uint8_t *in, size_t in_len, un
         struct master *m = &out->at[out->n];
 
         m->number = (uint16_t)rd_le(&r, 2);
+        ljs__public(&m->number, sizeof m->number);
         rd_copy(&r, m->seal, 32);
         rd_copy(&r, m->carry, 32);
         rd_copy(&r, m->more, 32);
