@@ -6,7 +6,7 @@
 FOLDER/dist has then
     lorajs-VERSION.tar.gz               the sources
     lorajs-VERSION-*-linux_*.whl        with the program lorajs, over the libraries of this system
-    lorajs-VERSION-*-manylinux_*.whl    without it, and with copies of the libraries that it takes
+    lorajs-VERSION-*-manylinux_*.whl    without it and without tokens, and with copies of the libraries that it takes
 
 The tools for this come from PyPI into a virtual environment in FOLDER."""
 
@@ -76,7 +76,8 @@ def main(folder: Path) -> None:
         archive.extractall(source)
     wheel = (programs / "python", "-m", "build", "--wheel", f"-Cbuild-dir={build}", one(source, "*"))
     run(*wheel, "--outdir", dist)
-    run(*wheel, "--outdir", plain, "-Ccmake.define.LORAJS_TOOLS=OFF")
+    run(*wheel, "--outdir", plain, "-Ccmake.define.LORAJS_TOOLS=OFF",
+        "-Ccmake.define.LORAJS_TOKEN=OFF")  # a copy of p11-kit would look for modules where this system has them
 
     add_licenses(one(plain, "*.whl"), carried(one(build, "python/lorajs/_native.*so")))
     path = f"PATH={programs}:{os.environ['PATH']}"  # patchelf
