@@ -360,6 +360,7 @@ WIPED(ljs_audit_entry)
 WIPED(ljs_credential)
 WIPED(ljs_audit_totals)
 WIPED(ljs_audit_finding)
+WIPED(ljs_rewrapped)
 WIPED(ljs_ns_opts)
 WIPED(ljs_ns_joined)
 WIPED(ljs_ns_up)
@@ -432,6 +433,7 @@ HANDLE(ljs_server)
 HANDLE(ljs_peers)
 HANDLE(ljs_parcel)
 HANDLE(ljs_audit_report)
+HANDLE(ljs_rewrap)
 HANDLE(ljs_se)
 
 /* ---- 10. callbacks ----------------------------------------------------------------------------- */
@@ -614,6 +616,11 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_server_step_device;
 %thread ljs_server_decision;
 %thread ljs_server_each_device;
+%thread ljs_server_rotate;
+%thread ljs_server_refresh;
+%thread ljs_rewrap_new;
+%thread ljs_rewrap_step;
+%thread ljs_rewrap_retire;
 %thread ljs_server_put_kek;
 %thread ljs_server_del_kek;
 %thread ljs_server_each_kek;
@@ -661,6 +668,7 @@ static PyObject *credential_object(const ljs_credential *credential)
 %include <lorajs/backend.h>
 %include <lorajs/server.h>
 %include <lorajs/audit.h>
+%include <lorajs/rewrap.h>
 %include <lorajs/roles.h>
 %include <lorajs/network.h>
 %include <lorajs/end_device.h>

@@ -12,7 +12,8 @@ from pathlib import Path
 
 NUMBERS = {"int", "unsigned", "size_t", "uint8_t", "uint16_t", "uint32_t", "uint64_t", "int32_t", "int64_t",
            "ljs_eui", "ljs_devaddr", "ljs_netid"}
-HANDLES = {"ljs_key", "ljs_vault", "ljs_store", "ljs_server", "ljs_peers", "ljs_parcel", "ljs_audit_report", "ljs_se"}
+HANDLES = {"ljs_key", "ljs_vault", "ljs_store", "ljs_server", "ljs_peers", "ljs_parcel", "ljs_audit_report", "ljs_rewrap",
+           "ljs_se"}
 TUPLES = {"ljs_buf", "ljs_call", "ljs_change", "ljs_store_ops", "ljs_se_ops"}  # in Python of another shape
 RENAMED = {"ljs_import": "imported"}
 # What may be None, by its header; in others it may not.

@@ -46,6 +46,7 @@ PUBLIC = {
     "explain": "codec",
     "server": "server",
     "audit": "server",
+    "rewrap": "server",
     "roles": "server",
     "lorajs": "server",
 }

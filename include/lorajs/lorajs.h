@@ -23,6 +23,7 @@
 #include <lorajs/network.h>
 #include <lorajs/parcel.h>
 #include <lorajs/qr.h>
+#include <lorajs/rewrap.h>
 #include <lorajs/roles.h>
 #include <lorajs/server.h>
 #include <lorajs/store.h>

@@ -167,7 +167,7 @@ struct rows {
 };
 
 /* As the store has it now, under its own name. */
-static ljs_err load(struct held *out, ljs_server *server, const uint8_t *key, size_t key_len)
+static ljs_err load_once(struct held *out, ljs_server *server, const uint8_t *key, size_t key_len)
 {
     ljs_buf value = { NULL, 0 };
     uint64_t version;
@@ -179,6 +179,18 @@ static ljs_err load(struct held *out, ljs_server *server, const uint8_t *key, si
     if (!err && (key_len - 1 != strlen(out->c.name) || memcmp(key + 1, out->c.name, key_len - 1) != 0))
         err = LJS_E_SEAL; /* filed under another's name */
     ljs_buf_free(&value);
+    return err;
+}
+
+static ljs_err load(struct held *out, ljs_server *server, const uint8_t *key, size_t key_len)
+{
+    const struct masters *had;
+    ljs_err err;
+
+    do {
+        had = ljs__masters(server);
+        err = load_once(out, server, key, key_len);
+    } while (err == LJS_E_SEAL && ljs__masters_again(server, had));
     return err;
 }
 

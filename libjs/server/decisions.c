@@ -234,7 +234,7 @@ ljs_err ljs_server_flush(ljs_server *server)
     ljs_buf *value = NULL;
     struct key *key = NULL;
     size_t len, n = 0;
-    ljs_err err = ljs__server_alive(server);
+    ljs_err err = ljs_server_refresh(server); /* what is new is written under the newest key */
 
     if (err)
         return err;
@@ -298,7 +298,7 @@ out:
     return err;
 }
 
-ljs_err ljs_server_decision(ljs_event *out, ljs_server *server, ljs_eui dev_eui, unsigned i)
+static ljs_err decision_once(ljs_event *out, ljs_server *server, ljs_eui dev_eui, unsigned i)
 {
     struct key key = ljs__key_eui(SPACE_DECISION, dev_eui);
     struct decisions d;
@@ -318,4 +318,16 @@ ljs_err ljs_server_decision(ljs_event *out, ljs_server *server, ljs_eui dev_eui,
         return LJS_E_NOTFOUND;
     *out = d.event[i];
     return LJS_OK;
+}
+
+ljs_err ljs_server_decision(ljs_event *out, ljs_server *server, ljs_eui dev_eui, unsigned i)
+{
+    const struct masters *had;
+    ljs_err err;
+
+    do {
+        had = ljs__masters(server);
+        err = decision_once(out, server, dev_eui, i);
+    } while (err == LJS_E_SEAL && ljs__masters_again(server, had));
+    return err;
 }

@@ -113,7 +113,7 @@ ljs_err ljs_server_step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_a
     return ljs__change(server, &key, step_device, &m, &entry);
 }
 
-ljs_err ljs_server_get_device(ljs_buf *out, ljs_server *server, ljs_eui dev_eui)
+static ljs_err get_once(ljs_buf *out, ljs_server *server, ljs_eui dev_eui)
 {
     struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
     uint64_t version;
@@ -130,6 +130,18 @@ ljs_err ljs_server_get_device(ljs_buf *out, ljs_server *server, ljs_eui dev_eui)
         err = check_filed(out, dev_eui);
     if (err)
         ljs_buf_free(out);
+    return err;
+}
+
+ljs_err ljs_server_get_device(ljs_buf *out, ljs_server *server, ljs_eui dev_eui)
+{
+    const struct masters *had;
+    ljs_err err;
+
+    do {
+        had = ljs__masters(server);
+        err = get_once(out, server, dev_eui);
+    } while (err == LJS_E_SEAL && ljs__masters_again(server, had));
     return err;
 }
 

@@ -342,8 +342,8 @@ static void begin(struct job *job, ljs_server *server, const ljs_peers *peers, l
     job->key = ljs__key_eui(SPACE_DEVICE, job->msg.dev_eui);
 }
 
-/* Load and step: the job is then answered, or has a record to save. */
-static void step(struct job *job, ljs_server *server, const ljs_peers *peers)
+/* Load and step. */
+static ljs_err step_once(struct job *job, ljs_server *server, const ljs_peers *peers)
 {
     struct record record;
     struct ring *ring = NULL;
@@ -373,6 +373,19 @@ static void step(struct job *job, ljs_server *server, const ljs_peers *peers)
     }
     ljs__ring_give(ring);
     ljs_buf_free(&old);
+    return err;
+}
+
+/* The job is then answered, or has a record to save. */
+static void step(struct job *job, ljs_server *server, const ljs_peers *peers)
+{
+    const struct masters *had;
+    ljs_err err;
+
+    do {
+        had = ljs__masters(server);
+        err = step_once(job, server, peers);
+    } while (err == LJS_E_SEAL && ljs__masters_again(server, had));
     job->changed = !err && job->record.data;
     if (!job->changed)
         finish(job, server, err);

@@ -3,6 +3,7 @@
 #define LJS_SERVER_INTERNAL_H
 
 #include <lorajs/backend.h>
+#include <lorajs/rewrap.h>
 #include <lorajs/server.h>
 
 #include "base/cursor.h"
@@ -97,8 +98,10 @@ struct ljs_server {
     ljs_server_opts opts;
     unsigned process;
     uint32_t generation;  /* of the store */
-    pthread_mutex_t lock; /* of peers alone */
+    pthread_mutex_t lock; /* of peers and seen */
     ljs_peers *peers;
+    uint8_t seen[16]; /* a digest of the store's own value, as the vault follows it */
+    bool followed;    /* once */
     struct waiting waiting;
     struct open_keks keks;
     struct audit audit;
@@ -106,6 +109,25 @@ struct ljs_server {
 };
 
 ljs_err ljs__server_alive(const ljs_server *server); /* LJS_E_STATE after fork() */
+
+/* ---- rotate.c: whose store it is, and under which master keys ----------------- */
+
+/* A store that was never used is made the vault's; else the vault has what the store says.  LJS_E_SEAL. */
+ljs_err ljs__store_claim(ljs_server *server);
+/* The newest master key alone opens the store, which is this version; else LJS_E_STATE. */
+ljs_err ljs__store_retire(ljs_server *server, unsigned version);
+/* What the vault has now.  When something did not open: has the store more than that?  Then it is worth
+ * another try. */
+struct masters;
+const struct masters *ljs__masters(const ljs_server *server);
+bool ljs__masters_again(ljs_server *server, const struct masters *had);
+
+/* ---- rewrap.c ----------------------------------------------------------------- */
+
+/* A value under the newest master key; empty when it is.  LJS_E_SEAL; LJS_E_VERSION for a kind not known. */
+ljs_err ljs__rewrap(ljs_buf *out, ljs_server *server, const uint8_t *key, size_t key_len, const ljs_buf *old);
+/* The same in the store. */
+ljs_err ljs__rewrap_key(bool *changed, ljs_server *server, const struct key *key);
 
 /* ---- generation.c: which life of the store it is ------------------------------ */
 
@@ -154,6 +176,9 @@ void ljs__keks_init(ljs_server *server);
 void ljs__keks_free(ljs_server *server);
 /* A KEK by its label into a slot, as the store has it now.  LJS_E_NOTFOUND, LJS_E_SEAL, LJS_E_STORE. */
 ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, const char *label);
+
+/* For rewrap.c. */
+ljs_err ljs__kek_rewrap(ljs_buf *out, ljs_server *server, const uint8_t *key, size_t key_len, const ljs_buf *old);
 
 /* ---- audit.c ---------------------------------------------------------------- */
 

@@ -51,6 +51,55 @@ static ljs_err open_kek(ljs_server *server, struct ring *ring, enum key_id id, c
     return err;
 }
 
+/* What the ring has as the KEK of this label. */
+static ljs_err write_kek(ljs_buf *out, const ljs_vault *vault, struct ring *ring, enum key_id id, const char *label,
+                         size_t len)
+{
+    struct key ad = ljs__key_label(SPACE_KEK, label);
+    struct wr w = { 0 }, sealed = { 0 };
+    ljs_err err = ljs__vault_seal(&sealed, vault, ring, &id, role_kek, 1, ad.at, ad.len);
+
+    *out = (ljs_buf){ NULL, 0 };
+    ljs__pack_map(&w, K_FIELDS);
+    ljs__pack_uint(&w, K_SCHEMA);
+    ljs__pack_uint(&w, KEK_SCHEMA);
+    ljs__pack_uint(&w, K_LABEL);
+    ljs__pack_text(&w, label);
+    ljs__pack_uint(&w, K_SEALED);
+    ljs__pack_bin(&w, sealed.data, sealed.len);
+    ljs__pack_uint(&w, K_LEN);
+    ljs__pack_uint(&w, len);
+    if (!err)
+        err = sealed.bad ? LJS_E_NOMEM : ljs__vault_tag(&w, vault, TAG_KEK);
+    if (!err)
+        err = ljs__wr_take(out, &w);
+    else
+        ljs__wr_drop(&w);
+    ljs__wr_drop(&sealed);
+    return err;
+}
+
+ljs_err ljs__kek_rewrap(ljs_buf *out, ljs_server *server, const uint8_t *key, size_t key_len, const ljs_buf *old)
+{
+    struct ring *ring = NULL;
+    struct kek k;
+    bool now = false;
+    ljs_err err = read_kek(&k, server->vault, old->data, old->len);
+
+    if (!err && (key_len - 1 != strlen(k.label) || memcmp(key + 1, k.label, key_len - 1)))
+        err = LJS_E_SEAL;
+    if (!err)
+        err = ljs__vault_tagged(&now, server->vault, TAG_KEK, old->data, old->len);
+    if (!err)
+        err = ljs__ring_take(&ring);
+    if (!err)
+        err = open_kek(server, ring, KEY_WORK, k.label, old);
+    if (!err && !(now && ljs__vault_sealed_now(server->vault, k.sealed, k.sealed_len)))
+        err = write_kek(out, server->vault, ring, KEY_WORK, k.label, k.len);
+    ljs__ring_give(ring);
+    return err;
+}
+
 /* ---- kept open -------------------------------------------------------------- */
 
 void ljs__keks_init(ljs_server *server)
@@ -125,7 +174,7 @@ static void forget(struct open_keks *keks, const char *label)
     pthread_mutex_unlock(&keks->lock);
 }
 
-ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, const char *label)
+static ljs_err load_once(ljs_server *server, struct ring *ring, enum key_id id, const char *label)
 {
     struct key key = ljs__key_label(SPACE_KEK, label);
     ljs_buf value = { NULL, 0 };
@@ -143,6 +192,18 @@ ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, con
     return err;
 }
 
+ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, const char *label)
+{
+    const struct masters *had;
+    ljs_err err;
+
+    do {
+        had = ljs__masters(server);
+        err = load_once(server, ring, id, label);
+    } while (err == LJS_E_SEAL && ljs__masters_again(server, had));
+    return err;
+}
+
 /* ---- administration --------------------------------------------------------- */
 
 struct put {
@@ -155,12 +216,10 @@ struct put {
 static ljs_err put_kek(ljs_buf *out, void *user, const ljs_buf *old)
 {
     const struct put *put = user;
-    struct key ad = ljs__key_label(SPACE_KEK, put->label);
     const ljs_vault *vault = put->server->vault;
     enum key_id id[] = { KEY_WORK }, was[] = { KEY_WORK2 };
     uint8_t print[2][16];
     struct ring *ring = NULL;
-    struct wr w = { 0 }, sealed = { 0 };
     ljs_err err = ljs__ring_take(&ring);
 
     *out = (ljs_buf){ NULL, 0 };
@@ -176,24 +235,9 @@ static ljs_err put_kek(ljs_buf *out, void *user, const ljs_buf *old)
         err = ljs__equal(print[0], print[1], sizeof print[0]) ? LJS_OK : LJS_E_EXISTS;
         goto out;
     }
-    if ((err = ljs__vault_seal(&sealed, vault, ring, id, role_kek, 1, ad.at, ad.len)))
-        goto out;
-    ljs__pack_map(&w, K_FIELDS);
-    ljs__pack_uint(&w, K_SCHEMA);
-    ljs__pack_uint(&w, KEK_SCHEMA);
-    ljs__pack_uint(&w, K_LABEL);
-    ljs__pack_text(&w, put->label);
-    ljs__pack_uint(&w, K_SEALED);
-    ljs__pack_bin(&w, sealed.data, sealed.len);
-    ljs__pack_uint(&w, K_LEN);
-    ljs__pack_uint(&w, ljs_key_len(put->kek));
-    err = sealed.bad ? LJS_E_NOMEM : ljs__vault_tag(&w, vault, TAG_KEK);
-    if (!err)
-        err = ljs__wr_take(out, &w);
+    err = write_kek(out, vault, ring, KEY_WORK, put->label, ljs_key_len(put->kek));
 out:
     ljs__ring_give(ring);
-    ljs__wr_drop(&sealed);
-    ljs__wr_drop(&w);
     return err;
 }
 
@@ -245,19 +289,31 @@ struct rows {
     void *user;
 };
 
+static ljs_err row_once(struct kek *out, ljs_server *server, const uint8_t *key, size_t key_len)
+{
+    ljs_buf value = { NULL, 0 };
+    uint64_t version;
+    ljs_err err = ljs_store_get(&value, &version, server->store, key, key_len);
+
+    if (!err)
+        err = read_kek(out, server->vault, value.data, value.len);
+    ljs_buf_free(&value);
+    return err;
+}
+
 static ljs_err one_row(void *user, const uint8_t *key, size_t key_len)
 {
     const struct rows *rows = user;
-    ljs_buf value = { NULL, 0 };
+    const struct masters *had;
     struct kek k;
-    uint64_t version;
-    ljs_err err = ljs_store_get(&value, &version, rows->server->store, key, key_len);
+    ljs_err err;
 
+    do {
+        had = ljs__masters(rows->server);
+        err = row_once(&k, rows->server, key, key_len);
+    } while (err == LJS_E_SEAL && ljs__masters_again(rows->server, had));
     if (err == LJS_E_NOTFOUND) /* gone meanwhile */
         return LJS_OK;
-    if (!err)
-        err = read_kek(&k, rows->server->vault, value.data, value.len);
-    ljs_buf_free(&value);
     if (!err && (key_len - 1 != strlen(k.label) || memcmp(key + 1, k.label, key_len - 1))) /* filed under another's */
         err = LJS_E_SEAL;
     return err ? err : rows->row(rows->user, k.label, k.len);

@@ -1,6 +1,5 @@
 #include "server/internal.h"
 
-#include "base/pack.h"
 #include "base/secret.h"
 
 #include <stdlib.h>
@@ -52,6 +51,24 @@ static ljs_err commit_change(ljs_server *server, const struct key *key, uint64_t
     return ljs__audit_commit(server, 0, changes, 1, &entry, 1);
 }
 
+/* A value that came into being while the master key was changed may be under the old one, and whoever looks for
+ * such values past its place already.  Before it counts it is brought under the new key; where that is too
+ * late, it goes. */
+static ljs_err settle_created(ljs_server *server, const struct key *key, const struct masters *had)
+{
+    ljs_buf value = { NULL, 0 };
+    ljs_change change = { .key = key->at, .key_len = key->len };
+    bool changed;
+    ljs_err err = ljs_server_refresh(server);
+
+    if (err != LJS_E_SEAL)
+        return err || ljs__masters(server) == had ? err : ljs__rewrap_key(&changed, server, key);
+    if (!ljs_store_get(&value, &change.if_version, server->store, key->at, key->len))
+        (void)!ljs_store_commit(server->store, &change, 1);
+    ljs_buf_free(&value);
+    return LJS_E_SEAL;
+}
+
 ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, void *user, const struct entry *act)
 {
     ljs_err err = ljs__server_alive(server);
@@ -60,6 +77,7 @@ ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, vo
         return err;
     for (unsigned n = 0; n <= CONFLICT_RETRIES * server->opts.retries; n++) {
         ljs_buf old = { NULL, 0 }, new = { NULL, 0 };
+        const struct masters *had = ljs__masters(server);
         uint64_t version = 0;
 
         err = ljs_store_get(&old, &version, server->store, key->at, key->len);
@@ -71,57 +89,21 @@ ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, vo
             err = make(&new, user, &old);
         if (!err && new.data)
             err = commit_change(server, key, version, &old, &new, act);
+        if (!err && new.data && !version && act)
+            err = settle_created(server, key, had);
         ljs_buf_free(&old);
         ljs_buf_free(&new);
-        if (err != LJS_E_CONFLICT)
+        if (err != LJS_E_CONFLICT &&
+            !(err == LJS_E_SEAL && key->at[0] != SPACE_STORE && ljs__masters_again(server, had)))
             break;
     }
     return err;
 }
 
-/* ---- whose store it is ------------------------------------------------------ */
-
-enum { STORE_SCHEMA = 1 };
-
-static ljs_err not_empty(void *user, const uint8_t *key, size_t key_len)
-{
-    (void)user, (void)key, (void)key_len;
-    return LJS_E_SEAL;
-}
-
-/* The store's own value: a schema number and a random name, under the vault's tag. */
-static ljs_err claim_store(ljs_buf *out, void *user, const ljs_buf *old)
-{
-    ljs_server *server = user;
-    struct unpack u = { { old->data, old->len > 16 ? old->len - 16 : 0, false } };
-    struct wr w = { 0 };
-    uint8_t name[16];
-    ljs_err err;
-
-    *out = (ljs_buf){ NULL, 0 };
-    if (old->data) {
-        err = ljs__vault_check(server->vault, TAG_STORE, old->data, old->len);
-        if (ljs__unpack_array(&u) == 2 && ljs__unpack_uint(&u, 0xffff) > STORE_SCHEMA && !u.rd.bad)
-            return LJS_E_VERSION;
-        return err;
-    }
-    /* Only what was never used can be made ours: values without this one are somebody's. */
-    if ((err = ljs_store_each(server->store, NULL, 0, not_empty, NULL)))
-        return err;
-    ljs__random(name, sizeof name);
-    ljs__pack_array(&w, 2);
-    ljs__pack_uint(&w, STORE_SCHEMA);
-    ljs__pack_bin(&w, name, sizeof name);
-    if ((err = ljs__vault_tag(&w, server->vault, TAG_STORE))) {
-        ljs__wr_drop(&w);
-        return err;
-    }
-    return ljs__wr_take(out, &w);
-}
+/* ---- the server ------------------------------------------------------------- */
 
 ljs_err ljs_server_new(ljs_server **out, ljs_vault *vault, ljs_store *store, const ljs_server_opts *opts)
 {
-    const struct key key = { .at = { SPACE_STORE }, .len = 1 };
     struct generation generation;
     ljs_server *server;
     ljs_err err = ljs__init();
@@ -143,8 +125,7 @@ ljs_err ljs_server_new(ljs_server **out, ljs_vault *vault, ljs_store *store, con
     server->process = ljs__process();
     pthread_mutex_init(&server->lock, NULL);
     ljs__keks_init(server);
-    if ((err = ljs__decisions_init(server)) || (err = ljs__audit_init(server)) ||
-        (err = ljs__change(server, &key, claim_store, server, NULL)) ||
+    if ((err = ljs__decisions_init(server)) || (err = ljs__audit_init(server)) || (err = ljs__store_claim(server)) ||
         (err = ljs__generation_read(&generation, NULL, vault, store))) {
         ljs_server_free(server);
         return err;

@@ -121,7 +121,7 @@ from .network import (
 )
 from .parcel import Parcel, pack
 from .qr import QR, QRForm
-from .server import Call, Decision, JoinServer, Peer
+from .server import Call, Decision, JoinServer, Peer, Rewrap, Rewrapped
 from .store import Change, Outcome, Store, StoreBase
 from .token import TokenFault, TokenPolicy, TokenReport, check_token, init_token
 
@@ -135,7 +135,8 @@ __all__ = [
     "InvalidError", "JoinAccept", "JoinAnswer", "JoinEUINonces", "JoinRequest", "JoinServer", "Joined", "KEK",
     "Key", "KeyName", "Lost", "Mac", "MacCommand", "Message", "MessageError", "MessageType", "NetID",
     "NetworkContext", "NetworkKeys", "NetworkOptions", "NetworkSession", "NetworkSide", "NetworkState", "NotFound",
-    "OctetOrder", "Outcome", "Parcel", "Peer", "QR", "QRForm", "Refused", "Restart", "Route", "Scheme", "SealError",
+    "OctetOrder", "Outcome", "Parcel", "Peer", "QR", "QRForm", "Refused", "Restart", "Rewrap", "Rewrapped", "Route", "Scheme",
+    "SealError",
     "SecureElement", "SecureElementBase", "Send", "SendAgain", "Sends", "Session", "Start", "State", "Stop",
     "Store", "StoreBase", "Stream", "Tick", "TokenFault", "TokenPolicy", "TokenReport", "Up", "Vault", "Woken",
     "add_join_eui", "app_s_key", "check_record", "check_token", "data_crypt", "data_mic", "derive", "device_json",

@@ -276,6 +276,22 @@ class JoinServer:
         native.server_each_kek(self._open, lambda label, octets: found.append((label, octets)))
         return found
 
+    # -- another master key
+
+    def rotate(self, to: Key) -> None:
+        """The store's new master key, 32 octets, which must be durable elsewhere: from now on both open it, and the
+        new one seals and tags.  Then rewrap().  Fault EXISTS while a change to another is under way."""
+        native.server_rotate(self._open, to.native)
+
+    def refresh(self) -> None:
+        """Look whether the store has another master key, and take it, as flush() does; SealError when the vault has
+        none any more that opens it."""
+        native.server_refresh(self._open)
+
+    def rewrap(self) -> Rewrap:
+        """A walk that brings every value under the newest master key, while others go on serving."""
+        return Rewrap(self._open)
+
     # -- operation
 
     def ready(self) -> None:
@@ -302,6 +318,51 @@ class JoinServer:
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrapped:
+    """How far a walk has come."""
+
+    values: int
+    """Of this pass, as they were counted at its beginning."""
+    looked: int
+    """So many of them were opened, or tried."""
+    changed: int
+    """Written again, in all passes."""
+    damaged: int
+    """Of this pass, that no version of the master key opens."""
+    passes: int
+    """From 1; the last one is that in which nothing had to be written."""
+    done: bool
+    """Everything but what is damaged is under the newest master key."""
+    what: str
+    """The last that was damaged, in words; "" for none."""
+
+
+class Rewrap:
+    """A walk over all values of a store, of which each is brought under the newest master key.
+
+        server.rotate(new)
+        walk = server.rewrap()
+        while not walk.step().done: ...
+        walk.retire()
+
+    One thread at a time; cut off anywhere, another walk goes on."""
+
+    def __init__(self, server: native.server) -> None:
+        """JoinServer.rewrap() makes it."""
+        self._server = server
+        self._rewrap = native.rewrap_new(server)
+
+    def step(self, n: int = 64) -> Rewrapped:
+        """The next n values, 1 to 1024; Fault VERSION for one of a newer lorajs."""
+        s = native.rewrap_step(self._rewrap, n)
+        return Rewrapped(s.values, s.looked, s.changed, s.damaged, s.passes, bool(s.done), s.what)
+
+    def retire(self, *, leave_damaged: bool = False) -> None:
+        """End the old master key.  Fault STATE when the walk is not done, or values are damaged and not to be left."""
+        native.rewrap_retire(self._rewrap, native.LJS_REWRAP_LEAVE_DAMAGED if leave_damaged else 0)
 
 
 def _told(log: Callable[[Decision], object]) -> Callable[[native.event], object]:

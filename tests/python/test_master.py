@@ -91,3 +91,30 @@ def test_versions_of_a_master_key() -> None:
     alone.unpack(vault.pack())
     assert alone.version == 2
     lorajs.check_record(after, alone)
+
+
+def test_another_master_key_for_a_store() -> None:
+    old, new = lorajs.Key.generate(32), lorajs.Key.generate(32)
+    store, key = lorajs.Store.memory(), lorajs.Key.generate()
+    with lorajs.JoinServer(lorajs.Vault.from_key(old), store) as server:
+        for eui in range(1, 101):
+            server.make_device(lorajs.Device(lorajs.EUI(eui), lorajs.EUI(2), lorajs.Mac.V1_0_4), app_key=key)
+        server.put_kek("ns", lorajs.Key.generate())
+        server.rotate(new)
+        with pytest.raises(lorajs.Fault) as other:
+            server.rotate(lorajs.Key.generate(32))
+        assert other.value.name == "EXISTS"
+        walk = server.rewrap()
+        assert not (first := walk.step(50)).done and (first.values, first.looked, first.changed) == (101, 50, 50)
+        with pytest.raises(lorajs.Fault) as early:
+            walk.retire()
+        assert early.value.name == "STATE"
+        while not (so_far := walk.step(1000)).done:
+            pass
+        assert (so_far.changed, so_far.damaged, so_far.passes, so_far.what) == (101, 0, 2, "")
+        walk.retire()
+        server.refresh()
+    with pytest.raises(lorajs.SealError):
+        lorajs.JoinServer(lorajs.Vault.from_key(old), store)
+    with lorajs.JoinServer(lorajs.Vault.from_key(new), store) as server:
+        assert len(server.devices()) == 100 and server.device(1).dev_eui == 1 and server.keks() == [("ns", 16)]

@@ -29,6 +29,7 @@ NOT_REACHED = {
     "ljs_key_free": "an object frees what it owns",
     "ljs_parcel_free": "an object frees what it owns",
     "ljs_peers_free": "an object frees what it owns",
+    "ljs_rewrap_free": "an object frees what it owns",
     "ljs_se_free": "an object frees what it owns",
     "ljs_server_free": "an object frees what it owns",
     "ljs_store_free": "an object frees what it owns",
