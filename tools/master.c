@@ -12,9 +12,9 @@
 enum { MASTER_TEXT = 2 * LJS_MASTER_LEN + 1, MARK_LEN = 16, STAND_IN_MAX = 1024 };
 
 const struct stand_in stand_in[KEEPERS] = {
-    [KEPT_HERE] = { "master.key", "master.key.new" },
-    [KEPT_SEALED] = { "master.sealed", "master.sealed.new" },
-    [KEPT_ELSEWHERE] = { "master.mark", "master.mark.new" },
+    [KEPT_HERE] = { "master.key", "master.key.new", "master.key.next" },
+    [KEPT_SEALED] = { "master.sealed", "master.sealed.new", "master.sealed.next" },
+    [KEPT_ELSEWHERE] = { "master.mark", "master.mark.new", "master.mark.next" },
 };
 
 /* ---- what --master-key says -------------------------------------------------- */
@@ -438,6 +438,12 @@ int master_take(ljs_key **out, const struct place *place, const struct source *s
     return code;
 }
 
+int master_look(ljs_key **out, const struct source *source)
+{
+    *out = NULL;
+    return key_from_elsewhere(out, source);
+}
+
 /* ---- master move --------------------------------------------------------------- */
 
 struct move_opts {
@@ -494,6 +500,11 @@ static int move(const struct place *place, const struct move_opts *opts, const s
 
     if (code != GO_ON)
         return code;
+    for (unsigned k = 0; k < KEEPERS; k++)
+        if (!faccessat(place->fd, stand_in[k].next, F_OK, 0)) {
+            complain("master move: a change of the master key is under way; finish it first, with `lorajs rewrap`");
+            return REFUSED;
+        }
     if (was.kept == to->kept && to->kept != KEPT_SEALED) {
         complain("master move: that is what keeps it already");
         return REFUSED;

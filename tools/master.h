@@ -12,9 +12,9 @@
 
 enum keeper { KEPT_HERE, KEPT_SEALED, KEPT_ELSEWHERE, KEEPERS };
 
-/* The file that stands for it, and its name before it counts. */
+/* The file that stands for it, its name before it counts, and that of the next master key's (rewrap.c). */
 struct stand_in {
-    const char *name, *fresh;
+    const char *name, *fresh, *next;
 };
 extern const struct stand_in stand_in[KEEPERS];
 
@@ -45,6 +45,9 @@ int master_begin(ljs_key **out, const struct place *place, const struct source *
                  const ljs_key *key);
 /* The key that the stand-in of this name is for. */
 int master_take(ljs_key **out, const struct place *place, const struct source *source, const char *name);
+
+/* The key that is kept elsewhere, whatever a stand-in says. */
+int master_look(ljs_key **out, const struct source *source);
 
 /* data.c.  Which source the directory has: the one that was asked for, or, with `asked` NULL, the one
  * whose stand-in is there.  Sets *fresh when the stand-in still has its `fresh` name. */

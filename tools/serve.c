@@ -46,6 +46,7 @@ struct serve {
 
     pthread_t workers[WORKERS_MOST];
     unsigned workers_len;
+    bool locked_out; /* by a change of the master key */
 };
 
 /* ---- answers ---------------------------------------------------------------- */
@@ -449,6 +450,21 @@ static void take_time(int64_t *next, int64_t seconds)
     *next = now_ms() + seconds * 1000;
 }
 
+/* The master key may have been changed by another process: whoever is idle finds it out here. */
+static void follow(struct serve *s)
+{
+    ljs_err err = ljs_server_refresh(s->data.server);
+
+    if (err == LJS_E_SEAL && !data_follow(&s->data, &s->config.where)) {
+        say(s->log, SAY_WARNING,
+            "the master key was changed, and the old one ended before we looked: took the new one");
+        err = LJS_OK;
+    }
+    if (err == LJS_E_SEAL && !s->locked_out)
+        say(s->log, SAY_ERROR, "the master key was changed and the old one ended: restart with the new --master-key");
+    s->locked_out = err == LJS_E_SEAL;
+}
+
 static void flush(struct serve *s)
 {
     ljs_err err = ljs_server_flush(s->data.server);
@@ -482,6 +498,7 @@ static void run(struct serve *s, const sigset_t *signals)
         http_reap(s->metrics_http);
         if (now_ms() >= next_tick) {
             log_tick(s->log, false);
+            follow(s);
             tick_audit(s, false);
             take_time(&next_tick, 1);
         }

@@ -95,6 +95,7 @@ extern const struct command master_commands[]; /* master.c */
 extern const struct command audit_commands[];  /* audit.c */
 extern const struct command role_commands[];   /* role.c */
 extern const struct command qr_commands[];     /* qr.c */
+command_fn cmd_rewrap;                         /* rewrap.c */
 command_fn cmd_completion;                     /* completion.c */
 extern const struct command commands[];        /* main.c: all of them */
 
@@ -103,6 +104,7 @@ command_fn cmd_pair, cmd_export, cmd_receive;
 extern const struct usage pair_usage, export_usage, receive_usage;
 
 /* Each command's own. */
+extern const struct usage rewrap_usage;
 extern const struct usage inspect_usage, why_usage, doctor_usage, completion_usage;
 extern const struct usage serve_usage, simulate_usage; /* config.c, simulate.c */
 
@@ -140,6 +142,9 @@ enum data_mode {
  * a key without its database (but for DATA_CREATE on neither) is an error.  DONE, or an exit code. */
 int data_open(struct data *out, const struct where *where, enum data_mode mode, const ljs_server_opts *opts);
 void data_close(struct data *data);
+/* rewrap.c: the master key was changed and what we have opens the database no more: have it from its source, as it
+ * is now.  DONE, or an exit code. */
+int data_follow(struct data *data, const struct where *where);
 /* Could the database that is there be written?  SQLite opens it either way. */
 bool data_writable(const char *dir);
 

@@ -1,0 +1,280 @@
+"""Another master key while the daemon serves: killed at any moment it is gone on with, no device is lost and no
+JoinNonce is used twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import random
+import sqlite3
+import subprocess
+import threading
+import time
+
+import pytest
+from conftest import DONE, FAILED, PATIENCE, REFUSED, USAGE, Server
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import ECB
+from joins import Device, devices, result
+from test_serve import import_devices
+
+CLEAR = "--allow-clear-keys"
+CHEAP = ["--stretch-memory", 8, "--stretch-passes", 1]
+KEK = "1f6c2a9d3be84705c1d2e3f4a5b6978a"
+AT_ONCE = ["--grace", 0]
+
+
+def join_nonce(device: Device, answer: dict) -> int:
+    """Out of the join-accept: what the device sees."""
+    cipher = Cipher(AES(device.key), ECB()).encryptor()
+    return int.from_bytes(cipher.update(bytes.fromhex(answer["PHYPayload"])[1:17])[:3], "little")
+
+
+class Load:
+    """Devices that join over and over, each answered in the end, and what they were answered."""
+
+    def __init__(self, server: Server, many: list[Device], threads: int = 2) -> None:
+        self.server, self.seen = server, {d.dev_eui: [] for d in many}
+        self.others, self.stopping, self.fault = 0, threading.Event(), None
+        self.threads = [threading.Thread(target=self._guard, args=(many[i::threads],)) for i in range(threads)]
+        for thread in self.threads:
+            thread.start()
+
+    def _guard(self, mine: list[Device]) -> None:
+        try:
+            while not self.stopping.is_set():
+                for device in mine:
+                    self.join(device)
+        except BaseException as fault:  # told where the test waits
+            self.fault = fault
+
+    def join(self, device: Device) -> None:
+        message, end = device.join(), time.monotonic() + PATIENCE
+        while result(answer := self.server.ask(message)) != "Success":
+            assert result(answer) == "Other" and time.monotonic() < end, answer
+            self.others += 1
+            time.sleep(0.02)
+        self.seen[device.dev_eui].append(join_nonce(device, answer))
+
+    def stop(self) -> int:
+        """How many joins there were; each with a JoinNonce of its own, in their order."""
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(PATIENCE)
+        if self.fault:
+            raise self.fault
+        for nonces in self.seen.values():
+            assert nonces == list(range(1, len(nonces) + 1)), nonces
+        return sum(map(len, self.seen.values()))
+
+
+def master_files(data: pathlib.Path) -> set[str]:
+    return {p.name for p in data.iterdir() if p.name.startswith("master.")}
+
+
+def secret(path: pathlib.Path, text: str) -> pathlib.Path:
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def made(run, data) -> list[Device]:
+    """A data directory with devices, KEKs, and one that was removed."""
+    many = devices(12)
+    import_devices(run, data, [*many, gone := Device(7)])
+    run("device", "remove", "7".zfill(16), "--data", data)
+    for label in ("ns", "as"):
+        run("kek", "add", label, "--data", data, input=KEK)
+    assert gone.dev_eui == 7
+    return many
+
+
+def values(data: pathlib.Path) -> dict[bytes, bytes]:
+    with sqlite3.connect(data / "lorajs.db") as db:
+        found = dict(db.execute("SELECT key, value FROM kv"))
+    db.close()
+    return found
+
+
+# ---- while serving --------------------------------------------------------------------
+
+
+def test_another_master_key_while_serving(run, serve, data, made):
+    old, before = (data / "master.key").read_text(), values(data)
+    server = serve(CLEAR)
+    load = Load(server, made)
+    told = json.loads(run("rewrap", "--data", data, "--to", "file", "--grace", 1, "--json").stdout)
+    assert told["result"] == "rewrapped" and told["version"] == 2 and told["damaged"] == 0
+    assert told["values"] >= 15 and told["written"] >= 15
+    assert master_files(data) == {"master.key"} and (data / "master.key").read_text() != old
+    assert load.stop() > 12 and load.others == 0, "who serves notices in time"
+    after = values(data)
+    assert all(after[key][-16:] != value[-16:] for key, value in before.items() if key[:1] in b"dkm")
+    late = Device(9)
+    import_devices(run, data, [late])
+    assert result(server.ask(late.join())) == "Success" and server.stop() == 0
+    # the old key is worth nothing now
+    new = (data / "master.key").read_text()
+    secret(data / "master.key", old)
+    assert "SEAL" in run("kek", "list", "--data", data, code=FAILED).stderr
+    secret(data / "master.key", new)
+    server = serve(CLEAR)
+    assert all(result(server.ask(d.join())) == "Success" for d in made)
+    assert "removed" in run("device", "show", "7".zfill(16), "--data", data).stdout
+
+
+def test_the_daemon_that_did_not_notice(run, serve, data, made):
+    """It was stopped while all of it happened, and has the key from the same place as before."""
+    server = serve(CLEAR)
+    assert result(server.ask(made[0].join())) == "Success"
+    os.kill(server.process.pid, 19)
+    run("rewrap", "--data", data, "--to", "file", *AT_ONCE)
+    os.kill(server.process.pid, 18)
+    end = time.monotonic() + PATIENCE
+    while result(server.ask(message := made[1].join())) != "Success":
+        assert time.monotonic() < end
+    assert result(server.ask(message)) == "Success" and "took the new one" in server.stderr()
+
+
+def test_every_keeper(run, data, made, tmp_path):
+    """To each, and from each; and the same again is no harm."""
+    words = f"passphrase:file:{secret(tmp_path / 'words', 'orbit velvet canyon magnet')}"
+    more = f"passphrase:file:{secret(tmp_path / 'more', 'ripple thirteen magnet')}"
+    was, version = "file", 1
+    for n, kind in enumerate((words, more, "key", "other", "file")):
+        to = kind if kind in ("file", words, more) else \
+            f"file:{secret(tmp_path / f'{kind}{n}', os.urandom(32).hex() + chr(10))}"
+        command = ["rewrap", "--data", data, "--master-key", was, "--to", to, "--json", *AT_ONCE, *CHEAP]
+        assert json.loads(run(*command, "--dry-run").stdout)["version"] == version
+        version += 1
+        assert json.loads(run(*command).stdout)["version"] == version
+        if was != to:
+            assert json.loads(run(*command).stdout)["result"] == "done before"
+            assert run("kek", "list", "--data", data, "--master-key", was, code=None).returncode != DONE
+        assert "ns" in run("kek", "list", "--data", data, "--master-key", to).stdout
+        assert len(master_files(data)) == 1
+        was = to
+
+
+def test_what_cannot_be(run, data, made, tmp_path):
+    assert "needs --to" in run("rewrap", "--data", data, code=USAGE).stderr
+    key = (data / "master.key").read_text()
+    same = secret(tmp_path / "same", key)
+    for more in ([], ["--dry-run"]):
+        done = run("rewrap", "--data", data, "--to", f"file:{same}", *more, code=REFUSED)
+        assert "which the database has" in done.stderr and master_files(data) == {"master.key"}
+    assert "No such file" in run("rewrap", "--data", data, "--to", f"file:{tmp_path}/none", code=FAILED).stderr
+    before = values(data)
+    run("rewrap", "--data", data, "--to", "file", "--dry-run")
+    assert json.loads(run("rewrap", "--data", data, "--status", "--json").stdout) == {
+        "version": 1, "under_way": False, "next": "", "devices": 13, "keks": 2}
+    assert values(data) == before and (data / "master.key").read_text() == key
+
+
+def test_a_damaged_record_keeps_the_old_key(run, data, made):
+    key = b"d" + made[3].dev_eui.to_bytes(8, "big")
+
+    def flip() -> None:
+        with sqlite3.connect(data / "lorajs.db") as db:
+            [(value,)] = db.execute("SELECT value FROM kv WHERE key = ?", (key,))
+            db.execute("UPDATE kv SET value = ? WHERE key = ?", (value[:-1] + bytes([value[-1] ^ 1]), key))
+        db.close()
+
+    flip()
+    command = ["rewrap", "--data", data, "--to", "file", *AT_ONCE]
+    done = run(*command, code=FAILED)
+    assert f"device {made[3].dev_eui:016x}" in done.stderr and "--leave-damaged" in done.stderr
+    status = json.loads(run("rewrap", "--data", data, "--status", "--json").stdout)
+    assert status["under_way"] and status["next"] == "master.key.next"
+    assert "under way" in run("master", "move", "--data", data, "--to", "passphrase", code=REFUSED).stderr
+    other = run("rewrap", "--data", data, "--to", "passphrase", code=REFUSED)
+    assert "master.key.next is under way" in other.stderr
+    os.rename(data / "master.key.next", data / "hidden")
+    assert "is gone or another one" in run(*command, code=FAILED).stderr
+    os.rename(data / "hidden", data / "master.key.next")
+    flip()
+    run(*command)
+    run("rewrap", "--data", data, "--to", "file", *AT_ONCE)
+    flip()
+    run(*command, "--leave-damaged")
+    assert master_files(data) == {"master.key"}
+
+
+# ---- killed ---------------------------------------------------------------------------
+
+
+def took(program: str, command: list) -> float:
+    begun = time.monotonic()
+    subprocess.run([program, *map(str, command)], check=True, capture_output=True)
+    return time.monotonic() - begun
+
+
+def cut_off(program: str, command: list, after: float) -> int | None:
+    """Killed after so many seconds: None; else its exit code."""
+    process = subprocess.Popen([program, *map(str, command)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE)
+    try:
+        _, err = process.communicate(timeout=after)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return None
+    assert process.returncode == 0, err.decode()
+    return process.returncode
+
+
+def campaign(program: str, command: list, kills: int, seed: int) -> tuple[int, int]:
+    """Until it was killed so often, and then to its end: how often it was killed, how often it came to its end."""
+    dice, whole = random.Random(seed), took(program, command)
+    killed = ended = 0
+    while killed < kills:
+        if cut_off(program, command, dice.uniform(0, 1.1 * whole)) is None:
+            killed += 1
+        else:
+            ended += 1
+    took(program, command)
+    return killed, ended + 1
+
+
+@pytest.mark.parametrize("kills", [8, pytest.param(1250, marks=pytest.mark.long),
+                                   pytest.param(1251, marks=pytest.mark.long)])
+def test_killed_at_any_moment_while_serving(run, program, serve, data, made, kills, capsys):
+    server = serve(CLEAR)
+    load = Load(server, made)
+    killed, ended = campaign(program, ["rewrap", "--data", data, "--to", "file", *AT_ONCE], kills, seed=kills)
+    # once more with a device each join, after all of it and by the daemon that saw it
+    load.stopping.set()
+    for thread in load.threads:
+        thread.join(PATIENCE)
+    for device in made:
+        load.join(device)
+    joins = load.stop()
+    assert server.stop() == 0 and master_files(data) == {"master.key"}
+    load.server = serve(CLEAR)
+    for device in made:
+        load.join(device)
+    assert load.stop() == joins + len(made)
+    assert run("kek", "list", "--data", data).stdout.count("AES-128") == 2
+    with capsys.disabled():
+        print(f"\nrewrap: {killed} kills, {ended} times to its end, {joins} joins meanwhile, {load.others} asked again, "
+              f"{len(made)} of {len(made)} devices join, no JoinNonce twice")
+
+
+def test_killed_between_keepers(run, program, data, made, tmp_path):
+    """From file to file elsewhere and back: one of both opens it at any moment, and the same command goes on."""
+    dice, sources = random.Random(3), ["file"]
+    for n in range(2):
+        to = f"file:{secret(tmp_path / f'key{n}', os.urandom(32).hex() + chr(10))}" if sources[-1] == "file" else "file"
+        command = ["rewrap", "--data", data, "--master-key", sources[-1], "--to", to, *AT_ONCE]
+        for _ in range(6):
+            if cut_off(program, command, dice.uniform(0, 0.08)) is not None:
+                break
+            opened = [run("kek", "list", "--data", data, "--master-key", s, code=None) for s in (sources[-1], to)]
+            assert any("ns" in done.stdout for done in opened), [done.stderr for done in opened]
+        run(*command)
+        sources.append(to)
+    assert len(master_files(data)) == 1
+    assert len(run("device", "list", "--data", data, "--master-key", sources[-1]).stdout.splitlines()) >= 12
