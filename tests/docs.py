@@ -164,6 +164,7 @@ def follow(t: Trial, b: Blocks) -> None:
     process, url, metrics = t.serve(serve)
     check(urllib.request.urlopen(f"{metrics}/readyz").read() == b"ready\n", "ready")
     t.simulate(url, "")
+    t.sh(b.take("custody.md", "sh", "lorajs rewrap"))
     t.sh(backup)
     ask(t, b, url)
     t.stop(process)

@@ -17,8 +17,8 @@
  *  one, too: keep no backup of that time where the old key is not trusted.
  *
  *  The server's vault follows its store (master.h): rotate a vault with one store.  What
- *  embedders keep under it elsewhere, such as the sessions of network.h, they bring
- *  under the new key themselves before the old one is retired.  A handle is for one
+ *  is kept under it elsewhere, such as the sessions of network.h, does not open any more
+ *  when the old key has ended: give that a vault of its own.  A handle is for one
  *  thread at a time; the server may serve meanwhile. */
 #ifndef LORAJS_REWRAP_H
 #define LORAJS_REWRAP_H

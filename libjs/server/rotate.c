@@ -1,7 +1,6 @@
 /* Whose store it is, and under which master keys; both may change while it is in use. */
 #include "server/internal.h"
 
-
 #include "base/pack.h"
 #include "base/secret.h"
 #include "keys/masters.h"
