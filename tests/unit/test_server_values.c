@@ -1,0 +1,222 @@
+/* Whoever writes to the database, without the master key: every value of a store that has one of each
+ * kind, with every bit of it turned, and with every other value put in its place.  Each is found. */
+#include "server/internal.h"
+
+#include <lorajs/roles.h>
+
+#include "audit_world.h"
+
+enum { VALUES_MAX = 48, NOW = 1767225600 };
+
+struct value {
+    uint8_t key[160];
+    size_t key_len;
+    ljs_buf octets;
+};
+
+static struct value values[VALUES_MAX];
+static unsigned values_len;
+
+static ljs_err note(void *user, const uint8_t *key, size_t key_len)
+{
+    struct value *v = &values[values_len++];
+    uint64_t version;
+
+    assert_true(values_len <= VALUES_MAX && key_len <= sizeof v->key);
+    memcpy(v->key, key, key_len);
+    v->key_len = key_len;
+    return ljs_store_get(&v->octets, &version, user, key, key_len);
+}
+
+static void put(ljs_store *store, const struct value *at, const ljs_buf *octets)
+{
+    ljs_change change = { .key = at->key, .key_len = at->key_len, .in = octets->data, .in_len = octets->len };
+    ljs_buf was;
+
+    assert_int_equal(ljs_store_get(&was, &change.if_version, store, at->key, at->key_len), LJS_OK);
+    ljs_buf_free(&was);
+    assert_int_equal(ljs_store_commit(store, &change, 1), LJS_OK);
+    assert_int_equal(change.result, LJS_OK);
+}
+
+/* ---- who reads what --------------------------------------------------------- */
+
+static ljs_err one_kek(void *user, const char *label, size_t len)
+{
+    (void)user;
+    (void)label;
+    (void)len;
+    return LJS_OK;
+}
+
+static ljs_err one_credential(void *user, const ljs_credential *credential)
+{
+    (void)user;
+    (void)credential;
+    return LJS_OK;
+}
+
+/* A finding is an error of the log's. */
+static ljs_err verified(ljs_server *server)
+{
+    ljs_audit_report *report;
+    ljs_audit_totals totals;
+    ljs_err err = ljs_server_verify_audit(&report, server, NULL, 0);
+
+    if (err)
+        return err;
+    assert_int_equal(ljs_audit_report_totals(&totals, report), LJS_OK);
+    ljs_audit_report_free(report);
+    return totals.findings ? LJS_E_SEAL : LJS_OK;
+}
+
+static ljs_eui eui_of(const struct value *v)
+{
+    ljs_eui eui = 0;
+
+    for (size_t i = 1; i < v->key_len; i++)
+        eui = eui << 8 | v->key[i];
+    return eui;
+}
+
+/* Over what is there already, as after a start. */
+static ljs_err started(ljs_store *store)
+{
+    ljs_server_opts opts = { .struct_size = sizeof opts };
+    ljs_server *server;
+    ljs_err err = ljs_server_new(&server, vault, store, &opts);
+
+    ljs_server_free(server);
+    return err;
+}
+
+static ljs_err read_value(struct world *w, const struct value *v)
+{
+    ljs_buf record;
+    ljs_event event;
+    ljs_err err;
+
+    switch (v->key[0]) {
+    case SPACE_DEVICE:
+        err = ljs_server_get_device(&record, w->server, eui_of(v));
+        assert_int_equal(!err, !verified(w->server)); /* `lorajs audit verify` sees it, too */
+        ljs_buf_free(&record);
+        return err;
+    case SPACE_KEK:
+        return ljs_server_each_kek(w->server, one_kek, NULL);
+    case SPACE_CREDENTIAL:
+        return ljs_server_each_credential(w->server, one_credential, NULL);
+    case SPACE_DECISION:
+        return ljs_server_decision(&event, w->server, eui_of(v), 0);
+    case SPACE_AUDIT:
+        return verified(w->server);
+    case SPACE_STORE:
+    case SPACE_GENERATION:
+        return started(w->store);
+    }
+    fail_msg("a kind of value that nobody reads here: %c", v->key[0]);
+    return LJS_OK;
+}
+
+/* ---- a store that has one of each kind, and two where there may be two ------ */
+
+static void fill(struct world *w)
+{
+    const struct generation generation = { .number = 2, .before = 1 };
+    const char *kinds = "mgdkwac";
+    ljs_credential c = { .struct_size = sizeof c, .roles = LJS_ROLE_OPERATE, .at = NOW };
+    ljs_buf token;
+
+    server_begin(w, NULL, &lab);
+    add_devices(w, 2);
+    for (uint16_t device = 0; device < 2; device++) {
+        ask(w, NOW, join_of(device, 1, false), "Success");
+        ask(w, NOW, join_of(device, 2, false), "Success");
+        ask(w, NOW, join_of(device, 1, false), "JoinReqFailed"); /* something to tell of */
+    }
+    assert_int_equal(ljs_server_flush(w->server), LJS_OK);
+    assert_int_equal(ljs_server_put_kek(w->server, "ns", ns_kek, 0), LJS_OK);
+    assert_int_equal(ljs_server_put_kek(w->server, "as", as_kek, 0), LJS_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(c.name, sizeof c.name, "operator-%u", i);
+        assert_int_equal(ljs_server_add_credential(&token, w->server, &c), LJS_OK);
+        ljs_buf_free(&token);
+    }
+    assert_int_equal(ljs__generation_write(w->store, vault, 0, &generation), LJS_OK);
+    values_len = 0;
+    assert_int_equal(ljs_store_each(w->store, NULL, 0, note, w->store), LJS_OK);
+    for (unsigned k = 0; kinds[k]; k++) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < values_len; i++)
+            n += values[i].key[0] == (uint8_t)kinds[k];
+        assert_in_range(n, kinds[k] == 'm' || kinds[k] == 'g' ? 1 : 2, VALUES_MAX);
+    }
+    for (unsigned i = 0; i < values_len; i++)
+        assert_int_equal(read_value(w, &values[i]), LJS_OK);
+}
+
+static void drop(struct world *w)
+{
+    for (unsigned i = 0; i < values_len; i++)
+        ljs_buf_free(&values[i].octets);
+    server_end(w);
+}
+
+static void every_bit_of_every_value(void **state)
+{
+    struct world w;
+
+    (void)state;
+    fill(&w);
+    for (unsigned i = 0; i < values_len; i++) {
+        ljs_buf *octets = &values[i].octets;
+
+        for (size_t bit = 0; bit < 8 * octets->len; bit++) {
+            ljs_err err;
+
+            octets->data[bit / 8] ^= (uint8_t)(1U << bit % 8);
+            put(w.store, &values[i], octets);
+            err = read_value(&w, &values[i]);
+            if (err != LJS_E_SEAL && err != LJS_E_VERSION)
+                fail_msg("bit %zu of a value '%c': %s", bit, values[i].key[0], ljs_errname(err));
+            octets->data[bit / 8] ^= (uint8_t)(1U << bit % 8);
+        }
+        put(w.store, &values[i], octets);
+        assert_int_equal(read_value(&w, &values[i]), LJS_OK);
+    }
+    drop(&w);
+}
+
+static void each_in_the_place_of_each(void **state)
+{
+    struct world w;
+
+    (void)state;
+    fill(&w);
+    for (unsigned to = 0; to < values_len; to++) {
+        for (unsigned from = 0; from < values_len; from++) {
+            ljs_err err;
+
+            if (from == to)
+                continue;
+            put(w.store, &values[to], &values[from].octets);
+            err = read_value(&w, &values[to]);
+            if (err != LJS_E_SEAL && err != LJS_E_VERSION)
+                fail_msg("'%c' in the place of '%c': %s", values[from].key[0], values[to].key[0], ljs_errname(err));
+        }
+        put(w.store, &values[to], &values[to].octets);
+        assert_int_equal(read_value(&w, &values[to]), LJS_OK);
+    }
+    drop(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_bit_of_every_value),
+        cmocka_unit_test(each_in_the_place_of_each),
+    };
+
+    return cmocka_run_group_tests(tests, world_begin, world_end);
+}
