@@ -206,6 +206,7 @@ struct export_run {
     const struct export_opts *opts;
     struct data *data;
     ljs_parcel *parcel;
+    const uint8_t *recipient;
     int fd;
     uint64_t devices, marked;
     bool said; /* what went wrong has been */
@@ -293,6 +294,18 @@ static int check_named(struct data *data, int argc, char **argv)
     return DONE;
 }
 
+/* To whom: the beginning of the public key, since the whole might be a key. */
+static ljs_err note_export(const struct export_run *run)
+{
+    char text[LJS_LABEL_MAX];
+    unsigned long long to = 0;
+
+    for (unsigned i = 0; i < 8; i++)
+        to = to << 8 | run->recipient[i];
+    snprintf(text, sizeof text, "%" PRIu64 " devices to x25519 %016llx...", run->devices, to);
+    return ljs_server_note(run->data->server, LJS_AUDIT_EXPORT, 0, LJS_OK, text);
+}
+
 static int export_all(struct export_run *run, int argc, char **argv)
 {
     ljs_buf piece;
@@ -308,6 +321,8 @@ static int export_all(struct export_run *run, int argc, char **argv)
             err = export_one(run, eui);
     if (!err && !(err = ljs_parcel_close(&piece, run->parcel)))
         err = put_octets(run, &piece);
+    if (!err && (err = note_export(run)))
+        complain("device export: the audit log cannot be written: %s", ljs_strerror(err));
     if (!err && !sync_new(run->fd, run->opts->output)) {
         complain("%s: %s", run->opts->output, strerror(errno));
         return FAILED;
@@ -319,8 +334,8 @@ int cmd_export(int argc, char **argv)
 {
     struct export_opts opts = { 0 };
     struct data data = { NULL, NULL, NULL };
-    struct export_run run = { .opts = &opts, .data = &data, .fd = -1 };
     uint8_t recipient[PAIR_LEN];
+    struct export_run run = { .opts = &opts, .data = &data, .fd = -1, .recipient = recipient };
     ljs_key *signer = NULL;
     ljs_err err;
     int code = read_flags(&export_usage, &opts, &argc, &argv);

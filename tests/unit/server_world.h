@@ -3,6 +3,7 @@
 #ifndef SERVER_WORLD_H
 #define SERVER_WORLD_H
 
+#include <lorajs/audit.h>
 #include <lorajs/backend.h>
 #include <lorajs/server.h>
 
@@ -27,6 +28,9 @@ static inline void on_log(void *user, const ljs_event *event)
     w->events++;
 }
 
+/* Of every server that says nothing of its own; where a log is kept, it is whole in the end. */
+static ljs_audit_mode world_audit;
+
 /* Over `store`, or one in memory. */
 static inline void server_begin(struct world *w, ljs_store *store, const ljs_server_opts *opts)
 {
@@ -36,6 +40,8 @@ static inline void server_begin(struct world *w, ljs_store *store, const ljs_ser
     w->store = store;
     if (!store)
         assert_int_equal(ljs_store_memory(&w->store), LJS_OK);
+    if (!mine.audit)
+        mine.audit = (uint8_t)world_audit;
     if (!mine.log) {
         mine.log = on_log;
         mine.log_user = w;
@@ -43,8 +49,22 @@ static inline void server_begin(struct world *w, ljs_store *store, const ljs_ser
     assert_int_equal(ljs_server_new(&w->server, vault, w->store, &mine), LJS_OK);
 }
 
+static inline void log_is_whole(struct world *w)
+{
+    ljs_audit_report *report;
+    ljs_audit_finding f;
+
+    assert_int_equal(ljs_server_verify_audit(&report, w->server, NULL, 0), LJS_OK);
+    if (!ljs_audit_report_finding(&f, report, 0))
+        fail_msg("%s: chain %016llx, link %llu, device %016llx", ljs_audit_fault_name(f.fault),
+                 (unsigned long long)f.writer, (unsigned long long)f.sequence, (unsigned long long)f.dev_eui);
+    ljs_audit_report_free(report);
+}
+
 static inline void server_end(struct world *w)
 {
+    if (world_audit)
+        log_is_whole(w);
     ljs_server_free(w->server);
     ljs_store_free(w->store);
 }

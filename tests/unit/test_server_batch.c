@@ -1044,5 +1044,14 @@ int main(void)
         cmocka_unit_test(test_flush_says_when_it_failed),
     };
 
-    return cmocka_run_group_tests(tests, world_begin, world_end);
+    /* Once more with an audit log, which is whole at the end of each. */
+    const struct CMUnitTest audited[] = {
+        cmocka_unit_test(test_batch_as_one_by_one), cmocka_unit_test(test_crowd),
+        cmocka_unit_test(test_conflicts),           cmocka_unit_test(test_two_processes),
+        cmocka_unit_test(test_faulty_store),        cmocka_unit_test(test_unknown_fate),
+    };
+    int failed = cmocka_run_group_tests(tests, world_begin, world_end);
+
+    world_audit = LJS_AUDIT_ON;
+    return failed + cmocka_run_group_tests(audited, world_begin, world_end);
 }
