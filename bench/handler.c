@@ -10,16 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { A, B, C, C_OLD };
+enum { A, B, C, C_OLD, C_AUDIT };
 
 static const struct {
     char kind;
     struct history history;
+    ljs_audit_mode audit;
 } cases[HANDLERS] = {
-    [A] = { 'a', { LJS_MAC_1_0_3, 2, 30 } },
-    [B] = { 'b', { LJS_MAC_1_1, 2, 0 } },
-    [C] = { 'c', { LJS_MAC_1_1, 2, 0 } },
-    [C_OLD] = { 'c', { LJS_MAC_1_1, 8, 0 } }, /* a device that has long been there: its record is full of sessions */
+    [A] = { 'a', { LJS_MAC_1_0_3, 2, 30 }, LJS_AUDIT_AS_STORE },
+    [B] = { 'b', { LJS_MAC_1_1, 2, 0 }, LJS_AUDIT_AS_STORE },
+    [C] = { 'c', { LJS_MAC_1_1, 2, 0 }, LJS_AUDIT_AS_STORE },
+    [C_AUDIT] = { 'c', { LJS_MAC_1_1, 2, 0 }, LJS_AUDIT_ON }, /* the worst case: a link for each join */
+    [C_OLD] = { 'c',
+                { LJS_MAC_1_1, 8, 0 },
+                LJS_AUDIT_AS_STORE }, /* a device that has long been there: its record is full of sessions */
 };
 
 static struct {
@@ -33,9 +37,10 @@ static struct {
 static bool begin(int which)
 {
     const struct keys *keys = keys_ready();
+    const ljs_server_opts opts = { .struct_size = sizeof opts, .audit = (uint8_t)cases[which].audit };
 
     MUST(!ljs_store_memory(&world[which].store));
-    MUST(!ljs_server_new(&world[which].server, keys->vault, world[which].store, NULL));
+    MUST(!ljs_server_new(&world[which].server, keys->vault, world[which].store, &opts));
     peers_ready(world[which].server, cases[which].kind == 'c');
     world[which].records = records_of(&cases[which].history);
     MUST(world[which].messages = calloc(joins, MESSAGE_MAX));
@@ -90,5 +95,6 @@ const struct work handler_works[HANDLERS] = {
     { .name = "handler-a", .which = A, .begin = begin, .check = check, .before = before, .pass = pass },
     { .name = "handler-b", .which = B, .begin = begin, .check = check, .before = before, .pass = pass },
     { .name = "handler-c", .which = C, .begin = begin, .check = check, .before = before, .pass = pass },
+    { .name = "handler-c-audit", .which = C_AUDIT, .begin = begin, .check = check, .before = before, .pass = pass },
     { .name = "handler-c-old", .which = C_OLD, .begin = begin, .check = check, .before = before, .pass = pass },
 };

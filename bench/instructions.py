@@ -23,7 +23,7 @@ from workers import BUILD, FIXTURES, PROCESSORS, PYTHON, HERE, RELEASE, said  # 
 
 KEPT = HERE / "instructions.txt"
 PROGRAM = RELEASE / "bench" / "bench_lorajs"
-WORKS = ("core-a", "core-b", "core-c", "step", "step-1.0.3", "handler-a", "handler-c")
+WORKS = ("core-a", "core-b", "core-c", "step", "step-1.0.3", "handler-a", "handler-c", "handler-c-audit")
 JOINS = 256  # of the fixtures
 MOST = 0.03
 PACKAGES = ("libgcrypt20", "libsodium23", "libyajl2", "libmsgpackc2", "libc6")

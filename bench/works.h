@@ -6,7 +6,7 @@
 
 #include <lorajs/lorajs.h>
 
-enum { CORES = 3, STEPS = 3, HANDLERS = 4 };
+enum { CORES = 3, STEPS = 3, HANDLERS = 5 };
 extern const struct work core_works[CORES], step_works[STEPS], handler_works[HANDLERS];
 
 /* A vault, and the KEKs and root keys of the fixtures as handles; made once. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -492,6 +493,32 @@ static void look_peers(struct visit *v)
         tell(v, OK, NULL, "%zu peers, and keys go to them wrapped only", c->peers_len);
 }
 
+static bool beside(const char *file, const char *dir)
+{
+    char *copy = strdup(file);
+    struct stat at, of;
+    bool same =
+        copy && !stat(dirname(copy), &at) && !stat(dir, &of) && at.st_dev == of.st_dev && at.st_ino == of.st_ino;
+
+    free(copy);
+    return same;
+}
+
+static void look_audit(struct visit *v)
+{
+    const struct config *c = &v->config;
+
+    v->check = "audit";
+    if (!strcmp(c->audit, "no"))
+        tell(v, WARNING, "take `audit = no` out of the configuration", "no audit log is kept");
+    else if (!c->audit_anchor)
+        tell(v, WARNING, "give it audit-anchor, or keep what `lorajs audit anchor` prints",
+             "whoever can write to the database can cut off the end of the audit log unseen");
+    else if (beside(c->audit_anchor, data_dir(v->where.data)))
+        tell(v, WARNING, "keep it on another machine, or where this one can only add",
+             "audit-anchor: beside the database it is worth nothing against who can write there");
+}
+
 static void look_config(struct visit *v)
 {
     const struct config *c = &v->config;
@@ -511,6 +538,7 @@ static void look_config(struct visit *v)
     if (c->plain_peer)
         tell(v, WARNING, "tell peers by their certificates",
              "plain-peer: whoever reaches the port without TLS is taken for \"%s\"", c->plain_peer);
+    look_audit(v);
     v->check = "peers";
     look_peers(v);
     v->check = "certificates";

@@ -162,6 +162,22 @@ def test_forged_joins_do_not_reach_the_disk(run, serve, data, told, findings):
     assert findings() == []
 
 
+def test_no_key_is_in_the_log(run, serve, data, told):
+    many, kek = devices(2), secrets.token_bytes(16)
+    import_devices(run, data, many)
+    run("kek", "add", "partner", "--data", data, input=kek.hex())
+    server = serve(CLEAR)
+    answers = [server.ask(d.join()) for d in many]
+    assert server.stop() == 0
+    keys = [kek, *(d.key for d in many), *(bytes.fromhex(a[name]["AESKey"]) for a in answers for name in ("NwkSKey", "AppSKey"))]
+    keys.append(bytes.fromhex((data / "master.key").read_text()))
+    log = b"".join(value for _, value, _ in Rows(data).of("a"))
+    shown = run("audit", "show", "--data", data, "--json").stdout.lower()
+    assert len(keys) == 8 and b"partner" in log and "partner" in shown
+    for key in keys:
+        assert key not in log and key.hex().encode() not in log.lower() and key.hex() not in shown
+
+
 def test_a_killed_daemon_leaves_a_chain_that_is_whole(run, serve, data, told, findings):
     many = devices(4)
     import_devices(run, data, many)

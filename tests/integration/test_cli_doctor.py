@@ -225,6 +225,13 @@ def test_what_a_configuration_allows(doctor, config, tmp_path):
     assert "expires soon" in said(found, "certificates", "warning"), "the authority ends tomorrow"
 
 
+def test_where_the_anchor_is(doctor, config, made, tmp_path):
+    for line, what in (("audit = no", "no audit log is kept"), ("", "cut off the end"),
+                       (f'audit-anchor = "{made / "anchor"}"', "beside the database")):
+        assert what in said(doctor("--config", config(line + "\n")), "audit", "warning")
+    assert not said(doctor("--config", config(f'audit-anchor = "{tmp_path / "anchor"}"\n')), "audit", "warning")
+
+
 def test_peers_without_tls(doctor, config):
     assert "plain-peer" in said(doctor("--config", config('plain-peer = "acme"\npeer "acme" { net-ids = { "000013" } }\n')),
                                 "configuration", "warning")
