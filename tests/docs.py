@@ -82,7 +82,7 @@ class Trial:
     def __init__(self, program: Path, work: Path) -> None:
         self.program, self.work = program, work
         self.env = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
-        for name in ("DATA", "BACKUP", "SAFE", "RESTORED", "OTHER"):
+        for name in ("DATA", "BACKUP", "SAFE", "RESTORED", "OTHER", "INSIDE"):
             self.env[name] = str(work / name.lower())
         (work / "backup").mkdir()
         self.env["SAFE"] = self.env["DATA"]
@@ -175,6 +175,22 @@ def small(t: Trial, b: Blocks) -> None:
     check((t.work / "life.mmd").read_text().startswith(b.take("simulate.md", "mermaid", "")), "the life shown is that one")
 
 
+MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
+
+
+def in_token(t: Trial, b: Blocks) -> None:
+    """Keys in a token, where there is SoftHSM: a folder of the trial's own."""
+    script = b.take("custody.md", "sh", "lorajs token init")
+    if not MODULE.exists():
+        return
+    (t.work / "tokens").mkdir()
+    t.env["SOFTHSM2_CONF"] = str(t.work / "softhsm2.conf")
+    Path(t.env["SOFTHSM2_CONF"]).write_text(f"directories.tokendir = {t.work}/tokens\nobjectstore.backend = file\n")
+    t.sh("umask 077 && echo 4711 >pin && softhsm2-util --init-token --free --label lorajs --pin 4711 --so-pin 081500")
+    said = t.sh(script.replace("pin-source", f"module-path={MODULE}&pin-source"))
+    check("policy sealed" in said and "0 errors" in said and "error  " not in said, said)
+
+
 def follow(t: Trial, b: Blocks) -> None:
     def deployment(marker: str, kind: str = "sh") -> str:
         return b.take("deployment.md", kind, marker)
@@ -195,6 +211,7 @@ def follow(t: Trial, b: Blocks) -> None:
     t.sh(devices)
     t.sh("umask 077 && lorajs key generate >words")
     t.sh(moves)
+    in_token(t, b)
     t.sh(parcel)
     check(t.sh("lorajs device list --data $OTHER --json").count('"exposed":true') == 12, "the parcel arrives")
 

@@ -3,6 +3,7 @@
 #include <p11-kit/p11-kit.h>
 #include <p11-kit/pkcs11.h>
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,22 @@ void softhsm_end(void)
     if (system(command))
         puts("the token stayed behind");
     folder[0] = '\0';
+}
+
+/* Past p11-kit, which lets nobody close the sessions of others. */
+void softhsm_reset(void)
+{
+    void *library = dlopen(module, RTLD_NOW | RTLD_LOCAL);
+    union {
+        void *symbol;
+        CK_C_GetFunctionList get;
+    } list = { library ? dlsym(library, "C_GetFunctionList") : NULL };
+    CK_FUNCTION_LIST *f = NULL;
+    CK_SLOT_ID slot;
+
+    if (!list.symbol || list.get(&f) != CKR_OK || !slot_of(&slot, f, true) || f->C_CloseAllSessions(slot) != CKR_OK)
+        abort();
+    dlclose(library);
 }
 
 /* ---- the thief ------------------------------------------------------------------ */

@@ -15,6 +15,9 @@ const char *softhsm_begin(void);
 void softhsm_end(void);
 const char *softhsm_folder(void);
 
+/* As if it had been pulled and put back: every session of this process is gone. */
+void softhsm_reset(void);
+
 /* A storage key as a vault has it, labelled `label`, without any restriction on what it unwraps. */
 bool thief_makes_open_key(const char *label);
 /* Has the key of this label unwrap it in clear.  0, or what PKCS#11 said. */

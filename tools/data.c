@@ -9,7 +9,7 @@
  * A crash after 1 leaves a key that nothing hangs on, and the next start begins again;
  * a crash after 2 leaves both, and the next start does step 3.  So a master.key without
  * its database always means that the database was lost, and is an error. */
-#include "master.h"
+#include "token.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -243,7 +243,7 @@ int place_use(struct data *out, const struct place *place, const struct source *
 {
     const ljs_server_opts as_usual = { .struct_size = sizeof as_usual, .audit = LJS_AUDIT_UNLESS_OFF };
     char path[4200], actor[LJS_LABEL_MAX];
-    ljs_err err = ljs_vault_from_key(&out->vault, key);
+    ljs_err err = key ? ljs_vault_from_key(&out->vault, key) : LJS_OK;
 
     snprintf(path, sizeof path, "%s/%s", place->dir, db_name);
     if (!err)
@@ -280,6 +280,7 @@ int data_open(struct data *out, const struct where *where, enum data_mode mode, 
     struct source source;
     ljs_key *key = NULL;
     bool fresh = false, begun = false;
+    const char *name;
     int code;
 
     *out = (struct data){ NULL, NULL, NULL };
@@ -287,8 +288,11 @@ int data_open(struct data *out, const struct where *where, enum data_mode mode, 
         goto out;
     if ((code = place_settle(&source, &fresh, &begun, &place, where->master_key, mode)) != GO_ON)
         goto out;
-    code = begun ? master_begin(&key, &place, &source, &as_usual, NULL)
-                 : master_take(&key, &place, &source, fresh ? stand_in[source.kept].fresh : stand_in[source.kept].name);
+    name = fresh ? stand_in[source.kept].fresh : stand_in[source.kept].name;
+    if (source.from == FROM_TOKEN)
+        code = begun ? token_begin(&out->vault, &place, &source) : token_take(&out->vault, &place, &source, name);
+    else
+        code = begun ? master_begin(&key, &place, &source, &as_usual, NULL) : master_take(&key, &place, &source, name);
     if (!code)
         code = place_use(out, &place, &source, key, opts);
     if (!code && fresh)

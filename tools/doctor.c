@@ -1,8 +1,8 @@
 /* doctor.c -- `lorajs doctor`: what of a machine, a data directory and a configuration would
  * keep a Join Server from working, or its keys from being secret; a line for each finding. */
 #include "config.h"
-#include "master.h"
 #include "tls.h"
+#include "token.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -315,7 +315,41 @@ static void look_keeper(struct visit *v, const struct source *source)
     else if (source->kept == KEPT_SEALED)
         tell(v, OK, NULL, "it opens, and is kept under a passphrase");
     else
-        tell(v, OK, NULL, "it is the one of this directory, and kept elsewhere");
+        tell(v, OK, NULL, "it is the one of this directory, and kept %s",
+             source->from == FROM_TOKEN ? "in a token" : "elsewhere");
+}
+
+static void token_finding(void *user, const char *check, enum token_verdict verdict, const char *text,
+                          const char *remedy)
+{
+    static const enum verdict as[] = { [TOKEN_GOOD] = OK, [TOKEN_PRICE] = WARNING, [TOKEN_BAD] = ERROR };
+    struct visit *v = user;
+
+    (void)check;
+    tell(v, as[verdict], remedy, "%s", text);
+}
+
+static void look_token(struct visit *v, const struct source *source)
+{
+    ljs_token_report report;
+    char said[1024];
+
+    v->check = "token";
+    complain_into(said, sizeof said);
+    if (token_try(&report, source->name, token_finding, v)) {
+        tell_caught(v, said, NULL);
+        return;
+    }
+    complain_into(NULL, 0);
+    tell(v, OK, NULL, "%s, %s: policy %s, storage key %u", report.label, report.manufacturer,
+         token_policy_text(report.policy), report.version);
+}
+
+static int take_master(ljs_key **out, struct visit *v, const struct place *place, const struct source *source,
+                       const char *name)
+{
+    return source->from == FROM_TOKEN ? token_take(&v->data.vault, place, source, name)
+                                      : master_take(out, place, source, name);
 }
 
 /* ---- the database ------------------------------------------------------------------ */
@@ -424,7 +458,7 @@ static void look_data(struct visit *v)
         tell_caught(v, said, NULL);
         goto out;
     }
-    if (master_take(&key, &place, &source, fresh ? stand_in[source.kept].fresh : stand_in[source.kept].name)) {
+    if (take_master(&key, v, &place, &source, fresh ? stand_in[source.kept].fresh : stand_in[source.kept].name)) {
         tell_caught(v, said, NULL);
         goto out;
     }
@@ -432,6 +466,8 @@ static void look_data(struct visit *v)
     look_keeper(v, &source);
     if (fresh)
         tell(v, WARNING, "any command that opens the directory ends it", "its making was cut short");
+    if (source.from == FROM_TOKEN)
+        look_token(v, &source);
 
     v->check = "database";
     complain_into(said, sizeof said);

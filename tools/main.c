@@ -31,6 +31,7 @@ const struct command commands[] = {
     { "key", "make keys", NULL, key_commands, NULL },
     { "master", "who keeps the master key", NULL, master_commands, NULL },
     { "rewrap", "another master key, while the daemon serves", cmd_rewrap, NULL, &rewrap_usage },
+    { "token", "keys in a token of PKCS#11", NULL, token_commands, NULL },
     { "role", "who may administer over HTTP, and what", NULL, role_commands, NULL },
     { "qr", "the codes on the labels of devices", NULL, qr_commands, NULL },
     { "audit", "what was done with keys, by whom, and that nobody altered it", NULL, audit_commands, NULL },

@@ -32,6 +32,7 @@ static const struct {
     { "passphrase:file:", KEPT_SEALED, FROM_FILE },
     { "passphrase:credential:", KEPT_SEALED, FROM_CREDENTIAL },
     { "passphrase:fd:", KEPT_SEALED, FROM_FD },
+    { "pkcs11:", KEPT_ELSEWHERE, FROM_TOKEN },
 };
 
 static bool read_fd_number(int *out, const char *text)
@@ -54,13 +55,15 @@ int source_read(struct source *out, const char *text)
         *out = (struct source){ .kept = sources[i].kept, .from = sources[i].from, .name = text + n, .fd = -1 };
         if (out->from == FROM_FD && !read_fd_number(&out->fd, text + n))
             break;
+        if (out->from == FROM_TOKEN)
+            out->name = text;
         if (out->from == FROM_CREDENTIAL && (strchr(text + n, '/') || text[n] == '.'))
             break;
         return GO_ON;
     }
     /* Not repeated: somebody may have written the key or the passphrase itself. */
     complain("--master-key takes file, file:PATH, credential:NAME, fd:N, passphrase, passphrase:file:PATH, "
-             "passphrase:credential:NAME or passphrase:fd:N");
+             "passphrase:credential:NAME, passphrase:fd:N or pkcs11:URI");
     return USAGE;
 }
 
@@ -109,8 +112,7 @@ static int open_credential(int *out, const char *name)
     return DONE;
 }
 
-/* What the source gives, without one newline at its end. */
-static int read_source(ljs_buf *out, const struct source *source, const char *what, size_t most)
+int source_secret(ljs_buf *out, const struct source *source, const char *what, size_t most)
 {
     char name[4300];
     int fd = source->fd, code = DONE;
@@ -132,14 +134,15 @@ static int read_source(ljs_buf *out, const struct source *source, const char *wh
     return code;
 }
 
-static int ask(ljs_buf *out, const char *prompt)
+int source_ask(ljs_buf *out, const char *prompt)
 {
     int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY), code;
 
     *out = (ljs_buf){ NULL, 0 };
     if (fd < 0) {
-        complain("the passphrase cannot be asked for: there is no terminal; say --master-key passphrase:file:PATH, "
-                 "passphrase:credential:NAME or passphrase:fd:N");
+        complain("it cannot be asked for, there is no terminal: %s say --master-key passphrase:file:PATH, "
+                 "passphrase:credential:NAME or passphrase:fd:N, or pin-source=file:PATH in the URI of a token",
+                 prompt);
         return FAILED;
     }
     code = read_hidden(out, fd, prompt, LJS_PASSPHRASE_MAX + 2);
@@ -165,10 +168,10 @@ static int read_passphrase(ljs_buf *out, const struct source *source, bool new)
     int code;
 
     if (source->from != FROM_TERMINAL)
-        return read_source(out, source, "passphrase", LJS_PASSPHRASE_MAX + 2);
-    code = ask(out, new ? "new passphrase of the master key: " : "passphrase of the master key: ");
+        return source_secret(out, source, "passphrase", LJS_PASSPHRASE_MAX + 2);
+    code = source_ask(out, new ? "new passphrase of the master key: " : "passphrase of the master key: ");
     if (!code && new) {
-        code = ask(&again, "the same again: ");
+        code = source_ask(&again, "the same again: ");
         if (!code && !same(out, &again)) {
             complain("these were two different passphrases");
             code = REFUSED;
@@ -196,9 +199,17 @@ static int key_of_text(ljs_key **out, const ljs_buf *text, const char *what)
 
 static int key_from_elsewhere(ljs_key **out, const struct source *source)
 {
-    ljs_buf text;
+    ljs_buf text = { NULL, 0 };
     char what[4300];
-    int code = read_source(&text, source, "master key", MASTER_TEXT + 1);
+    int code;
+
+    if (source->from == FROM_TOKEN) {
+        complain(
+            "keys in a token do not come from it or go to it in this way: devices go from one vault to another in a "
+            "parcel (lorajs device export, device receive)");
+        return REFUSED;
+    }
+    code = source_secret(&text, source, "master key", MASTER_TEXT + 1);
 
     snprintf(what, sizeof what, "master key %s", source->name);
     if (!code)
@@ -278,16 +289,22 @@ static int write_sealed(const struct place *place, const struct source *source, 
     return code;
 }
 
-static int write_mark(const struct place *place, const ljs_key *key)
+int master_write_mark(const struct place *place, ljs_vault *vault)
 {
     uint8_t mark[MARK_LEN];
+    ljs_err err = ljs_vault_mark(mark, vault);
+
+    return err ? complain_err(err, "master key") : write_text(place, stand_in[KEPT_ELSEWHERE].fresh, mark, sizeof mark);
+}
+
+static int write_mark(const struct place *place, const ljs_key *key)
+{
     ljs_vault *vault;
     ljs_err err = ljs_vault_from_key(&vault, key);
+    int code = err ? complain_err(err, "master key") : master_write_mark(place, vault);
 
-    if (!err)
-        err = ljs_vault_mark(mark, vault);
     ljs_vault_free(vault);
-    return err ? complain_err(err, "master key") : write_text(place, stand_in[KEPT_ELSEWHERE].fresh, mark, sizeof mark);
+    return code;
 }
 
 /* Is it the key that elsewhere there should be? */
@@ -393,24 +410,45 @@ static int unseal(ljs_key **out, const struct source *source, const ljs_buf *tex
     return code;
 }
 
-static int check_mark(const ljs_key *key, const struct source *source, const ljs_buf *text, const char *what)
+static int check_mark(ljs_vault *vault, const struct source *source, const ljs_buf *text, const char *what)
 {
     uint8_t mark[MARK_LEN];
-    ljs_vault *vault;
     ljs_err err;
 
     if (from_hex(mark, sizeof mark, (const char *)text->data, text->len) != MARK_LEN) {
         complain("%s: it is not 32 hexadecimal digits and a newline; put back a copy of it", what);
         return FAILED;
     }
-    if (!(err = ljs_vault_from_key(&vault, key)))
-        err = ljs_vault_is(vault, mark, sizeof mark);
-    ljs_vault_free(vault);
+    err = ljs_vault_is(vault, mark, sizeof mark);
     if (err == LJS_E_SEAL) {
         complain("master key %s: it is not the one of this data directory", source->name);
         return REFUSED;
     }
     return err ? complain_err(err, what) : DONE;
+}
+
+int master_check_mark(ljs_vault *vault, const struct place *place, const struct source *source, const char *name)
+{
+    ljs_buf text;
+    char what[4300];
+    int code;
+
+    snprintf(what, sizeof what, "mark of the master key %s/%s", place->dir, name);
+    code = read_stand_in(&text, place, name, what);
+    if (!code)
+        code = check_mark(vault, source, &text, what);
+    ljs_buf_free(&text);
+    return code;
+}
+
+static int check_key(const ljs_key *key, const struct source *source, const ljs_buf *text, const char *what)
+{
+    ljs_vault *vault;
+    ljs_err err = ljs_vault_from_key(&vault, key);
+    int code = err ? complain_err(err, what) : check_mark(vault, source, text, what);
+
+    ljs_vault_free(vault);
+    return code;
 }
 
 int master_take(ljs_key **out, const struct place *place, const struct source *source, const char *name)
@@ -429,7 +467,7 @@ int master_take(ljs_key **out, const struct place *place, const struct source *s
     else if (!code && source->kept == KEPT_SEALED)
         code = unseal(out, source, &text, what);
     else if (!code && !(code = key_from_elsewhere(out, source)))
-        code = check_mark(*out, source, &text, what);
+        code = check_key(*out, source, &text, what);
     ljs_buf_free(&text);
     if (code) {
         ljs_key_free(*out);

@@ -21,13 +21,24 @@ extern const struct stand_in stand_in[KEEPERS];
 /* What --master-key says; points into its text. */
 struct source {
     enum keeper kept;
-    enum { FROM_HERE, FROM_FILE, FROM_CREDENTIAL, FROM_FD, FROM_TERMINAL } from; /* the key, or the passphrase */
-    const char *name;                                                            /* of the file or credential */
+    enum {
+        FROM_HERE,
+        FROM_FILE,
+        FROM_CREDENTIAL,
+        FROM_FD,
+        FROM_TERMINAL,
+        FROM_TOKEN
+    } from;           /* the key, or the passphrase */
+    const char *name; /* of the file or credential; the URI of the token */
     int fd;
 };
 
 /* Complains itself.  GO_ON, or USAGE. */
 int source_read(struct source *out, const char *text);
+
+/* What the source gives, without one newline at its end; and what is typed at the terminal. */
+int source_secret(ljs_buf *out, const struct source *source, const char *what, size_t most);
+int source_ask(ljs_buf *out, const char *prompt);
 
 struct place {
     const char *dir;
@@ -48,6 +59,10 @@ int master_take(ljs_key **out, const struct place *place, const struct source *s
 
 /* The key that is kept elsewhere, whatever a stand-in says. */
 int master_look(ljs_key **out, const struct source *source);
+/* The mark of a vault that is kept elsewhere, durable under its `fresh` name; and is it that of the stand-in of this
+ * name? */
+int master_write_mark(const struct place *place, ljs_vault *vault);
+int master_check_mark(ljs_vault *vault, const struct place *place, const struct source *source, const char *name);
 
 /* data.c.  Which source the directory has: the one that was asked for, or, with `asked` NULL, the one
  * whose stand-in is there.  Sets *fresh when the stand-in still has its `fresh` name. */
@@ -55,7 +70,7 @@ int place_open(struct place *out, const char *dir, enum data_mode mode);
 void place_close(struct place *place);
 int place_settle(struct source *out, bool *fresh, bool *begun, const struct place *place, const char *asked,
                  enum data_mode mode);
-/* The database under this key. */
+/* The database under this key; or, with `key` NULL, in the vault that is there already. */
 int place_use(struct data *out, const struct place *place, const struct source *source, const ljs_key *key,
               const ljs_server_opts *opts);
 /* The stand-in gets its name. */

@@ -93,6 +93,7 @@ extern const struct command kek_commands[];    /* kek.c */
 extern const struct command key_commands[];    /* kek.c */
 extern const struct command master_commands[]; /* master.c */
 extern const struct command audit_commands[];  /* audit.c */
+extern const struct command token_commands[];  /* token.c */
 extern const struct command role_commands[];   /* role.c */
 extern const struct command qr_commands[];     /* qr.c */
 command_fn cmd_rewrap;                         /* rewrap.c */

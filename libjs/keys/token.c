@@ -204,6 +204,10 @@ ljs_err ljs__token_enter(struct ring *ring, struct token *token)
         err = open_anew(token);
     if (!err)
         err = take_session(&ring->session, token);
+    /* To whoever asks for a step, a token that is not there is no record that is not there. */
+    if (err && err != LJS_E_PIN && err != LJS_E_NOMEM)
+        err = LJS_E_TOKEN;
+    token->broken |= err == LJS_E_TOKEN;
     if (!err) {
         token->rings++;
         ring->token = token;
@@ -332,7 +336,7 @@ static ljs_err storage_key(token_object *out, struct ring *ring, uint16_t versio
         *out = storage_of(&token->storage, version);
     }
     pthread_mutex_unlock(&token->lock);
-    return err ? seen(ring, err) : *out ? LJS_OK : LJS_E_SEAL;
+    return err && err != LJS_E_NOTFOUND ? seen(ring, err) : *out ? LJS_OK : LJS_E_SEAL;
 }
 
 unsigned ljs__token_newest(struct token *token)

@@ -32,7 +32,8 @@ ljs_err ljs__token_secret(uint8_t out[32], struct token *token);
 /* The number of the newest storage key. */
 unsigned ljs__token_newest(struct token *token);
 
-/* LJS_E_STATE: after fork(), or a ring that is in another token. */
+/* LJS_E_STATE: after fork(), or a ring that is in another token; LJS_E_TOKEN, LJS_E_PIN, LJS_E_NOMEM: it was away,
+ * and could not be opened anew. */
 ljs_err ljs__token_enter(struct ring *ring, struct token *token);
 void ljs__token_leave(struct ring *ring); /* its slots are empty then */
 /* The slot has nothing of the token any more. */

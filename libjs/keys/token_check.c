@@ -68,10 +68,13 @@ static void end(struct check *k)
 
 /* ---- made --------------------------------------------------------------------- */
 
-static ljs_err make(const struct check *k, const char *what, unsigned uses)
+/* Other clients tell keys by their IDs, so the two have different ones. */
+enum { STORAGE_FIRST = 1, TAGS_ONLY = 0xffff };
+
+static ljs_err make(const struct check *k, const char *what, uint16_t version, unsigned uses)
 {
     char label[LABEL_MAX];
-    const struct token_key key = { .label = label, .version = 1, .uses = uses };
+    const struct token_key key = { .label = label, .version = version, .uses = uses };
     token_object object;
 
     label_of(label, k->c, what);
@@ -93,9 +96,9 @@ ljs_err ljs_token_init(const char *uri, ljs_token_policy policy, const uint8_t *
     if (!err && !k.c->ops->has_mechanisms(k.c))
         err = LJS_E_CRYPTO;
     if (!err && !k.tags) /* the storage key last: with it the vault is whole */
-        err = make(&k, LJS__TOKEN_TAGS, USE_SIGN | trusted);
+        err = make(&k, LJS__TOKEN_TAGS, TAGS_ONLY, USE_SIGN | trusted);
     if (!err && !k.storage)
-        err = make(&k, LJS__TOKEN_STORAGE, USE_WRAP | USE_UNWRAP | trusted);
+        err = make(&k, LJS__TOKEN_STORAGE, STORAGE_FIRST, USE_WRAP | USE_UNWRAP | trusted);
     end(&k);
     return err;
 }

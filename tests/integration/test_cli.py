@@ -14,6 +14,7 @@ from conftest import DONE, FAILED, REFUSED, ROOT, USAGE
 GROUPS = {"device": ["add", "import", "export", "receive", "show", "list", "block", "unblock", "reset-nonces", "remove"],
           "kek": ["add", "list", "remove"], "key": ["generate", "pair"], "master": ["move"],
           "audit": ["verify", "show", "tail", "anchor"],
+          "token": ["init", "check"],
           "role": ["add", "list", "remove"],
           "qr": ["read", "make"]}
 SINGLE = ["serve", "inspect", "why", "doctor", "simulate", "completion", "version", "help"]

@@ -6,7 +6,9 @@
 #include "keys/vault.h"
 #include "softhsm.h"
 
+#include <pthread.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -363,13 +365,94 @@ static void after_fork(void **state)
     ljs__ring_give(mine);
 }
 
+static ljs_err try_open(void)
+{
+    struct ring *ring;
+    uint8_t mac[16];
+    ljs_err err;
+
+    assert_int_equal(ljs__ring_take(&ring), LJS_OK);
+    err = ljs__vault_open(vault, ring, ids, roles, COUNT(ids), owner, sizeof owner, sealed.data, sealed.len);
+    if (!err)
+        err = ljs__cmac(ring, KEY_NWK, mac, owner, sizeof owner);
+    ljs__ring_give(ring);
+    return err;
+}
+
+/* What is asked of a token that was reset fails once, and then it has been opened anew.  One that is gone is an
+ * error that says so, and nothing else: not that there is no record, nor that one was tampered with. */
+static void reset_and_removed(void **state)
+{
+    char from[64], to[80], command[400];
+
+    (void)state;
+    assert_int_equal(try_open(), LJS_OK);
+    softhsm_reset();
+    assert_int_equal(try_open(), LJS_E_TOKEN);
+    assert_int_equal(try_open(), LJS_OK);
+
+    snprintf(from, sizeof from, "%s", softhsm_folder());
+    snprintf(to, sizeof to, "%s.away", from);
+    softhsm_reset();
+    assert_int_equal(rename(from, to), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(try_open(), LJS_E_TOKEN);
+    snprintf(command, sizeof command, "mkdir %s && cp %s/softhsm2.conf %s", from, to, from); /* SoftHSM, and no token */
+    assert_int_equal(system(command), 0);
+    assert_int_equal(try_open(), LJS_E_TOKEN);
+    snprintf(command, sizeof command, "rm -r %s", from);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(rename(to, from), 0);
+    assert_int_equal(try_open(), LJS_OK);
+}
+
+/* More threads than rings are idle, and keys that push each other out of what stays unwrapped. */
+static void *thread(void *failed)
+{
+    for (int i = 0; i < 20; i++) {
+        const enum key_id id = KEY_NWK;
+        const enum key_role role = ROLE_NWK;
+        struct wr w = { 0 };
+        struct ring *ring = NULL;
+        ljs_key *key = NULL;
+        ljs_derivation what = session();
+        uint8_t a[16], b[16];
+
+        what.scheme = LJS_SCHEME_1_0;
+        if (ljs_key_generate(&key, 16) || ljs__ring_take(&ring) || ljs__ring_load(ring, id, key) ||
+            ljs__vault_seal(&w, vault, ring, &id, &role, 1, owner, sizeof owner) ||
+            ljs__vault_open(vault, ring, &id, &role, 1, owner, sizeof owner, w.data, w.len) ||
+            ljs__cmac(ring, id, a, owner, sizeof owner) || ljs_aes_cmac(b, key, owner, sizeof owner) ||
+            memcmp(a, b, sizeof a) != 0 || ljs__derive_session(ring, &what))
+            *(atomic_int *)failed += 1;
+        ljs__ring_give(ring);
+        ljs__wr_drop(&w);
+        ljs_key_free(key);
+        *(atomic_int *)failed += try_open() != LJS_OK;
+    }
+    return NULL;
+}
+
+static void threads(void **state)
+{
+    pthread_t threads[8];
+    atomic_int failed = 0;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, thread, &failed), 0);
+    for (size_t i = 0; i < COUNT(threads); i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_int_equal(failed, 0);
+}
+
 int main(void)
 {
     enum { SKIPPED = 77 };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_session_keys), cmocka_unit_test(fingerprints), cmocka_unit_test(tampered),
         cmocka_unit_test(nothing_in_clear),  cmocka_unit_test(thief),        cmocka_unit_test(uris),
-        cmocka_unit_test(after_fork),
+        cmocka_unit_test(after_fork),        cmocka_unit_test(threads),      cmocka_unit_test(reset_and_removed),
     };
 
     if (!(uri = softhsm_begin()))
