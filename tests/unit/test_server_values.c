@@ -2,6 +2,8 @@
  * kind, with every bit of it turned, and with every other value put in its place.  Each is found. */
 #include "server/internal.h"
 
+#include <lorajs/master.h>
+#include <lorajs/rewrap.h>
 #include <lorajs/roles.h>
 
 #include "audit_world.h"
@@ -163,28 +165,60 @@ static void drop(struct world *w)
     server_end(w);
 }
 
+static void turn_bits(struct world *w, struct value *v, size_t step)
+{
+    for (size_t bit = 0; bit < 8 * v->octets.len; bit += step) {
+        ljs_err err;
+
+        v->octets.data[bit / 8] ^= (uint8_t)(1U << bit % 8);
+        put(w->store, v, &v->octets);
+        err = read_value(w, v);
+        if (err != LJS_E_SEAL && err != LJS_E_VERSION)
+            fail_msg("bit %zu of a value '%c': %s", bit, v->key[0], ljs_errname(err));
+        v->octets.data[bit / 8] ^= (uint8_t)(1U << bit % 8);
+    }
+    put(w->store, v, &v->octets);
+    assert_int_equal(read_value(w, v), LJS_OK);
+}
+
 static void every_bit_of_every_value(void **state)
 {
     struct world w;
 
     (void)state;
     fill(&w);
-    for (unsigned i = 0; i < values_len; i++) {
-        ljs_buf *octets = &values[i].octets;
+    for (unsigned i = 0; i < values_len; i++)
+        turn_bits(&w, &values[i], 1);
+    drop(&w);
+}
 
-        for (size_t bit = 0; bit < 8 * octets->len; bit++) {
-            ljs_err err;
+/* The store's own value has both keys in it, each sealed for whoever has one of them. */
+static void under_another_master_key(void **state)
+{
+    struct value whose = { .key = { SPACE_STORE }, .key_len = 1 };
+    struct world w;
+    uint64_t version;
+    ljs_key *to;
 
-            octets->data[bit / 8] ^= (uint8_t)(1U << bit % 8);
-            put(w.store, &values[i], octets);
-            err = read_value(&w, &values[i]);
-            if (err != LJS_E_SEAL && err != LJS_E_VERSION)
-                fail_msg("bit %zu of a value '%c': %s", bit, values[i].key[0], ljs_errname(err));
-            octets->data[bit / 8] ^= (uint8_t)(1U << bit % 8);
-        }
-        put(w.store, &values[i], octets);
+    (void)state;
+    fill(&w);
+    assert_int_equal(ljs_key_generate(&to, LJS_MASTER_LEN), LJS_OK);
+    assert_int_equal(ljs_server_rotate(w.server, to), LJS_OK);
+    assert_int_equal(ljs_store_get(&whose.octets, &version, w.store, whose.key, whose.key_len), LJS_OK);
+    assert_true(whose.octets.len > 700);
+    turn_bits(&w, &whose, 9);                   /* one of each octet, since there are many */
+    for (unsigned i = 0; i < values_len; i++) { /* what the other key made is good, and no bit of it can be turned */
+        if (values[i].key[0] != SPACE_DEVICE)
+            continue;
+        values[i].octets.data[values[i].octets.len - 1] ^= 1;
+        put(w.store, &values[i], &values[i].octets);
+        assert_int_equal(read_value(&w, &values[i]), LJS_E_SEAL);
+        values[i].octets.data[values[i].octets.len - 1] ^= 1;
+        put(w.store, &values[i], &values[i].octets);
         assert_int_equal(read_value(&w, &values[i]), LJS_OK);
     }
+    ljs_buf_free(&whose.octets);
+    ljs_key_free(to);
     drop(&w);
 }
 
@@ -216,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_bit_of_every_value),
         cmocka_unit_test(each_in_the_place_of_each),
+        cmocka_unit_test(under_another_master_key),
     };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);
