@@ -297,6 +297,8 @@ NEEDED(ljs_server_put_kek, arg3)
 SIZED(ljs_device)
 SIZED(ljs_server_opts)
 SIZED(ljs_credential)
+SIZED(ljs_routing)
+SIZED(ljs_admin_req)
 SIZED(ljs_ns_accepted)
 SIZED(ljs_ns_force)
 SIZED(ljs_ns_tx)
@@ -361,6 +363,8 @@ WIPED(ljs_credential)
 WIPED(ljs_audit_totals)
 WIPED(ljs_audit_finding)
 WIPED(ljs_rewrapped)
+WIPED(ljs_routing)
+WIPED(ljs_admin_req)
 WIPED(ljs_ns_opts)
 WIPED(ljs_ns_joined)
 WIPED(ljs_ns_up)
@@ -384,6 +388,23 @@ VALUE(ljs_import)
 %rename("imported") ljs_import; /* "import" is a word of Python */
 %nodefaultctor ljs_import;
 %ignore ljs_import_clear;
+/* An answer owns its body, which may be a parcel. */
+VALUE(ljs_admin_ans)
+%extend ljs_admin_ans {
+    ~ljs_admin_ans()
+    {
+        ljs_buf_free(&$self->body);
+        free($self);
+    }
+}
+%nodefaultctor ljs_admin_ans;
+%immutable ljs_admin_ans::status;
+%immutable ljs_admin_ans::type;
+%immutable ljs_admin_ans::etag;
+%immutable ljs_admin_ans::location;
+%immutable ljs_admin_ans::allow;
+%immutable ljs_admin_ans::who;
+%immutable ljs_admin_ans::body;
 %typemap(out) ljs_buf * { $result = PyBytes_FromStringAndSize((const char *)$1->data, (Py_ssize_t)$1->len); }
 
 /* ---- 8. numbers out ------------------------------------------------------------------------ */
@@ -628,6 +649,10 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_server_flush_audit;
 %thread ljs_server_each_link;
 %thread ljs_server_get_link;
+%thread ljs_device_route;
+%thread ljs_server_route_device;
+%thread ljs_server_each_device_in;
+%thread ljs_admin_handle;
 %thread ljs_server_add_credential;
 %thread ljs_server_del_credential;
 %thread ljs_server_each_credential;
@@ -670,6 +695,7 @@ static PyObject *credential_object(const ljs_credential *credential)
 %include <lorajs/audit.h>
 %include <lorajs/rewrap.h>
 %include <lorajs/roles.h>
+%include <lorajs/admin.h>
 %include <lorajs/network.h>
 %include <lorajs/end_device.h>
 %include <lorajs/explain.h>

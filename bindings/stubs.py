@@ -31,9 +31,9 @@ ROWS = {"ljs_store_row": "Callable[[bytes], object]", "ljs_device_row": "Callabl
         "ljs_credential_row": "Callable[[credential], object]"}
 # Made by a function alone; and one whose field has its own name, which SWIG takes for a constructor.
 NO_CONSTRUCTOR = HANDLES | {"ljs_join_eui", "ljs_join_req", "ljs_message", "ljs_ns_opts", "ljs_ns", "ljs_ed_opts",
-                           "ljs_ed_event", "ljs_ed", "ljs_import"}
+                           "ljs_ed_event", "ljs_ed", "ljs_import", "ljs_admin_ans"}
 
-READ_ONLY = {"ljs_import"}
+READ_ONLY = {"ljs_import", "ljs_admin_ans"}
 
 HEAD = '''"""What SWIG makes of the headers, for type checkers.  Written by bindings/stubs.py: do not edit."""
 

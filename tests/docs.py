@@ -191,6 +191,18 @@ def in_token(t: Trial, b: Blocks) -> None:
     check("policy sealed" in said and "0 errors" in said and "error  " not in said, said)
 
 
+def administer(t: Trial, b: Blocks) -> None:
+    """The requests of admin-api.md, in their order."""
+    t.sh(b.take("admin-api.md", "sh", "lorajs role add").replace("$DATA", "tried"))
+    process, _, url = t.serve(f"lorajs serve --data tried --listen {FREE} --admin-listen {FREE}", 2)
+    url = re.findall(r"^admin on (\S+)$", t.log.read_text(), re.M)[0]
+    said = "".join(t.sh(b.take("admin-api.md", "sh", marker).replace("http://127.0.0.1:8081", url))
+                   for marker in ("key generate", "If-Match"))
+    for want in ('"result":"added"', '"devices":[{"dev_eui":"70b3d57ed0000a01"', '"home_net_id":"000013"'):
+        check(want in said, said)
+    t.stop(process)
+
+
 def follow(t: Trial, b: Blocks) -> None:
     def deployment(marker: str, kind: str = "sh") -> str:
         return b.take("deployment.md", kind, marker)
@@ -250,6 +262,7 @@ def main(program: Path) -> None:
             follow(trial, b)
             small(trial, b)
             ceremony(trial, b)
+            administer(trial, b)
         finally:
             for process in trial.started:
                 if process.poll() is None:

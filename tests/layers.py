@@ -48,6 +48,7 @@ PUBLIC = {
     "audit": "server",
     "rewrap": "server",
     "roles": "server",
+    "admin": "server",
     "lorajs": "server",
 }
 

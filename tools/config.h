@@ -25,6 +25,7 @@ struct config {
     struct where where;
     const char *listen;
     const char *metrics;
+    const char *admin_listen, *export_sign;
     const char *tls_certificate, *tls_key, *client_ca;
     const char *plain_peer;
     const char *log_level, *log_format;

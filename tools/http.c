@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <microhttpd.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -21,6 +20,7 @@
 enum {
     DISCARD_MOST = 8 << 20, /* of a body that is refused: who sends it should hear why */
     PATH_MOST = 64,
+    TARGET_MOST = 512,
     ROOM_AT_ONCE = 16, /* connections closed for others within 10 ms */
     FIRST_ROOM = 1024
 };
@@ -44,6 +44,8 @@ struct conn {
     unsigned generation;
     bool vouched;
     char peer[LJS_LABEL_MAX];
+    char *target; /* of the request that is at hand; NULL where http_opts.headers is not */
+    bool target_too_long;
 };
 
 struct request {
@@ -59,7 +61,7 @@ struct request {
     unsigned status;
     const char *type;
     ljs_buf answer;
-    char path[PATH_MOST];
+    char path[PATH_MOST], method[8];
 };
 
 struct http {
@@ -104,80 +106,6 @@ static unsigned status_row(unsigned status)
     while (i < HTTP_STATUSES - 1 && statuses[i].status != status)
         i++;
     return i;
-}
-
-/* ---- addresses -------------------------------------------------------------- */
-
-static bool is_loopback(const struct sockaddr_storage *at)
-{
-    const struct sockaddr_in *v4 = (const void *)at;
-    const struct sockaddr_in6 *v6 = (const void *)at;
-
-    if (at->ss_family == AF_INET)
-        return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
-    return at->ss_family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
-                                         (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && v6->sin6_addr.s6_addr[12] == 127));
-}
-
-int address_read(struct address *out, const char *text, const char *option)
-{
-    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *found;
-    const char *colon = strrchr(text, ':'), *host = text;
-    char name[256] = "";
-    size_t n = colon ? (size_t)(colon - text) : 0;
-    char *end = NULL;
-    int err;
-
-    *out = (struct address){ .len = 0 };
-    if (n >= 2 && text[0] == '[' && text[n - 1] == ']') {
-        host = text + 1;
-        n -= 2;
-    } else if (memchr(text, ':', n)) {
-        colon = NULL; /* an IPv6 address without its brackets */
-    }
-    if (!colon || n >= sizeof name || !colon[1] || strtol(colon + 1, &end, 10) < 0 || *end ||
-        strtol(colon + 1, NULL, 10) > 65535) {
-        complain("serve: %s takes HOST:PORT, as in 127.0.0.1:8080 or [::1]:8080, not \"%.80s\"", option, text);
-        return USAGE;
-    }
-    memcpy(name, host, n);
-    if ((err = getaddrinfo(n && strcmp(name, "*") ? name : NULL, colon + 1, &hints, &found))) {
-        complain("serve: %s %s: %s", option, text, gai_strerror(err));
-        return USAGE;
-    }
-    memcpy(&out->at, found->ai_addr, found->ai_addrlen);
-    out->len = found->ai_addrlen;
-    out->loopback = is_loopback(&out->at);
-    freeaddrinfo(found);
-    return DONE;
-}
-
-int address_listen(int *fd, const struct address *address, const char *text)
-{
-    int one = 1;
-
-    *fd = socket(address->at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (*fd >= 0)
-        setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (*fd < 0 || bind(*fd, (const void *)&address->at, address->len) || listen(*fd, SOMAXCONN)) {
-        complain("serve: cannot listen on %s: %s", text, strerror(errno));
-        if (*fd >= 0)
-            close(*fd);
-        *fd = -1;
-        return FAILED;
-    }
-    return DONE;
-}
-
-void address_url(char out[128], int fd, const char *scheme)
-{
-    struct sockaddr_storage at;
-    socklen_t len = sizeof at;
-    char host[80] = "", port[8] = "";
-
-    if (!getsockname(fd, (void *)&at, &len))
-        getnameinfo((void *)&at, len, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
-    snprintf(out, 128, strchr(host, ':') ? "%s://[%s]:%s" : "%s://%s:%s", scheme, host, port);
 }
 
 /* ---- time ------------------------------------------------------------------- */
@@ -244,6 +172,8 @@ static void begin_connection(struct http *h, struct MHD_Connection *connection, 
         return;
     }
     c->fd = info ? info->connect_fd : -1;
+    if (h->opts.headers && !(c->target = calloc(1, TARGET_MOST)))
+        c->target_too_long = true;
     if (session)
         c->tls = tls_begin(h->opts.tls, session);
     pthread_mutex_lock(&h->lock);
@@ -269,6 +199,7 @@ static void end_connection(struct http *h, struct conn *c)
         pthread_mutex_unlock(&h->lock);
         if (c->tls)
             tls_end(h->opts.tls, c->tls);
+        free(c->target);
         free(c);
     }
     pthread_mutex_lock(&h->lock);
@@ -292,9 +223,14 @@ static void *on_request_line(void *user, const char *uri, struct MHD_Connection 
 {
     struct conn *c = conn_of(connection);
 
-    (void)uri;
     if (c)
         enter(user, c, READING);
+    if (c && c->target) {
+        size_t n = strlen(uri);
+
+        c->target_too_long = n >= TARGET_MOST;
+        memcpy(c->target, c->target_too_long ? "" : uri, c->target_too_long ? 1 : n + 1);
+    }
     return NULL;
 }
 
@@ -307,7 +243,8 @@ static void ask_peer(struct request *r)
         return;
     generation = tls_generation(r->http->opts.tls);
     if (!c->asked || c->generation != generation) {
-        bool vouched = tls_peer(c->peer, r->http->opts.tls, session_of(r->connection));
+        bool vouched =
+            (r->http->opts.headers ? tls_name : tls_peer)(c->peer, r->http->opts.tls, session_of(r->connection));
 
         pthread_mutex_lock(&r->http->lock); /* make_room() looks */
         c->vouched = vouched;
@@ -374,6 +311,27 @@ static bool is_ambiguous(struct MHD_Connection *connection)
     return f.lengths + f.codings > 1 || (f.codings && !f.chunked);
 }
 
+static void take_from(uint8_t out[16], struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr_in6 *v6 = info ? (const void *)info->client_addr : NULL;
+    const struct sockaddr_in *v4 = (const void *)v6;
+
+    if (v6 && v6->sin6_family == AF_INET6) {
+        memcpy(out, &v6->sin6_addr, IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ? 16 : 8);
+    } else if (v4 && v4->sin_family == AF_INET) {
+        out[10] = out[11] = 0xff;
+        memcpy(out + 12, &v4->sin_addr, 4);
+    }
+}
+
+const char *http_header(const struct http_call *call, const char *name)
+{
+    const struct request *r = (const struct request *)call; /* its first member */
+
+    return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
 /* NULL when there is no memory. */
 static struct request *begin_request(struct http *h, struct MHD_Connection *connection, const char *url,
                                      const char *method)
@@ -389,11 +347,19 @@ static struct request *begin_request(struct http *h, struct MHD_Connection *conn
     r->connection = connection;
     snprintf(r->path, sizeof r->path, "%s", url);
     r->call.path = r->path;
+    if (h->opts.headers) {
+        snprintf(r->method, sizeof r->method, "%s", method);
+        r->call.method = r->method;
+        r->call.target = r->conn->target;
+        take_from(r->call.from, connection);
+    }
     r->ambiguous = is_ambiguous(connection);
     if (r->ambiguous)
         r->refusal = 400;
     else if (!is_one_of(h->opts.methods, method))
         r->refusal = 405;
+    else if (r->conn->target_too_long)
+        r->refusal = 414;
     else if (length && strtoull(length, NULL, 10) > h->opts.body_limit)
         r->refusal = 413;
     return r;
@@ -453,6 +419,12 @@ static struct MHD_Response *make_response(ljs_buf *body)
     return response;
 }
 
+static void add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+    if (*value)
+        MHD_add_response_header(response, name, value);
+}
+
 static enum MHD_Result send_answer(struct request *r)
 {
     struct http *h = r->http;
@@ -462,11 +434,14 @@ static enum MHD_Result send_answer(struct request *r)
 
     if (!response)
         return MHD_NO;
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, r->type);
+    add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, r->type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    add_header(response, MHD_HTTP_HEADER_ETAG, r->call.etag);
+    add_header(response, MHD_HTTP_HEADER_LOCATION, r->call.location);
+    add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, r->call.authenticate);
     if (status == 405)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, h->opts.methods);
-    if (status == 503)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, *r->call.allow ? r->call.allow : h->opts.methods);
+    if (status == 503 || status == 429)
         MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     if (status == 413 || r->ambiguous || h->stopping)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
@@ -485,10 +460,12 @@ static enum MHD_Result refuse(struct request *r)
     int n = snprintf(text, sizeof text, "{\"Result\":{\"ResultCode\":\"MalformedRequest\",\"Description\":\"%s\"}}\n",
                      statuses[status_row(r->refusal)].text);
 
-    if (ljs_buf_copy(&r->answer, (const uint8_t *)text, (size_t)n))
+    const struct http_opts *o = &r->http->opts;
+
+    if (o->refusal ? o->refusal(&r->answer, r->refusal) : ljs_buf_copy(&r->answer, (const uint8_t *)text, (size_t)n))
         return MHD_NO;
     r->status = r->refusal;
-    r->type = "application/json";
+    r->type = o->refusal ? o->refusal_type : "application/json";
     r->answered = true;
     return send_answer(r);
 }

@@ -16,13 +16,18 @@ struct http;
 
 /* One request, whole.  Yours until http_answer(). */
 struct http_call {
-    struct http_call *next; /* for who puts it in a queue */
-    const char *path;       /* metrics listener only: where the request went */
+    struct http_call *next;      /* for who puts it in a queue */
+    const char *path;            /* metrics listener only: where the request went */
+    const char *method, *target; /* where http_opts.headers: the request line, its path and query as they were sent */
+    uint8_t from[16]; /* likewise: the client's address, IPv4 as ::ffff:a.b.c.d, IPv6 without its lower half */
     const uint8_t *in;
     size_t in_len;
     bool vouched; /* `peer` is who the certificate says */
     char peer[LJS_LABEL_MAX];
     int64_t whole_at; /* http_clock() */
+
+    /* Headers of the answer, set before http_answer(); "" for none. */
+    char etag[40], location[64], allow[64], authenticate[16];
 };
 
 typedef void http_fn(void *user, struct http_call *call);
@@ -32,6 +37,11 @@ struct http_opts {
     struct tls *tls; /* NULL for plain HTTP */
     struct log *log;
     const char *methods; /* for Allow: "POST", or "GET, HEAD" */
+    bool headers;        /* requests are more than a body: method, target and address are of interest, and a certificate
+                          * is one name that client-ca vouches for, not a peer */
+    /* What a request that never comes out is told; NULL for a Backend Interfaces result. */
+    ljs_err (*refusal)(ljs_buf *out, unsigned status);
+    const char *refusal_type;
     size_t body_limit;
     int64_t timeout, keep_alive; /* seconds */
     unsigned connections, io_threads;
@@ -64,6 +74,9 @@ int address_read(struct address *out, const char *text, const char *option);
 int address_listen(int *fd, const struct address *address, const char *text);
 /* "http://127.0.0.1:40123" of a listening socket. */
 void address_url(char out[128], int fd, const char *scheme);
+
+/* A header of the request, NULL for none; good until http_answer(). */
+const char *http_header(const struct http_call *call, const char *name);
 
 int http_new(struct http **out, const struct http_opts *opts);
 /* Answers; `body` is taken, and wiped when it has left. */

@@ -74,7 +74,7 @@ static void decisions(FILE *to, ljs_server *server)
 }
 
 ljs_err metrics_text(ljs_buf *out, struct meters *m, ljs_server *server, const struct http_stats *http,
-                     uint64_t left_out)
+                     uint64_t left_out, struct admin *admin)
 {
     char *text = NULL;
     size_t len = 0;
@@ -109,6 +109,8 @@ ljs_err metrics_text(ljs_buf *out, struct meters *m, ljs_server *server, const s
     one(to, "lorajs_reloads_total", "counter", "Configurations taken over on SIGHUP.", m->reloads);
     one(to, "lorajs_reload_failures_total", "counter", "Configurations refused on SIGHUP.", m->reload_failures);
     one(to, "lorajs_log_left_out_total", "counter", "Refusals not written to the log for being too many.", left_out);
+    if (admin)
+        admin_metrics(to, admin);
     good = !ferror(to);
     if (!fclose(to) && good)
         err = ljs_buf_copy(out, (const uint8_t *)text, len);

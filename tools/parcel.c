@@ -168,6 +168,11 @@ static int read_secret(ljs_key **out, const char *path, const char *name)
     return code ? code : err ? complain_err(err, path) : DONE;
 }
 
+int read_signer(ljs_key **out, const char *path)
+{
+    return read_secret(out, path, ed25519_secret);
+}
+
 /* ---- device export --------------------------------------------------------------- */
 
 struct export_opts {

@@ -31,6 +31,7 @@ struct serve {
     struct data data;
     struct tls *tls;
     struct http *http, *metrics_http;
+    struct admin *admin; /* NULL for none */
     struct meters meters;
     atomic_bool stopping;
     struct audit_timer audit;
@@ -198,7 +199,7 @@ static void on_metrics_call(void *user, struct http_call *call)
         answer_text(call, err ? 503 : 200, plain, err == LJS_E_STATE ? "stopping\n" : err ? "store\n" : "ready\n");
     } else if (!strcmp(call->path, "/metrics")) {
         http_stats(&stats, s->http);
-        if (metrics_text(&text, &s->meters, s->data.server, &stats, log_left_out(s->log)))
+        if (metrics_text(&text, &s->meters, s->data.server, &stats, log_left_out(s->log), s->admin))
             answer_text(call, 500, plain, "out of memory\n");
         else
             http_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", &text);
@@ -405,12 +406,27 @@ static int listen_on(struct http **out, struct serve *s, int fd, bool metrics)
     return http_new(out, &opts);
 }
 
-static int check_addresses(const struct config *c, struct address *main_at, struct address *metrics_at)
+/* The sockets of a daemon that is on its way, -1 for none. */
+struct sockets {
+    struct address at, metrics_at, admin_at;
+    int fd, metrics_fd, admin_fd;
+};
+
+static int check_addresses(const struct config *c, struct sockets *on)
 {
-    int code = address_read(main_at, c->listen, "--listen");
+    const struct address *main_at = &on->at, *metrics_at = &on->metrics_at;
+    int code = address_read(&on->at, c->listen, "--listen");
 
     if (!code && c->metrics)
-        code = address_read(metrics_at, c->metrics, "--metrics");
+        code = address_read(&on->metrics_at, c->metrics, "--metrics");
+    if (!code && c->admin_listen)
+        code = address_read(&on->admin_at, c->admin_listen, "--admin-listen");
+    if (!code && c->admin_listen && !on->admin_at.loopback && !c->tls_certificate) {
+        complain("serve: %s is not a loopback address, and the administrative interface is served without TLS on "
+                 "loopback alone: give --tls-certificate",
+                 c->admin_listen);
+        code = USAGE;
+    }
     if (!code && !main_at->loopback && !c->tls_certificate && !c->insecure) {
         complain("serve: %s is not a loopback address, and without TLS everybody on the way could read and change "
                  "what is said there: give --tls-certificate, or --insecure if the network is as good as TLS",
@@ -496,6 +512,7 @@ static void run(struct serve *s, const sigset_t *signals)
             reload(s);
         http_reap(s->http);
         http_reap(s->metrics_http);
+        admin_reap(s->admin);
         if (now_ms() >= next_tick) {
             log_tick(s->log, false);
             follow(s);
@@ -544,29 +561,30 @@ static int start_workers(struct serve *s)
     return DONE;
 }
 
-static int open_all(struct serve *s, int *fd, int *metrics_fd)
+static int open_all(struct serve *s, struct sockets *on)
 {
     const struct config *c = &s->config;
-    struct address at, metrics_at;
     ljs_server_opts opts = { .struct_size = sizeof opts,
                              .lifetime = (uint32_t)c->lifetime,
                              .rejoin_window = (uint32_t)c->rejoin_window,
                              .audit = strcmp(c->audit, "no") ? LJS_AUDIT_ON : LJS_AUDIT_SWITCH_OFF,
                              .log = log_event,
                              .log_user = s->log };
-    int code = check_addresses(c, &at, &metrics_at);
+    int code = check_addresses(c, on);
     ljs_err err;
 
     if (!code && c->tls_certificate)
         code = tls_new(&s->tls, c);
     if (!code)
-        code = address_listen(fd, &at, c->listen);
+        code = address_listen(&on->fd, &on->at, c->listen);
     if (!code && c->metrics)
-        code = address_listen(metrics_fd, &metrics_at, c->metrics);
+        code = address_listen(&on->metrics_fd, &on->metrics_at, c->metrics);
+    if (!code && c->admin_listen)
+        code = address_listen(&on->admin_fd, &on->admin_at, c->admin_listen);
     if (code)
         return code;
     s->audit = (struct audit_timer){ .path = c->audit_anchor, .interval = c->audit_anchor_interval };
-    s->any_sender = at.loopback && !c->peers_len;
+    s->any_sender = on->at.loopback && !c->peers_len;
     opts.anonymous = s->any_sender;
     opts.clear = s->any_sender && c->allow_clear_keys ? LJS_CLEAR_NS | LJS_CLEAR_AS : 0;
     if ((code = data_open(&s->data, &c->where, DATA_CREATE, &opts)))
@@ -575,32 +593,51 @@ static int open_all(struct serve *s, int *fd, int *metrics_fd)
         say(s->log, SAY_WARNING, "%s cannot be written: no device will join", data_dir(c->where.data));
     if ((err = use_peers(s, c)))
         return complain_err(err, "peers");
-    tell_who_may_ask(s, at.loopback);
+    tell_who_may_ask(s, on->at.loopback);
     return DONE;
 }
 
-static int start_all(struct serve *s, int *fd, int *metrics_fd)
+static int take_fd(int *fd)
 {
-    char url[128], metrics_url[128];
-    int code = start_workers(s), taken;
+    int taken = *fd;
 
-    address_url(url, *fd, s->tls ? "https" : "http");
-    if (!code) {
-        taken = *fd;
-        *fd = -1;
-        code = listen_on(&s->http, s, taken, false);
+    *fd = -1;
+    return taken;
+}
+
+static int start_all(struct serve *s, struct sockets *on)
+{
+    const struct config *c = &s->config;
+    char url[128], metrics_url[128], admin_url[128];
+    int code = start_workers(s);
+
+    address_url(url, on->fd, s->tls ? "https" : "http");
+    if (!code)
+        code = listen_on(&s->http, s, take_fd(&on->fd), false);
+    if (!code && on->metrics_fd >= 0) {
+        address_url(metrics_url, on->metrics_fd, "http");
+        code = listen_on(&s->metrics_http, s, take_fd(&on->metrics_fd), true);
     }
-    if (!code && *metrics_fd >= 0) {
-        address_url(metrics_url, *metrics_fd, "http");
-        taken = *metrics_fd;
-        *metrics_fd = -1;
-        code = listen_on(&s->metrics_http, s, taken, true);
+    if (!code && on->admin_fd >= 0) {
+        const struct admin_opts opts = { .fd = on->admin_fd,
+                                         .tls = s->tls,
+                                         .log = s->log,
+                                         .server = s->data.server,
+                                         .sign = c->export_sign,
+                                         .timeout = c->timeout,
+                                         .keep_alive = c->keep_alive };
+
+        address_url(admin_url, on->admin_fd, s->tls ? "https" : "http");
+        on->admin_fd = -1;
+        code = admin_start(&s->admin, &opts);
     }
     if (code)
         return code;
     printf("listening on %s\n", url);
     if (s->metrics_http)
         printf("metrics on %s\n", metrics_url);
+    if (s->admin)
+        printf("admin on %s\n", admin_url);
     fflush(stdout);
     notify("READY=1");
     return DONE;
@@ -608,6 +645,7 @@ static int start_all(struct serve *s, int *fd, int *metrics_fd)
 
 static void close_all(struct serve *s)
 {
+    admin_stop(s->admin);
     close_queue(s);
     http_free(s->http);
     http_free(s->metrics_http);
@@ -623,7 +661,8 @@ static void close_all(struct serve *s)
 int cmd_serve(int argc, char **argv)
 {
     struct serve *s = calloc(1, sizeof *s);
-    int fd = -1, metrics_fd = -1, code;
+    struct sockets on = { .fd = -1, .metrics_fd = -1, .admin_fd = -1 };
+    int code;
     sigset_t signals;
 
     if (!s || !(s->log = log_new())) {
@@ -649,9 +688,9 @@ int cmd_serve(int argc, char **argv)
     sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* of every thread to come */
     harden(s);
-    code = open_all(s, &fd, &metrics_fd);
+    code = open_all(s, &on);
     if (!code)
-        code = start_all(s, &fd, &metrics_fd);
+        code = start_all(s, &on);
     if (!code) {
         run(s, &signals);
         s->stopping = true;
@@ -659,10 +698,12 @@ int cmd_serve(int argc, char **argv)
         drain(s, &signals);
     }
     close_all(s);
-    if (fd >= 0)
-        close(fd);
-    if (metrics_fd >= 0)
-        close(metrics_fd);
+    if (on.fd >= 0)
+        close(on.fd);
+    if (on.metrics_fd >= 0)
+        close(on.metrics_fd);
+    if (on.admin_fd >= 0)
+        close(on.admin_fd);
     pthread_cond_destroy(&s->more);
     pthread_mutex_destroy(&s->lock);
     log_free(s->log);

@@ -279,16 +279,19 @@ static const struct owner *named_in(const struct tls_state *state, gnutls_x509_c
     return owner;
 }
 
-static const struct owner *chained(const struct tls_state *state, const gnutls_datum_t *chain, unsigned chain_len)
+/* Told of the certificate that was shown, when client-ca vouches for it. */
+typedef void look_fn(void *user, const struct tls_state *state, gnutls_x509_crt_t certificate);
+
+static void look_at_chain(const struct tls_state *state, const gnutls_datum_t *chain, unsigned chain_len, look_fn *look,
+                          void *user)
 {
     gnutls_x509_crt_t certificates[CHAIN_MAX];
     gnutls_typed_vdata_st purpose = { GNUTLS_DT_KEY_PURPOSE_OID, (unsigned char *)(uintptr_t)GNUTLS_KP_TLS_WWW_CLIENT,
                                       0 };
-    const struct owner *owner = NULL;
     unsigned n = 0, status = 0;
 
     if (!state->clients || chain_len > CHAIN_MAX)
-        return NULL;
+        return;
     for (; n < chain_len; n++) {
         if (gnutls_x509_crt_init(&certificates[n]) < 0)
             goto out;
@@ -299,11 +302,26 @@ static const struct owner *chained(const struct tls_state *state, const gnutls_d
     }
     if (gnutls_x509_trust_list_verify_crt2(state->clients, certificates, n, &purpose, 1, 0, &status, NULL) >= 0 &&
         status == 0)
-        owner = named_in(state, certificates[0]);
+        look(user, state, certificates[0]);
 out:
     while (n)
         gnutls_x509_crt_deinit(certificates[--n]);
-    return owner;
+}
+
+static void look_for_owner(void *user, const struct tls_state *state, gnutls_x509_crt_t certificate)
+{
+    *(const struct owner **)user = named_in(state, certificate);
+}
+
+static void look_for_name(void *user, const struct tls_state *state, gnutls_x509_crt_t certificate)
+{
+    char *name = user, text[LJS_LABEL_MAX];
+    size_t n = sizeof text;
+
+    (void)state;
+    if (gnutls_x509_crt_get_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0, 0, text, &n) >= 0 &&
+        strnlen(text, n) == n) /* "boss\0.example" is not "boss" */
+        set_text(name, text);
 }
 
 bool tls_peer(char peer[LJS_LABEL_MAX], struct tls *tls, void *session)
@@ -317,11 +335,24 @@ bool tls_peer(char peer[LJS_LABEL_MAX], struct tls *tls, void *session)
     if (chain && n)
         owner = pinned(state, &chain[0]);
     if (chain && n && !owner)
-        owner = chained(state, chain, n);
+        look_at_chain(state, chain, n, look_for_owner, &owner);
     if (owner)
         set_text(peer, owner->peer);
     tls_end(tls, state);
     return owner != NULL;
+}
+
+bool tls_name(char name[LJS_LABEL_MAX], struct tls *tls, void *session)
+{
+    struct tls_state *state = take(tls);
+    unsigned n = 0;
+    const gnutls_datum_t *chain = gnutls_certificate_get_peers(session, &n);
+
+    *name = '\0';
+    if (chain && n)
+        look_at_chain(state, chain, n, look_for_name, name);
+    tls_end(tls, state);
+    return *name != '\0';
 }
 
 bool tls_expiry(int64_t *out, const char *path)

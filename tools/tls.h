@@ -23,6 +23,8 @@ void tls_end(struct tls *tls, struct tls_state *state);
 unsigned tls_generation(struct tls *tls);
 /* The peer whose certificate the other end has shown; false for none. */
 bool tls_peer(char peer[LJS_LABEL_MAX], struct tls *tls, void *session);
+/* The common name in the certificate that the other end has shown and client-ca vouches for; false for none. */
+bool tls_name(char name[LJS_LABEL_MAX], struct tls *tls, void *session);
 
 /* When the first of the certificates in a file ends, in seconds since 1970.  False for a file
  * without any. */

@@ -113,6 +113,8 @@ extern const struct usage serve_usage, simulate_usage; /* config.c, simulate.c *
  * disk, too. */
 bool write_whole(int fd, const void *in, size_t in_len);
 bool sync_new(int fd, const char *path);
+/* The secret half of an ed25519 pair, of `key pair`; complains itself. */
+int read_signer(ljs_key **out, const char *path);
 
 /* "lorajs: ..." on standard error, with a newline. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

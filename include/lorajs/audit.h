@@ -50,6 +50,7 @@ typedef enum ljs_audit_kind {
     LJS_AUDIT_EXPOSE = 39,       /**< ::LJS_DEVICE_EXPOSE: the root keys of a device leave */
     LJS_AUDIT_REWRAP = 40,       /**< a record or KEK was sealed under another version of the master key */
     LJS_AUDIT_RAISE = 41,        /**< a device's JoinNonce was raised, as after a restore */
+    LJS_AUDIT_ROUTE = 42,        /**< where a device belongs was changed */
     LJS_AUDIT_KEK_PUT = 48,      /**< a KEK, `text` is its label, was added or replaced */
     LJS_AUDIT_KEK_REMOVE = 49,   /**< a KEK was removed */
 

@@ -182,6 +182,33 @@ typedef enum ljs_device_act {
 LJS_MUST ljs_err ljs_device_step(ljs_buf *out_record, ljs_vault *vault, ljs_device_act act, const uint8_t *record,
                                  size_t record_len);
 
+/** Bits of ljs_routing.set. */
+enum {
+    LJS_ROUTE_HOME_NET_ID = 1,
+    LJS_ROUTE_HOME_NS_ID = 2,
+    LJS_ROUTE_NS_KEK_LABEL = 4,
+    LJS_ROUTE_AS_KEK_LABEL = 8,
+    LJS_ROUTE_AS_ID = 16,
+};
+
+/** Which servers a device belongs to, as in ljs_device; what `set` does not name stays as it was. */
+typedef struct ljs_routing {
+    size_t struct_size;               /**< sizeof(ljs_routing) */
+    uint32_t set;                     /**< LJS_ROUTE_...: which of the fields below are meant */
+    uint8_t has_home_net_id;          /**< 0: any network may activate it */
+    uint8_t has_home_ns_id;           /**< 0: its home network has one NSID, or none */
+    ljs_netid home_net_id;            /**< the one network that may activate it */
+    ljs_eui home_ns_id;               /**< its NSID */
+    char ns_kek_label[LJS_LABEL_MAX]; /**< "" for the peer's own */
+    char as_kek_label[LJS_LABEL_MAX]; /**< "" for that of the peer that is as_id */
+    char as_id[LJS_LABEL_MAX];        /**< "" for none */
+} ljs_routing;
+
+/** A step likewise: say where a device belongs.
+ *  @return ::LJS_E_STATE for a tombstone, ::LJS_E_INVAL */
+LJS_MUST ljs_err ljs_device_route(ljs_buf *out_record, ljs_vault *vault, const ljs_routing *routing,
+                                  const uint8_t *record, size_t record_len);
+
 #ifdef __cplusplus
 }
 #endif

@@ -8,6 +8,7 @@
 #ifndef LORAJS_LORAJS_H
 #define LORAJS_LORAJS_H
 
+#include <lorajs/admin.h>
 #include <lorajs/audit.h>
 #include <lorajs/base.h>
 #include <lorajs/device.h>

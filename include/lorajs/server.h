@@ -144,6 +144,8 @@ LJS_MUST ljs_err ljs_server_get_device(ljs_buf *out, ljs_server *server, ljs_eui
 LJS_MUST ljs_err ljs_server_land_device(ljs_server *server, ljs_parcel *parcel, unsigned flags);
 /** ljs_device_step() over the store. */
 LJS_MUST ljs_err ljs_server_step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act);
+/** ljs_device_route() over the store. */
+LJS_MUST ljs_err ljs_server_route_device(ljs_server *server, ljs_eui dev_eui, const ljs_routing *routing);
 /** The i-th last decision about a device other than a new session; ::LJS_E_NOTFOUND past
  *  the last.  Written by ljs_server_flush(). */
 LJS_MUST ljs_err ljs_server_decision(ljs_event *out, ljs_server *server, ljs_eui dev_eui, unsigned i);
@@ -152,6 +154,9 @@ LJS_MUST ljs_err ljs_server_decision(ljs_event *out, ljs_server *server, ljs_eui
 typedef ljs_err ljs_device_row(void *user, ljs_eui dev_eui);
 /** Each DevEUI, rising, tombstones too; stops when `row` fails, with its result. */
 LJS_MUST ljs_err ljs_server_each_device(ljs_server *server, ljs_device_row *row, void *user);
+/** Each from `first` to `last`, which are among them: for who shows a page at a time. */
+LJS_MUST ljs_err ljs_server_each_device_in(ljs_server *server, ljs_eui first, ljs_eui last, ljs_device_row *row,
+                                           void *user);
 
 /** @param label  1 to 127 octets of UTF-8 without control characters
  *  @return ::LJS_E_EXISTS when the label is taken by another key and replace is 0 */

@@ -54,6 +54,8 @@ enum tag_domain {
     TAG_MASTER = 7,
     TAG_AUDIT = 8,
     TAG_CREDENTIAL = 9,
+    TAG_ONCE = 10,
+    TAG_REQUEST = 11,
     TAG_GENERATION = 12, /* numbers between are for others */
     TAG_MARKER = 13,
     TAG_BACKUP = 14,

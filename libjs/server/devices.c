@@ -1,5 +1,7 @@
 #include "server/internal.h"
 
+#include "base/secret.h"
+
 struct make {
     ljs_server *server;
     const ljs_device *device;
@@ -11,6 +13,9 @@ struct make {
     ljs_device_act act;
     ljs_parcel *parcel;
     ljs_eui dev_eui, join_eui;
+    const ljs_routing *routing;
+    const ljs_import *import;
+    const uint8_t *if_tag;
 };
 
 static ljs_err make_device(ljs_buf *out, void *user, const ljs_buf *old)
@@ -95,22 +100,105 @@ static ljs_audit_kind kind_of(ljs_device_act act)
     return (size_t)act < COUNT(kinds) && kinds[act] ? kinds[act] : LJS_AUDIT_NOTE; /* the step refuses what is none */
 }
 
+/* ---- steps, for who may have seen the record before, or ask twice -------------- */
+
+/* Is the record the one that ends in this tag, as ljs_server_get_device() shows it? */
+static ljs_err check_seen(ljs_server *server, const ljs_buf *old, const uint8_t *if_tag)
+{
+    ljs_buf shown = { NULL, 0 };
+    ljs_err err =
+        if_tag && old->data ? ljs_device_raise(&shown, server->vault, server->generation, old->data, old->len) : LJS_OK;
+
+    if (!err && shown.data && !ljs__equal(shown.data + shown.len - LINK_TAG_LEN, if_tag, LINK_TAG_LEN))
+        err = LJS_E_REPLAY; /* no step of administration says so: callers can tell it */
+    ljs_buf_free(&shown);
+    return err;
+}
+
 static ljs_err step_device(ljs_buf *out, void *user, const ljs_buf *old)
 {
     const struct make *m = user;
     ljs_err err = check_filed(old, m->dev_eui);
 
     *out = (ljs_buf){ NULL, 0 };
+    if (!err)
+        err = check_seen(m->server, old, m->if_tag);
     return err ? err : ljs_device_step(out, m->server->vault, m->act, old->data, old->len);
+}
+
+ljs_err ljs__step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act, const uint8_t *if_tag,
+                         struct once *once)
+{
+    struct make m = { .server = server, .dev_eui = dev_eui, .act = act, .if_tag = if_tag };
+    struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
+    struct entry entry = { .kind = kind_of(act), .dev_eui = dev_eui };
+
+    return ljs__change_once(server, &key, step_device, &m, &entry, once);
 }
 
 ljs_err ljs_server_step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act)
 {
-    struct make m = { .server = server, .dev_eui = dev_eui, .act = act };
-    struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
-    struct entry entry = { .kind = kind_of(act), .dev_eui = dev_eui };
+    return ljs__step_device(server, dev_eui, act, NULL, NULL);
+}
 
-    return ljs__change(server, &key, step_device, &m, &entry);
+static ljs_err route_device(ljs_buf *out, void *user, const ljs_buf *old)
+{
+    const struct make *m = user;
+    ljs_err err = check_filed(old, m->dev_eui);
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (!err)
+        err = check_seen(m->server, old, m->if_tag);
+    return err ? err : ljs_device_route(out, m->server->vault, m->routing, old->data, old->len);
+}
+
+ljs_err ljs__route_device(ljs_server *server, ljs_eui dev_eui, const ljs_routing *routing, const uint8_t *if_tag)
+{
+    struct make m = { .server = server, .dev_eui = dev_eui, .routing = routing, .if_tag = if_tag };
+    struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
+    struct entry entry = { .kind = LJS_AUDIT_ROUTE, .dev_eui = dev_eui };
+
+    return ljs__change(server, &key, route_device, &m, &entry);
+}
+
+ljs_err ljs_server_route_device(ljs_server *server, ljs_eui dev_eui, const ljs_routing *routing)
+{
+    return ljs__route_device(server, dev_eui, routing, NULL);
+}
+
+/* A device that is not there, or a tombstone, with all of its JoinEUIs in one step. */
+static ljs_err create_device(ljs_buf *out, void *user, const ljs_buf *old)
+{
+    const struct make *m = user;
+    const ljs_import *i = m->import;
+    const ljs_root_keys keys = { i->nwk, i->app, i->gen_app, i->rekey };
+    ljs_device had = { .state = LJS_STATE_REMOVED };
+    ljs_buf before;
+    ljs_err err = old->data ? check_filed(old, i->device.dev_eui) : LJS_OK;
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (!err && old->data)
+        err = ljs_device_read(&had, old->data, old->len);
+    if (!err && had.state != LJS_STATE_REMOVED)
+        err = LJS_E_EXISTS;
+    if (!err)
+        err = ljs_device_make(out, m->server->vault, &i->device, &keys, 0, i->dev_nonce, i->dev_nonces.data,
+                              i->dev_nonces.len, old->data, old->len);
+    for (unsigned n = 1; !err && n < i->device.join_euis; n++) {
+        before = *out;
+        err = ljs_device_add_join_eui(out, m->server->vault, i->join_eui[n], before.data, before.len);
+        ljs_buf_free(&before);
+    }
+    return err;
+}
+
+ljs_err ljs__create_device(ljs_server *server, const ljs_import *import, struct once *once)
+{
+    struct make m = { .server = server, .import = import };
+    struct key key = ljs__key_eui(SPACE_DEVICE, import->device.dev_eui);
+    struct entry entry = { .kind = LJS_AUDIT_DEVICE_MAKE, .dev_eui = import->device.dev_eui };
+
+    return ljs__change_once(server, &key, create_device, &m, &entry, once);
 }
 
 static ljs_err get_once(ljs_buf *out, ljs_server *server, ljs_eui dev_eui)
@@ -160,11 +248,31 @@ static ljs_err one_row(void *user, const uint8_t *key, size_t key_len)
     return rows->row(rows->user, eui);
 }
 
-ljs_err ljs_server_each_device(ljs_server *server, ljs_device_row *row, void *user)
+/* A range is at most 2,040 blocks of keys that begin alike, each the largest that begins where the one
+ * before has ended. */
+ljs_err ljs_server_each_device_in(ljs_server *server, ljs_eui first, ljs_eui last, ljs_device_row *row, void *user)
 {
     struct rows rows = { row, user };
-    const uint8_t prefix[] = { SPACE_DEVICE };
     ljs_err err = ljs__server_alive(server);
 
-    return err ? err : ljs_store_each(server->store, prefix, sizeof prefix, one_row, &rows);
+    while (!err && first <= last) {
+        struct key key = ljs__key_eui(SPACE_DEVICE, first);
+        unsigned octets = 8; /* of the EUI that all of the block share */
+        ljs_eui end = first;
+
+        for (ljs_eui size = 255; octets > 0 && !(first & size) && size <= last - first; size = size << 8 | 255) {
+            octets--;
+            end = first + size;
+        }
+        err = ljs_store_each(server->store, key.at, 1 + octets, one_row, &rows);
+        if (end == UINT64_MAX)
+            break;
+        first = end + 1;
+    }
+    return err;
+}
+
+ljs_err ljs_server_each_device(ljs_server *server, ljs_device_row *row, void *user)
+{
+    return ljs_server_each_device_in(server, 0, UINT64_MAX, row, user);
 }

@@ -3,6 +3,7 @@
 #define LJS_SERVER_INTERNAL_H
 
 #include <lorajs/backend.h>
+#include <lorajs/import.h>
 #include <lorajs/rewrap.h>
 #include <lorajs/server.h>
 
@@ -24,6 +25,7 @@ enum space {
     SPACE_DECISION = 'w',   /* DevEUI: what `why` tells */
     SPACE_AUDIT = 'a',      /* nothing: is a log kept; writer and sequence: a link of it */
     SPACE_CREDENTIAL = 'c', /* name */
+    SPACE_ONCE = 'i',       /* a digest of whose idempotency key it is, and of the key */
 };
 
 struct key {
@@ -42,6 +44,23 @@ struct key ljs__key_link(uint64_t writer, uint64_t sequence);
  * NULL only for values that no log tells of. */
 typedef ljs_err make_fn(ljs_buf *out, void *user, const ljs_buf *old);
 ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, void *user, const struct entry *act);
+
+/* The same, and only if it was not done before: that it was goes into the store with the change (once.c). */
+struct once {
+    struct key key;
+    int64_t now;
+    const char *method, *target; /* what was asked, as all of once.c needs to know of it */
+    const uint8_t *in;
+    size_t in_len;
+    unsigned status; /* to be answered */
+    /* what ljs__once_load() found, which then was LJS_E_STATE: */
+    bool again; /* the same was done; status is what was answered */
+    bool other; /* something else was, under this key */
+    uint64_t version;
+    ljs_buf value;
+};
+ljs_err ljs__change_once(ljs_server *server, const struct key *key, make_fn *make, void *user, const struct entry *act,
+                         struct once *once); /* NULL: as ljs__change() */
 
 /* Refusals and repeats that wait to be written. */
 struct waiting {
@@ -105,6 +124,7 @@ struct ljs_server {
     struct waiting waiting;
     struct open_keks keks;
     struct audit audit;
+    unsigned once_room; /* how many more idempotency keys may be kept before somebody counts them */
     _Atomic uint64_t count[LJS_MSG_HOME_NS_ANS + 1][COUNTERS]; /* by -err */
 };
 
@@ -205,5 +225,25 @@ ljs_err ljs__decisions_init(ljs_server *server);
 void ljs__decisions_free(ljs_server *server);
 /* Count it, log it, and keep it for `why` where it is of a known device and no new session. */
 void ljs__decide(ljs_server *server, const ljs_event *event, bool known);
+
+/* ---- once.c: what was done under an idempotency key ---------------------------- */
+
+/* Under whose key, and what was asked, which is borrowed.  LJS_E_NOMEM. */
+ljs_err ljs__once_begin(struct once *out, int64_t now, const char *who, const char *key, const char *method,
+                        const char *target, const uint8_t *in, size_t in_len);
+/* Was it done?  LJS_E_STATE, see above. */
+ljs_err ljs__once_load(ljs_server *server, struct once *once);
+ljs_err ljs__once_write(ljs_server *server, struct once *once);
+/* Is there room for one more?  LJS_E_BUSY. */
+ljs_err ljs__once_room(ljs_server *server, int64_t now);
+
+/* ---- devices.c: for the administrative interface ------------------------------- */
+
+/* LJS_E_REPLAY when `if_tag`, which may be NULL, is not the tag of the record as ljs_server_get_device() has it. */
+ljs_err ljs__step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act, const uint8_t *if_tag,
+                         struct once *once);
+ljs_err ljs__route_device(ljs_server *server, ljs_eui dev_eui, const ljs_routing *routing, const uint8_t *if_tag);
+/* LJS_E_EXISTS for a device that is there, whatever its keys. */
+ljs_err ljs__create_device(ljs_server *server, const ljs_import *import, struct once *once);
 
 #endif

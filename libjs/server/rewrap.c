@@ -62,6 +62,7 @@ static const struct {
     { SPACE_DECISION, TAG_LOG, NULL, "decisions of" },
     { SPACE_GENERATION, TAG_GENERATION, NULL, "generation" },
     { SPACE_CREDENTIAL, TAG_CREDENTIAL, NULL, "credential" },
+    { SPACE_ONCE, TAG_ONCE, NULL, "idempotency key" },
     { SPACE_AUDIT, TAG_AUDIT, NULL, "audit log" }, /* its tags stay: they are those of one key for ever */
 };
 

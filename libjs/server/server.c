@@ -33,22 +33,30 @@ static const uint8_t *tag_of(const struct key *key, const ljs_buf *value)
 }
 
 static ljs_err commit_change(ljs_server *server, const struct key *key, uint64_t version, const ljs_buf *old,
-                             const ljs_buf *new, const struct entry *act)
+                             const ljs_buf *new, const struct entry *act, const struct once *once)
 {
-    ljs_change changes[1 + AUDIT_ROOM] = {
-        { .key = key->at, .key_len = key->len, .in = new->data, .in_len = new->len, .if_version = version }
+    ljs_change changes[2 + AUDIT_ROOM] = {
+        { .key = key->at, .key_len = key->len, .in = new->data, .in_len = new->len, .if_version = version },
+        { .key_len = 0 },
     };
     struct entry entry;
+    size_t n = 1;
     ljs_err err;
 
     if (!act) {
         err = ljs_store_commit(server->store, changes, 1);
         return err ? err : changes[0].result;
     }
+    if (once)
+        changes[n++] = (ljs_change){ .key = once->key.at,
+                                     .key_len = once->key.len,
+                                     .in = once->value.data,
+                                     .in_len = once->value.len,
+                                     .if_version = once->version };
     entry = *act;
     entry.before = tag_of(key, old);
     entry.after = tag_of(key, new);
-    return ljs__audit_commit(server, 0, changes, 1, &entry, 1);
+    return ljs__audit_commit(server, 0, changes, n, &entry, 1);
 }
 
 /* A value that came into being while the master key was changed may be under the old one, and whoever looks for
@@ -69,7 +77,8 @@ static ljs_err settle_created(ljs_server *server, const struct key *key, const s
     return LJS_E_SEAL;
 }
 
-ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, void *user, const struct entry *act)
+ljs_err ljs__change_once(ljs_server *server, const struct key *key, make_fn *make, void *user, const struct entry *act,
+                         struct once *once)
 {
     ljs_err err = ljs__server_alive(server);
 
@@ -80,6 +89,8 @@ ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, vo
         const struct masters *had = ljs__masters(server);
         uint64_t version = 0;
 
+        if (once && (err = ljs__once_load(server, once)))
+            break;
         err = ljs_store_get(&old, &version, server->store, key->at, key->len);
         if (err == LJS_E_NOTFOUND) {
             version = 0;
@@ -87,10 +98,14 @@ ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, vo
         }
         if (!err)
             err = make(&new, user, &old);
+        if (!err && new.data && once)
+            err = ljs__once_write(server, once);
         if (!err && new.data)
-            err = commit_change(server, key, version, &old, &new, act);
+            err = commit_change(server, key, version, &old, &new, act, once);
         if (!err && new.data && !version && act)
             err = settle_created(server, key, had);
+        if (!err && new.data && once && !once->version)
+            err = settle_created(server, &once->key, had);
         ljs_buf_free(&old);
         ljs_buf_free(&new);
         if (err != LJS_E_CONFLICT &&
@@ -98,6 +113,11 @@ ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, vo
             break;
     }
     return err;
+}
+
+ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, void *user, const struct entry *act)
+{
+    return ljs__change_once(server, key, make, user, act, NULL);
 }
 
 /* ---- the server ------------------------------------------------------------- */

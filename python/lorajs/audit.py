@@ -39,6 +39,7 @@ class Kind(enum.IntEnum):
     EXPOSE = native.LJS_AUDIT_EXPOSE
     REWRAP = native.LJS_AUDIT_REWRAP
     RAISE = native.LJS_AUDIT_RAISE
+    ROUTE = native.LJS_AUDIT_ROUTE
     KEK_PUT = native.LJS_AUDIT_KEK_PUT
     KEK_REMOVE = native.LJS_AUDIT_KEK_REMOVE
     EXPORT = native.LJS_AUDIT_EXPORT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import EllipsisType
 
 from . import native
 from .air import FrameKind
@@ -203,6 +204,42 @@ def raise_generation(record: bytes, generation: int, vault: Vault) -> bytes:
 def step_device(record: bytes, act: Act, vault: Vault) -> bytes:
     """An act of administration: the next record.  Fault STATE for an act that the device's state does not allow."""
     return native.device_step(vault.native, act, record)
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Which servers a device belongs to.  What is left out (...) stays as it was, None takes it away."""
+
+    home_net_id: int | None | EllipsisType = ...
+    """The one network that may activate it."""
+    home_ns_id: int | None | EllipsisType = ...
+    """Its NSID."""
+    ns_kek_label: str | None | EllipsisType = ...
+    """The KEK for network keys; None for the peer's own."""
+    as_kek_label: str | None | EllipsisType = ...
+    """The KEK for AppSKey; None for that of the peer that is as_id."""
+    as_id: str | None | EllipsisType = ...
+    """The application server that may ask for AppSKey."""
+
+    def _native(self) -> native.routing:
+        made = native.routing()
+        for bit, name in ((native.LJS_ROUTE_HOME_NET_ID, "home_net_id"), (native.LJS_ROUTE_HOME_NS_ID, "home_ns_id"),
+                          (native.LJS_ROUTE_NS_KEK_LABEL, "ns_kek_label"),
+                          (native.LJS_ROUTE_AS_KEK_LABEL, "as_kek_label"), (native.LJS_ROUTE_AS_ID, "as_id")):
+            value = getattr(self, name)
+            if value is ...:
+                continue
+            made.set |= bit
+            if value is not None:
+                setattr(made, name, value)
+            if hasattr(native.routing, f"has_{name}"):
+                setattr(made, f"has_{name}", int(value is not None))
+        return made
+
+
+def route_device(record: bytes, routing: Routing, vault: Vault) -> bytes:
+    """Say where a device belongs: the next record.  Fault STATE for one that was removed."""
+    return native.device_route(vault.native, routing._native(), record)
 
 
 def rewrap_device(record: bytes, vault: Vault) -> bytes:

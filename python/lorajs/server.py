@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from . import native
 from .air import FrameKind
-from .device import Act, Device, DeviceLine, _flags, _nonces, _root_keys
+from .device import Act, Device, DeviceLine, Routing, _flags, _nonces, _root_keys
 from .errors import ClosedError, Code, MessageError, error
 from .ids import EUI, NetID
 from .keys import Clear, Key, Vault
@@ -221,9 +221,10 @@ class JoinServer:
         self.each_device(found.append)
         return found
 
-    def each_device(self, row: Callable[[EUI], object]) -> None:
-        """Give every DevEUI to `row`, rising, removed ones too.  What it raises comes out of here, and ends it."""
-        native.server_each_device(self._open, lambda dev_eui: row(EUI(dev_eui)))
+    def each_device(self, row: Callable[[EUI], object], first: int = 0, last: int = 0xffffffffffffffff) -> None:
+        """Give every DevEUI from `first` to `last` to `row`, rising, removed ones too.  What it raises comes out of
+        here, and ends it."""
+        native.server_each_device_in(self._open, first, last, lambda dev_eui: row(EUI(dev_eui)))
 
     def land(self, parcel: Parcel, *, replace_keys: bool = False, allow_weak: bool = False) -> None:
         """Parcel.land() of the device that comes by, over what the store has of it."""
@@ -232,6 +233,10 @@ class JoinServer:
     def step(self, dev_eui: int, act: Act) -> None:
         """lorajs.step_device() over the store."""
         native.server_step_device(self._open, dev_eui, act)
+
+    def route(self, dev_eui: int, routing: Routing) -> None:
+        """lorajs.route_device() over the store."""
+        native.server_route_device(self._open, dev_eui, routing._native())
 
     def block(self, dev_eui: int) -> None:
         """Nothing is answered to it any more but HomeNSReq."""

@@ -111,7 +111,7 @@ def test_the_example_is_good_and_complete(run, serve, conf):
     shown = set(re.findall(r"^(?:# )?([a-z-]+) = ", text, re.M))
     assert options - shown == {"insecure", "metrics-insecure", "allow-clear-keys", "dumpable", "plain-peer"}
     uncommented = re.sub(r"^# ((?:[a-z-]+ = |peer |    |\}).*)$", r"\1", text, flags=re.M)
-    uncommented = re.sub(r"^(tls|client|data|listen|metrics).*$", "", uncommented, flags=re.M)
+    uncommented = re.sub(r"^(tls|client|data|listen|metrics|admin|export).*$", "", uncommented, flags=re.M)
     uncommented = uncommented.replace("3A:5F:...:90", "00" * 32).replace("certificate-cn", "as-ids").replace(
         'as-ids = { "as.meters.example" }', f'certificate-sha256 = {{ "{"11" * 32}" }}')
     conf.write_text(uncommented)

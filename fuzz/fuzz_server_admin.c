@@ -1,0 +1,127 @@
+/* fuzz_server_admin.c -- laws of the administrative interface.  The input is a request: "METHOD target" on the first
+ * line, If-Match on the second, the body behind.
+ *  - every request has an answer of a status that is described, and a refusal is a problem with a code;
+ *  - without a credential the answer is one and the same, whatever is asked, and nothing is written;
+ *  - GET writes nothing, for whomever;
+ *  - a root key that is there, and one that comes in, is in no answer. */
+#include "fuzz.h"
+
+#include <lorajs/admin.h>
+#include <lorajs/backend.h>
+
+#include <stdbool.h>
+#include <string.h>
+
+static const char marker[] = "a7c1f36e58d90b42e6137cf85a2d9e04";
+static ljs_server *server;
+static ljs_store *store;
+static char authorization[256];
+static ljs_buf nobody;
+
+static void begin(void)
+{
+    static const uint8_t master[32] = { 1, 2, 3 };
+    static const char line[] = "{\"dev_eui\":\"0102030405060708\",\"join_eui\":\"70b3d57ed0000000\","
+                               "\"lorawan_version\":\"1.0.4\",\"nwk_key\":\"a7c1f36e58d90b42e6137cf85a2d9e04\"}";
+    ljs_credential boss = { .struct_size = sizeof boss, .name = "boss", .roles = LJS_ROLES_ALL };
+    ljs_admin_req req = { .struct_size = sizeof req, .method = "POST", .target = "/v1/devices" };
+    ljs_admin_ans ans;
+    ljs_vault *vault;
+    ljs_buf token;
+
+    CHECK(!ljs_vault_new(&vault, master, sizeof master) && !ljs_store_memory(&store));
+    CHECK(!ljs_server_new(&server, vault, store, NULL));
+    CHECK(!ljs_server_add_credential(&token, server, &boss));
+    snprintf(authorization, sizeof authorization, "Bearer %.*s", (int)token.len, (const char *)token.data);
+    ljs_buf_free(&token);
+    strcpy(req.authorization, authorization);
+    strcpy(req.content_type, "application/json");
+    CHECK(!ljs_admin_handle(&ans, server, &req, (const uint8_t *)line, sizeof line - 1) && ans.status == 201);
+    ljs_buf_free(&ans.body);
+    strcpy(req.authorization, "");
+    CHECK(!ljs_admin_handle(&ans, server, &req, (const uint8_t *)line, sizeof line - 1) && ans.status == 401);
+    nobody = ans.body;
+}
+
+/* A sum of all versions: it changes with every change. */
+static ljs_err add_version(void *user, const uint8_t *key, size_t key_len)
+{
+    uint64_t version, *sum = user;
+    ljs_buf value;
+
+    if (!ljs_store_get(&value, &version, store, key, key_len)) {
+        *sum = *sum * 31 + version;
+        ljs_buf_free(&value);
+    }
+    return LJS_OK;
+}
+
+static uint64_t state(void)
+{
+    uint64_t sum = 1;
+
+    CHECK(!ljs_store_each(store, NULL, 0, add_version, &sum));
+    return sum;
+}
+
+static bool has(const ljs_buf *in, const char *text)
+{
+    return memmem(in->data, in->len, text, strlen(text)) != NULL;
+}
+
+static bool is_described(unsigned status)
+{
+    static const unsigned all[] = { 200, 201, 204, 400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 428, 500, 503 };
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i] == status)
+            return true;
+    return false;
+}
+
+/* A line of the input into a text that ends there. */
+static void take_line(char *out, size_t room, const uint8_t **data, size_t *size)
+{
+    const uint8_t *end = memchr(*data, '\n', *size);
+    size_t n = end ? (size_t)(end - *data) : *size, kept = n < room ? n : room - 1;
+
+    memcpy(out, *data, kept);
+    out[kept] = '\0';
+    *data += n + (end ? 1 : 0);
+    *size -= n + (end ? 1 : 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    ljs_admin_req req = { .struct_size = sizeof req, .now = 1800000000 };
+    char line[600], *space;
+    ljs_admin_ans ans;
+    uint64_t before;
+
+    if (!server)
+        begin();
+    take_line(line, sizeof line, &data, &size);
+    take_line(req.if_match, sizeof req.if_match, &data, &size);
+    if ((space = strchr(line, ' '))) {
+        *space = '\0';
+        snprintf(req.target, sizeof req.target, "%.511s", space + 1);
+    }
+    snprintf(req.method, sizeof req.method, "%.7s", line);
+    strcpy(req.content_type, "application/json");
+
+    before = state();
+    CHECK(!ljs_admin_handle(&ans, server, &req, data, size));
+    CHECK(ans.status == 401 && ans.body.len == nobody.len && !memcmp(ans.body.data, nobody.data, nobody.len));
+    CHECK(state() == before);
+    ljs_buf_free(&ans.body);
+
+    strcpy(req.authorization, authorization);
+    CHECK(!ljs_admin_handle(&ans, server, &req, data, size));
+    CHECK(is_described(ans.status) && ans.status != 401 && ans.status != 403);
+    CHECK((ans.status == 204) == (ans.body.len == 0));
+    CHECK(ans.status < 400 || (has(&ans.body, "\"code\":\"") && !strcmp(ans.type, "application/problem+json")));
+    CHECK(!ans.body.len || !has(&ans.body, marker));
+    CHECK(strcmp(req.method, "GET") != 0 || state() == before);
+    ljs_buf_free(&ans.body);
+    return 0;
+}

@@ -1,0 +1,71 @@
+/* admin.h -- what the files of the administrative interface share. */
+#ifndef LJS_SERVER_ADMIN_H
+#define LJS_SERVER_ADMIN_H
+
+#include <lorajs/admin.h>
+
+#include "base/json.h"
+#include "server/internal.h"
+
+/* What an answer may be other than what was asked for; each has one status and one code (admin.c). */
+enum problem {
+    FINE,
+    P_BAD_REQUEST,
+    P_UNAUTHORIZED,
+    P_FORBIDDEN,
+    P_NO_PATH,
+    P_NO_DEVICE,
+    P_NO_KEK,
+    P_METHOD,
+    P_EXISTS,
+    P_KEK_EXISTS,
+    P_STATE,
+    P_NO_SIGNER,
+    P_CHANGED,
+    P_TOO_LONG,
+    P_MEDIA_TYPE,
+    P_BODY,
+    P_WEAK,
+    P_KEY_REUSED,
+    P_SPENT,
+    P_PRECONDITION,
+    P_FAULT,
+    P_UNAVAILABLE,
+    PROBLEMS
+};
+
+/* A request on its way. */
+struct asking {
+    ljs_server *server;
+    const ljs_admin_req *req;
+    const uint8_t *in;
+    size_t in_len;
+    ljs_credential who;
+    char arg[LJS_LABEL_MAX]; /* what stands in the braces of the path */
+    ljs_eui dev_eui;         /* the same, where it is one */
+    char query[sizeof((ljs_admin_req *)0)->target];
+    ljs_admin_ans *out; /* status is 200 unless a handler says another */
+    struct wr body;
+    const char *detail; /* of a problem: NULL for the usual words */
+    char words[2 * LJS_LABEL_MAX];
+};
+
+typedef enum problem handler(struct asking *a);
+
+handler ljs__admin_health;
+/* admin_devices.c */
+handler ljs__admin_list, ljs__admin_create, ljs__admin_read, ljs__admin_patch, ljs__admin_remove, ljs__admin_block,
+    ljs__admin_unblock, ljs__admin_reset, ljs__admin_parcel, ljs__admin_decisions;
+/* admin_keks.c */
+handler ljs__admin_keks, ljs__admin_kek_read, ljs__admin_kek_put, ljs__admin_kek_remove;
+
+/* What an error of the library is here. */
+enum problem ljs__admin_problem_of(ljs_err err);
+/* P_BODY with words of what is wrong with it. */
+enum problem ljs__admin_fault(struct asking *a, const char *fault);
+/* "name=value" of the query, decoded, into out; "" for none.  False for what is too long. */
+bool ljs__admin_query(char *out, size_t room, const struct asking *a, const char *name);
+/* P_BAD_REQUEST where the query has a name that is not among these, which NULL ends. */
+enum problem ljs__admin_query_only(const struct asking *a, const char *const *names);
+
+#endif

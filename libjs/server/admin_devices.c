@@ -1,0 +1,420 @@
+/* Devices, as far as a role goes. */
+#include "server/admin.h"
+
+#include "base/secret.h"
+#include "codec/admin.h"
+
+#include <stdio.h>
+
+enum { PAGE = 100, PAGE_MAX = 1000 };
+
+/* ---- showing --------------------------------------------------------------------- */
+
+/* The tag that a record ends in, as an entity tag. */
+static void set_etag(struct asking *a, const ljs_buf *record)
+{
+    struct wr w = { 0 };
+
+    ljs__json_hex(&w, record->data + record->len - LINK_TAG_LEN, LINK_TAG_LEN); /* with quotes */
+    if (!w.bad && w.len < sizeof a->out->etag) {
+        memcpy(a->out->etag, w.data, w.len);
+        a->out->etag[w.len] = '\0';
+    }
+    ljs__wr_drop(&w);
+}
+
+enum problem ljs__admin_read(struct asking *a)
+{
+    ljs_buf record = { NULL, 0 }, text = { NULL, 0 };
+    ljs_err err = ljs_server_get_device(&record, a->server, a->dev_eui);
+
+    if (!err)
+        err = ljs_device_json(&text, record.data, record.len);
+    if (!err) {
+        set_etag(a, &record);
+        ljs__wr(&a->body, text.data, text.len);
+    }
+    ljs_buf_free(&record);
+    ljs_buf_free(&text);
+    return ljs__admin_problem_of(err);
+}
+
+static const char *state_text(ljs_state state)
+{
+    static const char *const texts[] = {
+        [LJS_STATE_FRESH] = "fresh",
+        [LJS_STATE_JOINED] = "joined",
+        [LJS_STATE_BLOCKED] = "blocked",
+        [LJS_STATE_REMOVED] = "removed",
+    };
+
+    return (size_t)state < COUNT(texts) ? texts[state] : "?";
+}
+
+struct page {
+    struct asking *a;
+    bool removed, more;
+    unsigned left;
+    ljs_eui last;
+};
+
+static void show_row(struct page *p, ljs_eui dev_eui, const ljs_device *d, const char *fault)
+{
+    struct wr *w = &p->a->body;
+
+    ljs__json_open(w, '{');
+    ljs__json_name(w, "dev_eui");
+    ljs__json_hex_number(w, dev_eui, 16);
+    if (fault) {
+        ljs__json_name(w, "fault");
+        ljs__json_text(w, fault);
+    } else {
+        ljs__json_name(w, "join_eui");
+        ljs__json_hex_number(w, d->join_eui, 16);
+        ljs__json_name(w, "lorawan_version");
+        ljs__json_text(w, ljs_mac_text(d->mac));
+        ljs__json_name(w, "state");
+        ljs__json_text(w, state_text(d->state));
+    }
+    ljs__json_close(w, '}');
+}
+
+/* One that was tampered with must not hide the others. */
+static ljs_err list_row(void *user, ljs_eui dev_eui)
+{
+    struct page *p = user;
+    ljs_device d = { .state = LJS_STATE_FRESH };
+    ljs_buf record = { NULL, 0 };
+    ljs_err err;
+
+    if (!p->left) {
+        p->more = true;
+        return LJS_E_BUSY; /* enough */
+    }
+    err = ljs_server_get_device(&record, p->a->server, dev_eui);
+    if (!err)
+        err = ljs_device_read(&d, record.data, record.len);
+    ljs_buf_free(&record);
+    if (err == LJS_E_NOTFOUND || (!err && d.state == LJS_STATE_REMOVED && !p->removed))
+        return LJS_OK;
+    if (err && err != LJS_E_SEAL && err != LJS_E_VERSION)
+        return err;
+    show_row(p, dev_eui, &d, err ? ljs_errname(err) : NULL);
+    p->last = dev_eui;
+    p->left--;
+    return p->a->body.bad ? LJS_E_NOMEM : LJS_OK;
+}
+
+/* All that begin with these digits. */
+static bool read_prefix(ljs_eui *first, ljs_eui *last, const char *text)
+{
+    char low[] = "0000000000000000", high[] = "ffffffffffffffff";
+    size_t n = strlen(text);
+
+    if (n > 16)
+        return false;
+    memcpy(low, text, n);
+    memcpy(high, text, n);
+    return !ljs_eui_parse(first, low) && !ljs_eui_parse(last, high);
+}
+
+static bool read_limit(unsigned *out, const char *text)
+{
+    unsigned n = 0;
+
+    if (strlen(text) > 4)
+        return false;
+    for (const char *at = text; *at; at++) {
+        if (*at < '0' || *at > '9')
+            return false;
+        n = 10 * n + (unsigned)(*at - '0');
+    }
+    *out = *text ? n : PAGE;
+    return *out >= 1 && *out <= PAGE_MAX;
+}
+
+enum problem ljs__admin_list(struct asking *a)
+{
+    static const char *const names[] = { "prefix", "cursor", "limit", "removed", NULL };
+    char prefix[24], cursor[24], limit[8], removed[8];
+    struct page p = { .a = a };
+    ljs_eui first, last, after = 0;
+    ljs_err err;
+
+    if (ljs__admin_query_only(a, names) || !ljs__admin_query(prefix, sizeof prefix, a, "prefix") ||
+        !ljs__admin_query(cursor, sizeof cursor, a, "cursor") || !ljs__admin_query(limit, sizeof limit, a, "limit") ||
+        !ljs__admin_query(removed, sizeof removed, a, "removed") || !read_prefix(&first, &last, prefix) ||
+        !read_limit(&p.left, limit) || (*cursor && ljs_eui_parse(&after, cursor)) ||
+        (*removed && strcmp(removed, "true") != 0 && strcmp(removed, "false") != 0))
+        return P_BAD_REQUEST;
+    p.removed = strcmp(removed, "true") == 0;
+    if (*cursor && after > first) /* a cursor is where the next page begins */
+        first = after;
+    ljs__json_open(&a->body, '{');
+    ljs__json_name(&a->body, "devices");
+    ljs__json_open(&a->body, '[');
+    err = ljs_server_each_device_in(a->server, first, last, list_row, &p);
+    ljs__json_close(&a->body, ']');
+    if (p.more) {
+        ljs__json_name(&a->body, "next_cursor");
+        ljs__json_hex_number(&a->body, p.last + 1, 16);
+    }
+    ljs__json_close(&a->body, '}');
+    return p.more ? FINE : ljs__admin_problem_of(err);
+}
+
+static void show_decision(struct wr *w, const ljs_event *e)
+{
+    static const struct {
+        ljs_frame_kind kind;
+        const char *text;
+    } kinds[] = { { LJS_FRAME_REJOIN0, "rejoin0" },
+                  { LJS_FRAME_REJOIN1, "rejoin1" },
+                  { LJS_FRAME_REJOIN2, "rejoin2" } };
+    const char *kind = "join";
+
+    for (size_t i = 0; i < COUNT(kinds); i++)
+        if (kinds[i].kind == e->kind)
+            kind = kinds[i].text;
+    ljs__json_open(w, '{');
+    ljs__json_name(w, "at");
+    ljs__json_number(w, e->at);
+    ljs__json_name(w, "result");
+    ljs__json_text(w, ljs_errname(e->err));
+    ljs__json_name(w, "text");
+    ljs__json_text(w, ljs_strerror(e->err));
+    ljs__json_name(w, "remedy");
+    ljs__json_text(w, ljs_remedy(e->err));
+    ljs__json_name(w, "type");
+    ljs__json_text(w, ljs_message_type_text(e->type));
+    ljs__json_name(w, "kind");
+    ljs__json_text(w, kind);
+    ljs__json_name(w, "net_id");
+    ljs__json_hex_number(w, e->net_id, 6);
+    ljs__json_name(w, "nonce");
+    ljs__json_number(w, e->nonce);
+    ljs__json_name(w, "count");
+    ljs__json_number(w, e->count);
+    ljs__json_name(w, "repeat");
+    ljs__json_bool(w, e->repeat);
+    ljs__json_name(w, "on_word");
+    ljs__json_bool(w, e->on_word);
+    ljs__json_name(w, "peer");
+    ljs__json_text(w, e->peer);
+    ljs__json_close(w, '}');
+}
+
+enum problem ljs__admin_decisions(struct asking *a)
+{
+    ljs_buf record = { NULL, 0 };
+    ljs_event e;
+    ljs_err err = ljs_server_get_device(&record, a->server, a->dev_eui);
+
+    ljs_buf_free(&record);
+    if (err)
+        return ljs__admin_problem_of(err);
+    ljs__json_open(&a->body, '{');
+    ljs__json_name(&a->body, "decisions");
+    ljs__json_open(&a->body, '[');
+    for (unsigned i = 0; !(err = ljs_server_decision(&e, a->server, a->dev_eui, i)); i++)
+        show_decision(&a->body, &e);
+    ljs__json_close(&a->body, ']');
+    ljs__json_close(&a->body, '}');
+    return err == LJS_E_NOTFOUND ? FINE : ljs__admin_problem_of(err);
+}
+
+/* ---- changing ---------------------------------------------------------------------- */
+
+/* Under an idempotency key, or NULL without one. */
+static ljs_err begin_once(struct once **out, struct once *once, struct asking *a, unsigned status)
+{
+    const ljs_admin_req *req = a->req;
+    ljs_err err;
+
+    *once = (struct once){ .now = req->now };
+    *out = NULL;
+    if (!*req->idempotency_key)
+        return LJS_OK;
+    err = ljs__once_room(a->server, req->now);
+    if (!err)
+        err = ljs__once_begin(once, req->now, a->who.name, req->idempotency_key, req->method, req->target, a->in,
+                              a->in_len);
+    once->status = status;
+    *out = err ? NULL : once;
+    return err;
+}
+
+/* The answer to what was done, now or when the same was asked before. */
+static enum problem end_once(struct asking *a, struct once *once, ljs_err err, unsigned status, const char *result)
+{
+    struct wr *w = &a->body;
+
+    ljs_buf_free(&once->value);
+    if (once->other)
+        return P_KEY_REUSED;
+    if (err && !once->again)
+        return ljs__admin_problem_of(err);
+    a->out->status = once->again ? once->status : status;
+    ljs__json_open(w, '{');
+    ljs__json_name(w, "dev_eui");
+    ljs__json_hex_number(w, a->dev_eui, 16);
+    ljs__json_name(w, "result");
+    ljs__json_text(w, result);
+    ljs__json_close(w, '}');
+    return FINE;
+}
+
+enum problem ljs__admin_create(struct asking *a)
+{
+    ljs_import import;
+    struct once kept = { .now = 0 }, *once = NULL;
+    enum problem problem;
+    ljs_err err = ljs_import_parse(&import, a->in, a->in_len);
+
+    if (err == LJS_E_INVAL) {
+        problem = ljs__admin_fault(a, import.fault);
+    } else {
+        a->dev_eui = import.device.dev_eui;
+        if (!err)
+            err = begin_once(&once, &kept, a, 201);
+        if (!err)
+            err = ljs__create_device(a->server, &import, once);
+        problem = end_once(a, &kept, err, 201, "added");
+    }
+    ljs_import_clear(&import);
+    if (!problem)
+        snprintf(a->out->location, sizeof a->out->location, "/v1/devices/%016llx", (unsigned long long)a->dev_eui);
+    return problem;
+}
+
+static enum problem step(struct asking *a, ljs_device_act act, const char *result)
+{
+    struct once kept, *once;
+    ljs_err err = begin_once(&once, &kept, a, 200);
+
+    if (!err)
+        err = ljs__step_device(a->server, a->dev_eui, act, NULL, once);
+    return end_once(a, &kept, err, 200, result);
+}
+
+enum problem ljs__admin_block(struct asking *a)
+{
+    return step(a, LJS_DEVICE_BLOCK, "blocked");
+}
+
+enum problem ljs__admin_unblock(struct asking *a)
+{
+    return step(a, LJS_DEVICE_UNBLOCK, "unblocked");
+}
+
+enum problem ljs__admin_reset(struct asking *a)
+{
+    return step(a, LJS_DEVICE_RESET_NONCES, "nonces reset");
+}
+
+/* If-Match: one entity tag as it was given [RFC 9110 13.1.1], or "*", which leaves *tag NULL. */
+static enum problem read_if_match(const uint8_t **tag, uint8_t room[LINK_TAG_LEN], const struct asking *a)
+{
+    const char *text = a->req->if_match;
+    size_t n = strlen(text);
+
+    *tag = NULL;
+    if (!n)
+        return P_PRECONDITION;
+    if (strcmp(text, "*") == 0)
+        return FINE;
+    *tag = room;
+    if (n != 2 + 2 * LINK_TAG_LEN || text[0] != '"' || text[n - 1] != '"' ||
+        !ljs__hex(room, LINK_TAG_LEN, text + 1, n - 2))
+        return P_CHANGED; /* none that we gave */
+    return FINE;
+}
+
+enum problem ljs__admin_patch(struct asking *a)
+{
+    struct admin_routing body;
+    uint8_t room[LINK_TAG_LEN];
+    const uint8_t *tag;
+    enum problem problem = read_if_match(&tag, room, a);
+    ljs_err err = problem ? LJS_OK : ljs__admin_routing(&body, a->in, a->in_len);
+
+    if (problem)
+        return problem;
+    if (err == LJS_E_INVAL)
+        return ljs__admin_fault(a, body.fault);
+    if (!err)
+        err = ljs__route_device(a->server, a->dev_eui, &body.routing, tag);
+    return err ? ljs__admin_problem_of(err) : ljs__admin_read(a);
+}
+
+enum problem ljs__admin_remove(struct asking *a)
+{
+    uint8_t room[LINK_TAG_LEN];
+    const uint8_t *tag;
+    enum problem problem = read_if_match(&tag, room, a);
+
+    return problem ? problem
+                   : ljs__admin_problem_of(ljs__step_device(a->server, a->dev_eui, LJS_DEVICE_REMOVE, tag, NULL));
+}
+
+/* ---- sending away ------------------------------------------------------------------- */
+
+static ljs_err pack(struct asking *a, const struct admin_export *to)
+{
+    ljs_parcel *parcel = NULL;
+    ljs_buf record = { NULL, 0 }, piece = { NULL, 0 };
+    ljs_err err = ljs_server_get_device(&record, a->server, a->dev_eui);
+
+    if (!err)
+        err = ljs_parcel_pack(&parcel, a->req->signer, a->req->now, to->recipient, sizeof to->recipient);
+    for (int part = 0; !err && part < 3; part++) {
+        err = part == 0   ? ljs_parcel_head(&piece, parcel)
+              : part == 1 ? ljs_parcel_put(&piece, parcel, a->server->vault, record.data, record.len)
+                          : ljs_parcel_close(&piece, parcel);
+        ljs__wr(&a->body, piece.data, piece.len);
+        ljs_buf_free(&piece);
+    }
+    ljs_parcel_free(parcel);
+    ljs_buf_free(&record);
+    return err;
+}
+
+/* Marked, and that durable, before a key of it leaves.  Under an idempotency key the device is marked once; who
+ * asks again gets it as it is now, in a parcel of its own. */
+enum problem ljs__admin_parcel(struct asking *a)
+{
+    struct admin_export to;
+    struct once kept, *once;
+    ljs_parcel *trial = NULL;
+    ljs_err err = ljs__admin_export(&to, a->in, a->in_len);
+
+    if (err == LJS_E_INVAL)
+        return ljs__admin_fault(a, to.fault);
+    if (!err && !a->req->signer)
+        return P_NO_SIGNER;
+    if (!err) /* before anything is marked: is the recipient's a key? */
+        err = ljs_parcel_pack(&trial, a->req->signer, a->req->now, to.recipient, sizeof to.recipient);
+    ljs_parcel_free(trial);
+    if (err == LJS_E_INVAL)
+        return ljs__admin_fault(a, "recipient: is no public key");
+    if (!err)
+        err = begin_once(&once, &kept, a, 200);
+    if (err)
+        return ljs__admin_problem_of(err);
+    if (to.block && (err = ljs__step_device(a->server, a->dev_eui, LJS_DEVICE_BLOCK, NULL, NULL)) == LJS_E_STATE)
+        err = LJS_OK; /* blocked already, or what the next step says */
+    if (!err)
+        err = ljs__step_device(a->server, a->dev_eui, LJS_DEVICE_EXPOSE, NULL, once);
+    ljs_buf_free(&kept.value);
+    if (kept.other)
+        return P_KEY_REUSED;
+    if (kept.again)
+        err = LJS_OK;
+    if (!err)
+        err = ljs_server_note(a->server, LJS_AUDIT_EXPORT, a->dev_eui, LJS_OK, "over HTTP");
+    if (!err)
+        err = pack(a, &to);
+    if (!err)
+        strcpy(a->out->type, "application/octet-stream");
+    return ljs__admin_problem_of(err);
+}

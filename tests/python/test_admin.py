@@ -1,0 +1,75 @@
+"""The administrative interface from Python, and that what it says of itself is what it is."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+
+import lorajs
+from lorajs.admin import AdminAnswer, AdminRequest, handle, routes
+from lorajs.roles import AdminAct, Credential, Role, add_credential
+
+NOW = 1_800_000_000
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LINE = {"dev_eui": "0102030405060708", "join_eui": "70b3d57ed0000000", "lorawan_version": "1.0.3",
+        "nwk_key": "a7c1f36e58d90b42e6137cf85a2d9e04"}
+
+
+@pytest.fixture
+def server() -> lorajs.JoinServer:
+    return lorajs.JoinServer(lorajs.Vault.generate(), lorajs.Store.memory())
+
+
+def ask(server: lorajs.JoinServer, token: bytes, method: str, target: str, body: object = None,
+        signer: lorajs.Key | None = None, **headers: str) -> AdminAnswer:
+    request = AdminRequest(method, target, NOW, authorization=f"Bearer {token.decode()}",
+                           content_type="" if body is None else "application/json", **headers)
+    assert token.decode() not in repr(request)
+    return handle(server, request, b"" if body is None else json.dumps(body).encode(), signer=signer)
+
+
+def test_a_device_comes_and_goes(server: lorajs.JoinServer) -> None:
+    boss = add_credential(server, Credential("boss", Role(31)))
+    made = ask(server, boss, "POST", "/v1/devices", LINE, idempotency_key="1")
+    assert (made.status, made.location, made.who) == (201, "/v1/devices/0102030405060708", "boss")
+    assert ask(server, boss, "POST", "/v1/devices", LINE, idempotency_key="1") == made
+    shown = ask(server, boss, "GET", made.location)
+    assert shown.status == 200 and shown.type == "application/json" and LINE["nwk_key"] not in shown.body.decode()
+    recipient, signer = lorajs.Key.generate(32), lorajs.Key.generate(32)
+    sent = ask(server, boss, "POST", made.location + "/export", {"recipient": recipient.x25519_public().hex()}, signer)
+    assert sent.status == 200 and sent.type == "application/octet-stream" and len(sent.body) > 200
+    assert ask(server, boss, "DELETE", made.location, if_match=shown.etag).status == 412
+    gone = ask(server, boss, "DELETE", made.location, if_match="*")
+    assert (gone.status, gone.body, gone.type) == (204, b"", "")
+    nobody = ask(server, b"ljs_boss_", "GET", made.location)
+    assert nobody.status == 401 and json.loads(nobody.body)["code"] == "unauthorized" and nobody.who == ""
+
+
+def test_routing(server: lorajs.JoinServer) -> None:
+    line = lorajs.DeviceLine(json.dumps(LINE).encode())
+    server.import_device(line)
+    eui = line.device.dev_eui
+    server.route(eui, lorajs.Routing(home_net_id=0x13, as_id="as.example", ns_kek_label="ns"))
+    device = server.device(eui)
+    assert (device.home_net_id, device.as_id, device.ns_kek_label, device.home_ns_id) == (0x13, "as.example", "ns", None)
+    server.route(eui, lorajs.Routing(home_net_id=None, ns_kek_label=None, home_ns_id=7))
+    device = server.device(eui)
+    assert (device.home_net_id, device.as_id, device.ns_kek_label, device.home_ns_id) == (None, "as.example", "", 7)
+    seen: list[int] = []
+    server.each_device(seen.append, eui, eui)
+    server.each_device(seen.append, eui + 1)
+    assert seen == [eui]
+
+
+def test_the_description_is_of_what_there_is() -> None:
+    yaml = pytest.importorskip("yaml")
+    described = {}
+    for path, item in yaml.safe_load((ROOT / "docs/openapi.yaml").read_text())["paths"].items():
+        for method, operation in item.items():
+            if method in ("get", "put", "post", "patch", "delete"):
+                described[f"{method.upper()} {path}"] = set(operation["x-roles"])
+    there = {route: {(r.name or "").lower() for r in Role if act is None or r.allows(act)} for route, act in routes()}
+    assert described == there
+    assert {act for _, act in routes()} == {None, *AdminAct}
