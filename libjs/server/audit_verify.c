@@ -3,10 +3,11 @@
  * Links are read chain by chain.  For each device the steps from record to record are added up, each
  * as the tag after minus the tag before, as numbers of 128 bits: whatever chains and whatever order
  * they stand in, the sum is the last tag minus the first, and the first is nothing for a device that
- * was made while the log was kept.  So 56 octets a device are all that is kept of a log of any length.
+ * was made while the log was kept.  So of a log of any length no more is kept than a place for each device.
  *
  * Others may write meanwhile.  A record that does not fit is therefore read again after the links
- * that came since, until there came none that tells of it. */
+ * that came since, until there came none that tells of it; one that never stands still for so long has
+ * to be among those that the log told of after it was read. */
 #include "server/anchor.h"
 #include "server/audit.h"
 
@@ -54,6 +55,8 @@ static bool equal(struct sum a, struct sum b)
 struct device {
     ljs_eui dev_eui;
     struct sum sum, found, first; /* first: what the record would have come from, by sum */
+    struct sum tag;               /* of the record */
+    bool met;                     /* the log told of this very record after it was read */
     uint32_t pass;                /* in which the log told of it last; 0: never */
     enum { UNSEEN, GOOD, BAD, GONE, ODD } seen;
     bool used; /* a place of the table */
@@ -122,7 +125,7 @@ static struct device *device_of(struct verify *v, ljs_eui dev_eui)
 {
     struct device *d;
 
-    if (2 * (v->len + 1) > v->room) {
+    if (4 * (v->len + 1) > 3 * v->room) {
         size_t room = v->room ? 2 * v->room : 64;
         struct device *table = calloc(room, sizeof *table);
 
@@ -164,6 +167,7 @@ static ljs_err take_entry(struct verify *v, struct chain_seen *c, const ljs_audi
         return LJS_OK;
     }
     d->pass = v->pass;
+    d->met |= d->seen == ODD && equal(after, d->tag);
     if (e->kind == LJS_AUDIT_FOUND)
         d->found = after;
     else
@@ -317,7 +321,6 @@ static ljs_err take_record(struct verify *v, struct device *d)
     struct key key = ljs__key_eui(SPACE_DEVICE, d->dev_eui);
     ljs_buf record = { NULL, 0 };
     ljs_device device;
-    struct sum tag;
     uint64_t version;
     ljs_err err = ljs_store_get(&record, &version, v->server->store, key.at, key.len);
 
@@ -334,8 +337,9 @@ static ljs_err take_record(struct verify *v, struct device *d)
         d->seen = BAD;
         err = LJS_OK;
     } else if (!err) {
-        tag = number(record.data + record.len - LINK_TAG_LEN);
-        d->first = minus(tag, d->sum);
+        d->tag = number(record.data + record.len - LINK_TAG_LEN);
+        d->met = false;
+        d->first = minus(d->tag, d->sum);
         d->seen = d->pass && (equal(d->first, (struct sum){ 0, 0 }) || equal(d->first, d->found)) ? GOOD : ODD;
     }
     ljs_buf_free(&record);
@@ -394,8 +398,15 @@ static ljs_err check_records(struct verify *v)
 
     for (unsigned n = 0; !err && more && n < ROUNDS; n++)
         err = again(&more, v);
-    for (size_t i = 0; i < v->room; i++)
-        odd |= v->table[i].used && v->table[i].seen == ODD && v->table[i].pass;
+    if (!err && more) /* devices that change all the time: what was read has to be told of by now */
+        err = take_links(v);
+    for (size_t i = 0; i < v->room; i++) {
+        struct device *d = &v->table[i];
+
+        if (d->seen == ODD && d->met)
+            d->seen = GOOD;
+        odd |= d->used && d->seen == ODD && d->pass;
+    }
     if (!err && odd) { /* it may come from a record that was there before the log, and that no FOUND is left of */
         v->looking = true;
         err = ljs_server_each_link(v->server, take_link, v);
