@@ -92,6 +92,39 @@ static ljs_err started(ljs_store *store)
     return err;
 }
 
+/* What was asked for under an idempotency key. */
+static ljs_err asked_once(struct once *out)
+{
+    return ljs__once_begin(out, NOW, "operator-0", "key-1", "POST", "/v1/devices", (const uint8_t *)"{}", 2);
+}
+
+static ljs_err read_once(ljs_server *server)
+{
+    struct once once;
+    ljs_err err = asked_once(&once);
+
+    assert_int_equal(err, LJS_OK);
+    err = ljs__once_load(server, &once);
+    assert_int_equal(err == LJS_E_STATE, once.again); /* it was done; what was altered tells of nothing */
+    return err == LJS_E_STATE ? LJS_OK : err ? err : LJS_E_SEAL;
+}
+
+static void write_once(struct world *w)
+{
+    struct once once;
+    ljs_change change = { .key = once.key.at };
+
+    assert_int_equal(asked_once(&once), LJS_OK);
+    once.status = 201;
+    assert_int_equal(ljs__once_write(w->server, &once), LJS_OK);
+    change.key_len = once.key.len;
+    change.in = once.value.data;
+    change.in_len = once.value.len;
+    assert_int_equal(ljs_store_commit(w->store, &change, 1), LJS_OK);
+    assert_int_equal(change.result, LJS_OK);
+    ljs_buf_free(&once.value);
+}
+
 static ljs_err read_value(struct world *w, const struct value *v)
 {
     ljs_buf record;
@@ -112,6 +145,8 @@ static ljs_err read_value(struct world *w, const struct value *v)
         return ljs_server_decision(&event, w->server, eui_of(v), 0);
     case SPACE_AUDIT:
         return verified(w->server);
+    case SPACE_ONCE:
+        return read_once(w->server);
     case SPACE_STORE:
     case SPACE_GENERATION:
         return started(w->store);
@@ -125,7 +160,7 @@ static ljs_err read_value(struct world *w, const struct value *v)
 static void fill(struct world *w)
 {
     const struct generation generation = { .number = 2, .before = 1 };
-    const char *kinds = "mgdkwac";
+    const char *kinds = "mgidkwac";
     ljs_credential c = { .struct_size = sizeof c, .roles = LJS_ROLE_OPERATE, .at = NOW };
     ljs_buf token;
 
@@ -145,6 +180,7 @@ static void fill(struct world *w)
         ljs_buf_free(&token);
     }
     assert_int_equal(ljs__generation_write(w->store, vault, 0, &generation), LJS_OK);
+    write_once(w);
     values_len = 0;
     assert_int_equal(ljs_store_each(w->store, NULL, 0, note, w->store), LJS_OK);
     for (unsigned k = 0; kinds[k]; k++) {
@@ -152,7 +188,7 @@ static void fill(struct world *w)
 
         for (unsigned i = 0; i < values_len; i++)
             n += values[i].key[0] == (uint8_t)kinds[k];
-        assert_in_range(n, kinds[k] == 'm' || kinds[k] == 'g' ? 1 : 2, VALUES_MAX);
+        assert_in_range(n, strchr("mgi", kinds[k]) ? 1 : 2, VALUES_MAX);
     }
     for (unsigned i = 0; i < values_len; i++)
         assert_int_equal(read_value(w, &values[i]), LJS_OK);
