@@ -365,6 +365,8 @@ WIPED(ljs_audit_finding)
 WIPED(ljs_rewrapped)
 WIPED(ljs_routing)
 WIPED(ljs_admin_req)
+WIPED(ljs_kek)
+WIPED(ljs_kek_next)
 WIPED(ljs_ns_opts)
 WIPED(ljs_ns_joined)
 WIPED(ljs_ns_up)
@@ -644,6 +646,10 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_rewrap_retire;
 %thread ljs_server_put_kek;
 %thread ljs_server_del_kek;
+%thread ljs_server_rotate_kek;
+%thread ljs_server_retire_kek;
+%thread ljs_server_get_kek;
+%thread ljs_server_kek_next;
 %thread ljs_server_each_kek;
 %thread ljs_server_note;
 %thread ljs_server_flush_audit;

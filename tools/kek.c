@@ -10,7 +10,8 @@
 struct kek_opts {
     struct where where;
     const char *key_file;
-    bool replace, allow_weak, json;
+    const char *to, *peer;
+    bool replace, allow_weak, json, ns, as, back, dry_run;
 };
 
 #define AT(member) offsetof(struct kek_opts, member)
@@ -21,6 +22,28 @@ static const struct flag add_flags[] = {
     { "replace", NULL, "put it in the place of another key of this label", FLAG_SWITCH, AT(replace), 0, 0 },
     { "allow-weak-keys", NULL, "take a key that is so regular that it is no secret", FLAG_SWITCH, AT(allow_weak), 0,
       0 },
+    { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
+    { 0 },
+};
+static const struct flag rotate_flags[] = {
+    WHERE_FLAGS(struct kek_opts),
+    { "to", "LABEL", "the KEK that is used in its place; LABEL itself again for none; needed", FLAG_TEXT, AT(to), 0,
+      0 },
+    { "peer", "NAME", "for this peer alone, which has the say before what is said of all", FLAG_TEXT, AT(peer), 0, 0 },
+    { "ns", NULL, "for network keys alone", FLAG_SWITCH, AT(ns), 0, 0 },
+    { "as", NULL, "for AppSKey alone", FLAG_SWITCH, AT(as), 0, 0 },
+    { "key-file", "FILE", "add the new KEK first, as `kek add` does, from this file; - is standard input", FLAG_TEXT,
+      AT(key_file), 0, 0 },
+    { "allow-weak-keys", NULL, "take a key that is so regular that it is no secret", FLAG_SWITCH, AT(allow_weak), 0,
+      0 },
+    { "dry-run", NULL, "look whether both are there and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
+    { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
+    { 0 },
+};
+static const struct flag retire_flags[] = {
+    WHERE_FLAGS(struct kek_opts),
+    { "back", NULL, "take it back: it may be used again", FLAG_SWITCH, AT(back), 0, 0 },
+    { "dry-run", NULL, "look whether it is there and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
     { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
@@ -41,8 +64,29 @@ static const struct usage add_usage = {
     1,
     1,
 };
-static const struct usage list_usage = { "kek list", "", "Lists the labels, and how long their keys are.",
-                                         list_flags, 0,  0 };
+static const struct usage rotate_usage = {
+    "kek rotate",
+    "LABEL",
+    "From the next message on another KEK is used wherever this label is named, by a peer or by a device; both stay. "
+    "The daemon may be running, and configuration and devices may go on naming the old label until it is removed. The "
+    "same command again is no change.",
+    rotate_flags,
+    1,
+    1,
+};
+static const struct usage retire_usage = {
+    "kek retire",
+    "LABEL",
+    "Lets a KEK wrap nothing any more. It stays listed, and what is used in its place goes on; who would need the "
+    "retired one itself is refused, and nothing is burnt. The daemon may be running.",
+    retire_flags,
+    1,
+    1,
+};
+static const struct usage list_usage = {
+    "kek list", "", "Lists the labels, how long their keys are, which are retired, and what is used in their place.",
+    list_flags, 0,  0
+};
 static const struct usage remove_usage = {
     "kek remove", "LABEL", "Forgets a KEK. Devices and peers that name it are refused until there is another.",
     list_flags,   1,       1
@@ -115,28 +159,59 @@ out:
 }
 
 struct list_run {
+    ljs_server *server;
     bool json, any;
 };
+
+static const char *const uses[] = { "", "ns", "as", "all" };
+
+static ljs_err list_nexts(const struct list_run *run, const ljs_kek *kek)
+{
+    ljs_kek_next next;
+    ljs_err err = LJS_OK;
+
+    for (unsigned i = 0; !err && i < kek->nexts; i++) {
+        if ((err = ljs_server_kek_next(&next, run->server, kek->label, i)))
+            break;
+        if (run->json) {
+            printf("%s{\"label\":", i ? "," : "");
+            print_json_text(stdout, next.label);
+            printf(",\"peer\":");
+            print_json_text(stdout, next.peer[0] ? next.peer : NULL);
+            printf(",\"use\":\"%s\"}", uses[next.use & 3]);
+        } else {
+            printf("  -> %s%s%s%s%s", next.label, next.peer[0] ? " for " : "", next.peer, next.use == 3 ? "" : " ",
+                   next.use == 3 ? "" : uses[next.use & 3]);
+        }
+    }
+    return err == LJS_E_NOTFOUND ? LJS_OK : err; /* changed meanwhile */
+}
 
 static ljs_err list_row(void *user, const char *label, size_t kek_len)
 {
     struct list_run *run = user;
+    ljs_kek kek;
+    ljs_err err = ljs_server_get_kek(&kek, run->server, label);
 
+    if (err)
+        return err == LJS_E_NOTFOUND ? LJS_OK : err;
     run->any = true;
     if (run->json) {
         printf("{\"label\":");
         print_json_text(stdout, label);
-        printf(",\"bits\":%zu}\n", 8 * kek_len);
+        printf(",\"bits\":%zu,\"retired\":%s,\"next\":[", 8 * kek_len, kek.retired ? "true" : "false");
     } else {
-        printf("%-32s  AES-%zu\n", label, 8 * kek_len);
+        printf("%-32s  AES-%zu%s", label, 8 * kek_len, kek.retired ? "  retired" : "");
     }
-    return LJS_OK;
+    err = list_nexts(run, &kek);
+    fputs(run->json ? "]}\n" : "\n", stdout);
+    return err;
 }
 
 static int cmd_list(int argc, char **argv)
 {
     struct kek_opts opts = { 0 };
-    struct list_run run = { false, false };
+    struct list_run run = { NULL, false, false };
     struct data data;
     ljs_err err;
     int code = read_flags(&list_usage, &opts, &argc, &argv);
@@ -146,6 +221,7 @@ static int cmd_list(int argc, char **argv)
     if ((code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
         return code;
     run.json = opts.json;
+    run.server = data.server;
     if ((err = ljs_server_each_kek(data.server, list_row, &run)))
         code = complain_err(err, "kek list");
     else if (!run.any && !opts.json)
@@ -178,9 +254,100 @@ static int cmd_remove(int argc, char **argv)
     return code;
 }
 
+/* Is it there, and may it be used? */
+static int check_kek(const struct data *data, const char *label)
+{
+    ljs_kek kek;
+    ljs_err err = ljs_server_get_kek(&kek, data->server, label);
+
+    if (err == LJS_E_NOTFOUND) {
+        complain("%s: no such KEK; `lorajs kek list` shows those there are", label);
+        return REFUSED;
+    }
+    return err ? complain_err(err, label) : DONE;
+}
+
+static int rotate(const struct data *data, const struct kek_opts *opts, const char *label, const ljs_key *key)
+{
+    unsigned use = (opts->ns ? LJS_USE_NS : 0U) | (opts->as ? LJS_USE_AS : 0U);
+    ljs_err err = key && !opts->dry_run ? ljs_server_put_kek(data->server, opts->to, key, 0) : LJS_OK;
+    int code;
+
+    if (err == LJS_E_EXISTS) {
+        complain("%s: there is another key of this label; rotate to a label of its own", opts->to);
+        return REFUSED;
+    }
+    if (err)
+        return complain_err(err, opts->to);
+    if ((code = check_kek(data, label)) || (!(key && opts->dry_run) && (code = check_kek(data, opts->to))))
+        return code;
+    if (!opts->dry_run)
+        err = ljs_server_rotate_kek(data->server, label, opts->to, opts->peer, use ? use : LJS_USE_NS | LJS_USE_AS);
+    if (err == LJS_E_STATE) {
+        complain("%s: it is retired, or %s is used in its place already, or too many are used one after another",
+                 opts->to, label);
+        return REFUSED;
+    }
+    return err ? complain_err(err, label) : DONE;
+}
+
+static int cmd_rotate(int argc, char **argv)
+{
+    struct kek_opts opts = { 0 };
+    struct data data = { NULL, NULL, NULL };
+    ljs_key *key = NULL;
+    int code = read_flags(&rotate_usage, &opts, &argc, &argv);
+
+    if (code != GO_ON)
+        return code;
+    if (!opts.to) {
+        complain("kek rotate needs --to (see `lorajs kek rotate --help`)");
+        return USAGE;
+    }
+    if ((code = check_label(argv[0])) || (code = check_label(opts.to)) ||
+        (opts.key_file && (code = read_key(&key, opts.key_file))))
+        goto out;
+    if (key && !opts.allow_weak && ljs_key_check(key) == LJS_E_WEAK) {
+        complain("the key is so regular that it is no secret; make one with `lorajs key generate`, or say "
+                 "--allow-weak-keys");
+        code = REFUSED;
+        goto out;
+    }
+    if (!(code = data_open(&data, &opts.where, DATA_OPEN, NULL)) && !(code = rotate(&data, &opts, argv[0], key)))
+        report(opts.json, argv[0], 0, opts.dry_run ? "would be rotated" : "rotated");
+out:
+    ljs_key_free(key);
+    data_close(&data);
+    return code;
+}
+
+static int cmd_retire(int argc, char **argv)
+{
+    struct kek_opts opts = { 0 };
+    struct data data = { NULL, NULL, NULL };
+    ljs_err err = LJS_OK;
+    int code = read_flags(&retire_usage, &opts, &argc, &argv);
+
+    if (code != GO_ON)
+        return code;
+    if ((code = check_label(argv[0])) || (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
+        return code;
+    code = check_kek(&data, argv[0]);
+    if (!code && !opts.dry_run)
+        err = ljs_server_retire_kek(data.server, argv[0], !opts.back);
+    if (err)
+        code = complain_err(err, argv[0]);
+    if (!code)
+        report(opts.json, argv[0], 0, opts.dry_run ? "there" : opts.back ? "taken back" : "retired");
+    data_close(&data);
+    return code;
+}
+
 const struct command kek_commands[] = {
     { "add", "take a key that is shared with a server", cmd_add, NULL, &add_usage },
     { "list", "their labels", cmd_list, NULL, &list_usage },
+    { "rotate", "use another in the place of one", cmd_rotate, NULL, &rotate_usage },
+    { "retire", "let one wrap nothing any more", cmd_retire, NULL, &retire_usage },
     { "remove", "forget one", cmd_remove, NULL, &remove_usage },
     { 0 },
 };

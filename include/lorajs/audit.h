@@ -53,6 +53,8 @@ typedef enum ljs_audit_kind {
     LJS_AUDIT_ROUTE = 42,        /**< where a device belongs was changed */
     LJS_AUDIT_KEK_PUT = 48,      /**< a KEK, `text` is its label, was added or replaced */
     LJS_AUDIT_KEK_REMOVE = 49,   /**< a KEK was removed */
+    LJS_AUDIT_KEK_ROTATE = 50,   /**< another KEK is used in the place of this one */
+    LJS_AUDIT_KEK_RETIRE = 51,   /**< a KEK was retired, or taken back */
 
     LJS_AUDIT_EXPORT = 64,  /**< devices were exported */
     LJS_AUDIT_RECEIVE = 65, /**< devices were received */

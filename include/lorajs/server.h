@@ -161,7 +161,46 @@ LJS_MUST ljs_err ljs_server_each_device_in(ljs_server *server, ljs_eui first, lj
 /** @param label  1 to 127 octets of UTF-8 without control characters
  *  @return ::LJS_E_EXISTS when the label is taken by another key and replace is 0 */
 LJS_MUST ljs_err ljs_server_put_kek(ljs_server *server, const char *label, const ljs_key *kek, int replace);
+/** What a KEK is used for. */
+typedef enum ljs_kek_use {
+    LJS_USE_NS = 1, /**< network keys, to a network server */
+    LJS_USE_AS = 2, /**< AppSKey, to an application server */
+} ljs_kek_use;
+
+/** From the next message on another KEK is used wherever this label is named, by a peer or by a device: it
+ *  changes while serving, and back.  Labels lead from one to the next, eight of them at the most.
+ *  @param label  the one that is named; it stays, and may be retired
+ *  @param to     the one that is used in its place; `label` itself: none
+ *  @param peer   for this peer alone, which has the say before what is said of all; NULL for all
+ *  @param use    LJS_USE_NS | LJS_USE_AS
+ *  @return ::LJS_E_NOTFOUND for either, ::LJS_E_STATE when `to` is retired or leads back, ::LJS_E_INVAL also
+ *  where 16 are said of this label already */
+LJS_MUST ljs_err ljs_server_rotate_kek(ljs_server *server, const char *label, const char *to, const char *peer,
+                                       unsigned use);
+/** A retired KEK wraps nothing any more: who would need it is refused (::LJS_E_KEK), and nothing is burnt.
+ *  @param retired  0 takes it back
+ *  @return ::LJS_E_NOTFOUND */
+LJS_MUST ljs_err ljs_server_retire_kek(ljs_server *server, const char *label, int retired);
+
+/** A KEK, but for its key. */
+typedef struct ljs_kek {
+    char label[LJS_LABEL_MAX]; /**< its own */
+    uint8_t len;               /**< octets of the key */
+    uint8_t retired;           /**< 1: wraps nothing any more */
+    uint8_t nexts;             /**< how many others are used in its place */
+} ljs_kek;
+/** One that is used in the place of another. */
+typedef struct ljs_kek_next {
+    char peer[LJS_LABEL_MAX];  /**< for whom; "" for all */
+    char label[LJS_LABEL_MAX]; /**< which */
+    uint8_t use;               /**< LJS_USE_NS | LJS_USE_AS */
+} ljs_kek_next;
 /** @return ::LJS_E_NOTFOUND */
+LJS_MUST ljs_err ljs_server_get_kek(ljs_kek *out, ljs_server *server, const char *label);
+/** The i-th that is used in its place.  @return ::LJS_E_NOTFOUND past the last */
+LJS_MUST ljs_err ljs_server_kek_next(ljs_kek_next *out, ljs_server *server, const char *label, unsigned i);
+
+/** Who is refused for want of it is told so, and nothing is burnt.  @return ::LJS_E_NOTFOUND */
 LJS_MUST ljs_err ljs_server_del_kek(ljs_server *server, const char *label);
 /** A KEK that was found, with its octets; likewise. */
 typedef ljs_err ljs_kek_row(void *user, const char *label, size_t kek_len);

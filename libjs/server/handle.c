@@ -20,8 +20,9 @@ struct job {
     bool changed; /* `record` waits to be saved */
     bool quiet;   /* nothing to tell `why`: a new session stands in the record */
     unsigned tries;
-    uint32_t join_nonce;          /* of the session, for the audit log */
-    uint8_t before[LINK_TAG_LEN]; /* the tag of the record that was loaded */
+    uint32_t join_nonce;                                   /* of the session, for the audit log */
+    uint8_t before[LINK_TAG_LEN];                          /* the tag of the record that was loaded */
+    char ns_label[LJS_LABEL_MAX], as_label[LJS_LABEL_MAX]; /* of KEKs that are used in another's place */
     struct key key;
     uint64_t version;
     ljs_buf record;
@@ -34,9 +35,10 @@ enum { BATCH_MAX = 64 }; /* messages that share a commit; more are taken in turn
 typedef ljs_err step_fn(struct job *job, ljs_server *server, const ljs_peers *peers, struct ring *ring,
                         struct record *record);
 
-static ljs_err load_kek(ljs_server *server, struct ring *ring, enum key_id id, const char *label)
+static ljs_err load_kek(ljs_server *server, struct ring *ring, enum key_id id, const char **label,
+                        char room[LJS_LABEL_MAX], const char *peer, unsigned use)
 {
-    ljs_err err = label ? ljs__kek_load(server, ring, id, label) : LJS_OK;
+    ljs_err err = *label ? ljs__kek_load(server, ring, id, label, room, peer, use) : LJS_OK;
 
     return err == LJS_E_NOTFOUND ? LJS_E_KEK : err;
 }
@@ -50,7 +52,7 @@ static ljs_err load_ns_kek(const char **label, unsigned *clear, struct job *job,
 
     *clear = err || *label ? 0 : job->grant.clear & LJS_CLEAR_NS;
     if (!err)
-        err = load_kek(server, ring, KEY_NS_KEK, *label);
+        err = load_kek(server, ring, KEY_NS_KEK, label, job->ns_label, job->event.peer, LJS_USE_NS);
     return err == LJS_E_KEK ? LJS_OK : err;
 }
 
@@ -59,12 +61,13 @@ static ljs_err load_ns_kek(const char **label, unsigned *clear, struct job *job,
 static ljs_err load_as_kek(const char **label, unsigned *clear, struct job *job, ljs_server *server,
                            const ljs_peers *peers, struct ring *ring, const ljs_device *device)
 {
+    const char *holder;
     bool named;
     ljs_err err;
 
-    ljs__as_label(label, &named, &job->grant, peers, device);
+    ljs__as_label(label, &holder, &named, &job->grant, peers, device);
     *clear = named ? 0 : job->grant.clear & LJS_CLEAR_AS;
-    err = load_kek(server, ring, KEY_AS_KEK, *label);
+    err = load_kek(server, ring, KEY_AS_KEK, label, job->as_label, holder, LJS_USE_AS);
     return err == LJS_E_KEK ? LJS_OK : err;
 }
 

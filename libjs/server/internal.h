@@ -185,18 +185,20 @@ bool ljs__ns_id(ljs_eui *out, const struct grant *grant, const ljs_message *msg,
 /* The label of the KEK for network keys: NULL for none.  LJS_E_KEK when the device names one that
  * this peer does not hold. */
 ljs_err ljs__ns_label(const char **out, const struct grant *grant, const ljs_device *device);
-/* Likewise for AppSKey.  `*named` when a KEK was meant, whether or not it is to be had: then nothing
- * may go in clear. */
-void ljs__as_label(const char **out, bool *named, const struct grant *grant, const ljs_peers *peers,
-                   const ljs_device *device);
+/* Likewise for AppSKey, and by what name the peer that holds it is known, "" for none.  `*named` when a KEK was meant,
+ * whether or not it is to be had: then nothing may go in clear. */
+void ljs__as_label(const char **out, const char **holder, bool *named, const struct grant *grant,
+                   const ljs_peers *peers, const ljs_device *device);
 
 /* ---- kek.c ------------------------------------------------------------------ */
 
 void ljs__keks_init(ljs_server *server);
 void ljs__keks_free(ljs_server *server);
-/* A KEK by its label into a slot, as the store has it now.  LJS_E_NOTFOUND, LJS_E_SEAL, LJS_E_STORE. */
-ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, const char *label);
-
+/* The KEK that is used where *label is named, as the store has it now, into a slot; *label is then that of it, in
+ * `room` where it is another.  `peer` holds it, "" for nobody known; use is LJS_USE_NS or LJS_USE_AS.
+ * LJS_E_NOTFOUND; LJS_E_KEK for one that is retired; LJS_E_SEAL, LJS_E_STORE. */
+ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, const char **label,
+                      char room[LJS_LABEL_MAX], const char *peer, unsigned use);
 /* For rewrap.c. */
 ljs_err ljs__kek_rewrap(ljs_buf *out, ljs_server *server, const uint8_t *key, size_t key_len, const ljs_buf *old);
 

@@ -4,26 +4,49 @@
 #include "base/secret.h"
 #include "base/text.h"
 
-/* A KEK's value: a map of schema, label, sealed key and its length, and the tag. */
-enum { KEK_SCHEMA = 1, K_SCHEMA = 0, K_LABEL = 1, K_SEALED = 2, K_LEN = 3, K_FIELDS = 4 };
+/* A KEK's value: a map of schema, label, sealed key and its length, and the tag.  In schema 2 also whether it is
+ * retired, and which labels are used in its place: [peer, use, label], for each. */
+enum { KEK_PLAIN = 1, KEK_SCHEMA = 2, K_SCHEMA = 0, K_LABEL = 1, K_SEALED = 2, K_LEN = 3, K_RETIRED = 4, K_NEXT = 5 };
+enum { NEXT_MAX = 16, HOPS_MAX = 8 };
 
 static const enum key_role role_kek[] = { ROLE_KEK };
+
+struct next {
+    char peer[LJS_LABEL_MAX]; /* "" for all that have none of their own */
+    unsigned use;             /* LJS_USE_... */
+    char label[LJS_LABEL_MAX];
+};
 
 struct kek {
     char label[LJS_LABEL_MAX];
     const uint8_t *sealed;
     size_t sealed_len, len;
+    bool plain, retired;
+    struct unpack next; /* nexts of them */
+    unsigned nexts;
 };
+
+static void read_next(struct unpack *u, struct next *out)
+{
+    if (ljs__unpack_array(u) != 3)
+        u->rd.bad = true;
+    ljs__unpack_text(u, out->peer, sizeof out->peer);
+    out->use = (unsigned)ljs__unpack_uint(u, LJS_USE_NS | LJS_USE_AS);
+    ljs__unpack_text(u, out->label, sizeof out->label);
+}
 
 static ljs_err read_kek(struct kek *out, const ljs_vault *vault, const uint8_t *in, size_t in_len)
 {
     struct unpack u = { { in, in_len > 16 ? in_len - 16 : 0, false } };
     ljs_err err = ljs__vault_check(vault, TAG_KEK, in, in_len);
+    unsigned fields = ljs__unpack_map(&u), schema;
+    struct next next;
 
     memset(out, 0, sizeof *out);
-    if (ljs__unpack_map(&u) != K_FIELDS || ljs__unpack_uint(&u, 0x7f) != K_SCHEMA)
+    if (ljs__unpack_uint(&u, 0x7f) != K_SCHEMA)
         u.rd.bad = true;
-    if (ljs__unpack_uint(&u, 0xffff) > KEK_SCHEMA && !u.rd.bad)
+    schema = (unsigned)ljs__unpack_uint(&u, 0xffff);
+    if (schema > KEK_SCHEMA && !u.rd.bad)
         return LJS_E_VERSION;
     if (ljs__unpack_uint(&u, 0x7f) != K_LABEL)
         u.rd.bad = true;
@@ -34,7 +57,38 @@ static ljs_err read_kek(struct kek *out, const ljs_vault *vault, const uint8_t *
     if (ljs__unpack_uint(&u, 0x7f) != K_LEN)
         u.rd.bad = true;
     out->len = (size_t)ljs__unpack_uint(&u, 32);
-    return err ? err : rd_done(&u.rd) ? LJS_OK : LJS_E_SEAL;
+    out->plain = schema == KEK_PLAIN;
+    if (out->plain)
+        return err ? err : rd_done(&u.rd) && fields == 4 ? LJS_OK : LJS_E_SEAL;
+    if (ljs__unpack_uint(&u, 0x7f) != K_RETIRED)
+        u.rd.bad = true;
+    out->retired = ljs__unpack_uint(&u, 1);
+    if (ljs__unpack_uint(&u, 0x7f) != K_NEXT)
+        u.rd.bad = true;
+    out->nexts = ljs__unpack_array(&u);
+    out->next = u;
+    for (unsigned i = 0; i < out->nexts && !u.rd.bad; i++)
+        read_next(&u, &next);
+    return err ? err : rd_done(&u.rd) && fields == 6 && out->nexts <= NEXT_MAX ? LJS_OK : LJS_E_SEAL;
+}
+
+/* Which label is used in its place?  What is said of the peer itself counts before what is said of all. */
+static bool succeeded(char out[LJS_LABEL_MAX], const struct kek *k, const char *peer, unsigned use)
+{
+    struct unpack u = k->next;
+    struct next next;
+    bool found = false;
+
+    for (unsigned i = 0; i < k->nexts; i++) {
+        read_next(&u, &next);
+        if (!(next.use & use) || (next.peer[0] ? strcmp(next.peer, peer) != 0 : found))
+            continue;
+        memcpy(out, next.label, sizeof next.label);
+        found = true;
+        if (next.peer[0])
+            break;
+    }
+    return found;
 }
 
 /* Bound to its label, so that none can be filed under another's. */
@@ -51,30 +105,57 @@ static ljs_err open_kek(ljs_server *server, struct ring *ring, enum key_id id, c
     return err;
 }
 
-/* What the ring has as the KEK of this label. */
-static ljs_err write_kek(ljs_buf *out, const ljs_vault *vault, struct ring *ring, enum key_id id, const char *label,
-                         size_t len)
+static ljs_err pack_kek(ljs_buf *out, const ljs_vault *vault, const struct kek *k, const struct next *next)
 {
-    struct key ad = ljs__key_label(SPACE_KEK, label);
-    struct wr w = { 0 }, sealed = { 0 };
+    bool plain = !k->retired && !k->nexts;
+    struct wr w = { 0 };
+    ljs_err err;
+
+    *out = (ljs_buf){ NULL, 0 };
+    ljs__pack_map(&w, plain ? 4 : 6);
+    ljs__pack_uint(&w, K_SCHEMA);
+    ljs__pack_uint(&w, plain ? KEK_PLAIN : KEK_SCHEMA);
+    ljs__pack_uint(&w, K_LABEL);
+    ljs__pack_text(&w, k->label);
+    ljs__pack_uint(&w, K_SEALED);
+    ljs__pack_bin(&w, k->sealed, k->sealed_len);
+    ljs__pack_uint(&w, K_LEN);
+    ljs__pack_uint(&w, k->len);
+    if (!plain) {
+        ljs__pack_uint(&w, K_RETIRED);
+        ljs__pack_uint(&w, k->retired);
+        ljs__pack_uint(&w, K_NEXT);
+        ljs__pack_array(&w, k->nexts);
+        for (unsigned i = 0; i < k->nexts; i++) {
+            ljs__pack_array(&w, 3);
+            ljs__pack_text(&w, next[i].peer);
+            ljs__pack_uint(&w, next[i].use);
+            ljs__pack_text(&w, next[i].label);
+        }
+    }
+    err = ljs__vault_tag(&w, vault, TAG_KEK);
+    if (!err)
+        return ljs__wr_take(out, &w);
+    ljs__wr_drop(&w);
+    return err;
+}
+
+/* What the ring has, as the KEK that *k otherwise is. */
+static ljs_err write_kek(ljs_buf *out, const ljs_vault *vault, struct ring *ring, enum key_id id, struct kek *k)
+{
+    struct key ad = ljs__key_label(SPACE_KEK, k->label);
+    struct wr sealed = { 0 };
+    struct next next[NEXT_MAX];
+    struct unpack u = k->next;
     ljs_err err = ljs__vault_seal(&sealed, vault, ring, &id, role_kek, 1, ad.at, ad.len);
 
     *out = (ljs_buf){ NULL, 0 };
-    ljs__pack_map(&w, K_FIELDS);
-    ljs__pack_uint(&w, K_SCHEMA);
-    ljs__pack_uint(&w, KEK_SCHEMA);
-    ljs__pack_uint(&w, K_LABEL);
-    ljs__pack_text(&w, label);
-    ljs__pack_uint(&w, K_SEALED);
-    ljs__pack_bin(&w, sealed.data, sealed.len);
-    ljs__pack_uint(&w, K_LEN);
-    ljs__pack_uint(&w, len);
+    k->sealed = sealed.data;
+    k->sealed_len = sealed.len;
+    for (unsigned i = 0; i < k->nexts; i++)
+        read_next(&u, &next[i]);
     if (!err)
-        err = sealed.bad ? LJS_E_NOMEM : ljs__vault_tag(&w, vault, TAG_KEK);
-    if (!err)
-        err = ljs__wr_take(out, &w);
-    else
-        ljs__wr_drop(&w);
+        err = sealed.bad ? LJS_E_NOMEM : pack_kek(out, vault, k, next);
     ljs__wr_drop(&sealed);
     return err;
 }
@@ -95,7 +176,7 @@ ljs_err ljs__kek_rewrap(ljs_buf *out, ljs_server *server, const uint8_t *key, si
     if (!err)
         err = open_kek(server, ring, KEY_WORK, k.label, old);
     if (!err && !(now && ljs__vault_sealed_now(server->vault, k.sealed, k.sealed_len)))
-        err = write_kek(out, server->vault, ring, KEY_WORK, k.label, k.len);
+        err = write_kek(out, server->vault, ring, KEY_WORK, &k);
     ljs__ring_give(ring);
     return err;
 }
@@ -174,16 +255,24 @@ static void forget(struct open_keks *keks, const char *label)
     pthread_mutex_unlock(&keks->lock);
 }
 
-static ljs_err load_once(ljs_server *server, struct ring *ring, enum key_id id, const char *label)
+/* One label: the key of it into the slot, or *next, the label that is used in its place. */
+static ljs_err load_label(bool *goes_on, char next[LJS_LABEL_MAX], ljs_server *server, struct ring *ring,
+                          enum key_id id, const char *label, const char *peer, unsigned use)
 {
     struct key key = ljs__key_label(SPACE_KEK, label);
     ljs_buf value = { NULL, 0 };
+    struct kek k;
     uint64_t version;
     ljs_err err = ljs_store_get(&value, &version, server->store, key.at, key.len);
 
+    *goes_on = false;
     if (!err && !recall(ring, id, &server->keks, label, &value)) {
-        err = open_kek(server, ring, id, label, &value);
-        if (!err)
+        err = read_kek(&k, server->vault, value.data, value.len);
+        if (!err && succeeded(next, &k, peer, use))
+            *goes_on = true;
+        else if (!err && k.retired)
+            err = LJS_E_KEK;
+        else if (!err && !(err = open_kek(server, ring, id, label, &value)) && k.plain)
             remember(&server->keks, label, &value, ring, id);
     }
     if (err == LJS_E_NOTFOUND || err == LJS_E_SEAL)
@@ -192,14 +281,34 @@ static ljs_err load_once(ljs_server *server, struct ring *ring, enum key_id id, 
     return err;
 }
 
-ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, const char *label)
+static ljs_err load_once(ljs_server *server, struct ring *ring, enum key_id id, const char **label,
+                         char room[LJS_LABEL_MAX], const char *peer, unsigned use)
 {
+    char next[LJS_LABEL_MAX];
+    bool goes_on = true;
+    ljs_err err = LJS_OK;
+
+    for (unsigned hops = 0; !err && goes_on && hops < HOPS_MAX; hops++) {
+        err = load_label(&goes_on, next, server, ring, id, *label, peer, use);
+        if (!err && goes_on) {
+            memcpy(room, next, sizeof next);
+            *label = room;
+        }
+    }
+    return !err && goes_on ? LJS_E_KEK : err;
+}
+
+ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, const char **label,
+                      char room[LJS_LABEL_MAX], const char *peer, unsigned use)
+{
+    const char *named = *label;
     const struct masters *had;
     ljs_err err;
 
     do {
         had = ljs__masters(server);
-        err = load_once(server, ring, id, label);
+        *label = named;
+        err = load_once(server, ring, id, label, room, peer, use);
     } while (err == LJS_E_SEAL && ljs__masters_again(server, had));
     return err;
 }
@@ -218,6 +327,7 @@ static ljs_err put_kek(ljs_buf *out, void *user, const ljs_buf *old)
     const struct put *put = user;
     const ljs_vault *vault = put->server->vault;
     enum key_id id[] = { KEY_WORK }, was[] = { KEY_WORK2 };
+    struct kek k = { .len = ljs_key_len(put->kek) };
     uint8_t print[2][16];
     struct ring *ring = NULL;
     ljs_err err = ljs__ring_take(&ring);
@@ -235,7 +345,8 @@ static ljs_err put_kek(ljs_buf *out, void *user, const ljs_buf *old)
         err = ljs__equal(print[0], print[1], sizeof print[0]) ? LJS_OK : LJS_E_EXISTS;
         goto out;
     }
-    err = write_kek(out, vault, ring, KEY_WORK, put->label, ljs_key_len(put->kek));
+    memcpy(k.label, put->label, strlen(put->label) + 1);
+    err = write_kek(out, vault, ring, KEY_WORK, &k);
 out:
     ljs__ring_give(ring);
     return err;
@@ -280,6 +391,195 @@ ljs_err ljs_server_del_kek(ljs_server *server, const char *label)
     err = ljs__audit_commit(server, 0, changes, 1, &act, 1);
     if (!err)
         forget(&server->keks, label);
+    return err;
+}
+
+/* ---- which is used ----------------------------------------------------------- */
+
+static bool label_ok(const char *label)
+{
+    return label && label[0] && ljs__text_ok(label, LJS_LABEL_MAX);
+}
+
+/* As the store has it, which is the caller's to free: *out borrows it. */
+static ljs_err find_kek(struct kek *out, ljs_buf *value, ljs_server *server, const char *label)
+{
+    struct key key = ljs__key_label(SPACE_KEK, label);
+    const struct masters *had;
+    uint64_t version;
+    ljs_err err = ljs__server_alive(server);
+
+    *value = (ljs_buf){ NULL, 0 };
+    while (!err) {
+        had = ljs__masters(server);
+        if ((err = ljs_store_get(value, &version, server->store, key.at, key.len)))
+            break;
+        err = read_kek(out, server->vault, value->data, value->len);
+        if (!err && strcmp(out->label, label) != 0)
+            err = LJS_E_SEAL;
+        if (!err)
+            break;
+        ljs_buf_free(value);
+        if (err == LJS_E_SEAL && ljs__masters_again(server, had))
+            err = LJS_OK;
+    }
+    return err;
+}
+
+struct turn {
+    ljs_server *server;
+    const char *to, *peer; /* NULL `to`: retired or not is what changes */
+    unsigned use;
+    bool retired;
+};
+
+/* What was said of this peer and use before is said no more; the label itself in its place says nothing. */
+static ljs_err turn_next(struct next next[NEXT_MAX], struct kek *k, const struct turn *t)
+{
+    struct unpack u = k->next;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < k->nexts; i++) {
+        read_next(&u, &next[n]);
+        if (strcmp(next[n].peer, t->peer) == 0)
+            next[n].use &= ~t->use;
+        n += next[n].use != 0;
+    }
+    k->nexts = n;
+    if (strcmp(t->to, k->label) == 0)
+        return LJS_OK;
+    if (n == NEXT_MAX)
+        return LJS_E_INVAL;
+    next[n] = (struct next){ .use = t->use };
+    memcpy(next[n].peer, t->peer, strlen(t->peer) + 1);
+    memcpy(next[n].label, t->to, strlen(t->to) + 1);
+    k->nexts++;
+    return LJS_OK;
+}
+
+static ljs_err turn(ljs_buf *out, void *user, const ljs_buf *old)
+{
+    const struct turn *t = user;
+    struct next next[NEXT_MAX + 1];
+    struct kek k;
+    struct unpack u;
+    ljs_err err = old->data ? read_kek(&k, t->server->vault, old->data, old->len) : LJS_E_NOTFOUND;
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (err)
+        return err;
+    u = k.next;
+    for (unsigned i = 0; i < k.nexts; i++)
+        read_next(&u, &next[i]);
+    if (t->to)
+        err = turn_next(next, &k, t);
+    else
+        k.retired = t->retired;
+    if (!err)
+        err = pack_kek(out, t->server->vault, &k, next);
+    if (!err && out->len == old->len && memcmp(out->data, old->data, old->len) == 0)
+        ljs_buf_free(out); /* as it was */
+    return err;
+}
+
+/* May it be used, and does what is used in its place not lead back? */
+static ljs_err check_next(ljs_server *server, const char *label, const struct turn *t)
+{
+    char at[LJS_LABEL_MAX], next[LJS_LABEL_MAX];
+    bool first = true;
+
+    memcpy(at, t->to, strlen(t->to) + 1);
+    for (unsigned bit = LJS_USE_NS; bit <= LJS_USE_AS; bit <<= 1)
+        for (unsigned hops = 0; t->use & bit; hops++) {
+            ljs_buf value;
+            struct kek k;
+            ljs_err err = find_kek(&k, &value, server, at);
+            bool goes_on = !err && succeeded(next, &k, t->peer, bit), retired = !err && k.retired;
+
+            ljs_buf_free(&value);
+            if (err)
+                return err == LJS_E_NOTFOUND && !first ? LJS_E_STATE : err;
+            first = false;
+            if (goes_on ? strcmp(next, label) == 0 || hops == HOPS_MAX - 2 : retired)
+                return LJS_E_STATE;
+            if (!goes_on) {
+                memcpy(at, t->to, strlen(t->to) + 1);
+                break;
+            }
+            memcpy(at, next, sizeof at);
+        }
+    return LJS_OK;
+}
+
+ljs_err ljs_server_rotate_kek(ljs_server *server, const char *label, const char *to, const char *peer, unsigned use)
+{
+    struct turn t = { .server = server, .to = to, .peer = peer ? peer : "", .use = use };
+    char text[LJS_LABEL_MAX];
+    const struct entry act = { .kind = LJS_AUDIT_KEK_ROTATE, .who = NULL, .text = text };
+    struct key key;
+    ljs_err err;
+
+    if (!label_ok(label) || !label_ok(to) || (peer && !label_ok(peer)) || !use || use & ~(LJS_USE_NS | LJS_USE_AS))
+        return LJS_E_INVAL;
+    memcpy(text, label, strlen(label) + 1);
+    key = ljs__key_label(SPACE_KEK, label);
+    err = strcmp(label, to) ? check_next(server, label, &t) : LJS_OK;
+    return err ? err : ljs__change(server, &key, turn, &t, &act);
+}
+
+ljs_err ljs_server_retire_kek(ljs_server *server, const char *label, int retired)
+{
+    struct turn t = { .server = server, .retired = retired != 0 };
+    const struct entry act = { .kind = LJS_AUDIT_KEK_RETIRE, .text = label };
+    struct key key;
+    ljs_err err;
+
+    if (!label_ok(label))
+        return LJS_E_INVAL;
+    key = ljs__key_label(SPACE_KEK, label);
+    err = ljs__change(server, &key, turn, &t, &act);
+    if (!err)
+        forget(&server->keks, label);
+    return err;
+}
+
+ljs_err ljs_server_get_kek(ljs_kek *out, ljs_server *server, const char *label)
+{
+    ljs_buf value;
+    struct kek k;
+    ljs_err err = label_ok(label) ? find_kek(&k, &value, server, label) : LJS_E_INVAL;
+
+    memset(out, 0, sizeof *out);
+    if (err)
+        return err;
+    memcpy(out->label, k.label, sizeof out->label);
+    out->len = (uint8_t)k.len;
+    out->retired = k.retired;
+    out->nexts = (uint8_t)k.nexts;
+    ljs_buf_free(&value);
+    return LJS_OK;
+}
+
+ljs_err ljs_server_kek_next(ljs_kek_next *out, ljs_server *server, const char *label, unsigned i)
+{
+    ljs_buf value;
+    struct next next;
+    struct kek k;
+    ljs_err err = label_ok(label) ? find_kek(&k, &value, server, label) : LJS_E_INVAL;
+
+    memset(out, 0, sizeof *out);
+    if (err)
+        return err;
+    if (i >= k.nexts)
+        err = LJS_E_NOTFOUND;
+    for (unsigned at = 0; !err && at <= i; at++)
+        read_next(&k.next, &next);
+    if (!err) {
+        memcpy(out->peer, next.peer, sizeof out->peer);
+        memcpy(out->label, next.label, sizeof out->label);
+        out->use = (uint8_t)next.use;
+    }
+    ljs_buf_free(&value);
     return err;
 }
 

@@ -170,6 +170,8 @@ static const struct {
     { LJS_AUDIT_ROUTE, "route" },
     { LJS_AUDIT_KEK_PUT, "kek-put" },
     { LJS_AUDIT_KEK_REMOVE, "kek-remove" },
+    { LJS_AUDIT_KEK_ROTATE, "kek-rotate" },
+    { LJS_AUDIT_KEK_RETIRE, "kek-retire" },
     { LJS_AUDIT_EXPORT, "export" },
     { LJS_AUDIT_RECEIVE, "receive" },
     { LJS_AUDIT_BACKUP, "backup" },

@@ -278,8 +278,8 @@ ljs_err ljs__ns_label(const char **out, const struct grant *grant, const ljs_dev
     return named[0] && !*out ? LJS_E_KEK : LJS_OK;
 }
 
-void ljs__as_label(const char **out, bool *named, const struct grant *grant, const ljs_peers *peers,
-                   const ljs_device *device)
+void ljs__as_label(const char **out, const char **holder, bool *named, const struct grant *grant,
+                   const ljs_peers *peers, const ljs_device *device)
 {
     const struct peer *as = NULL;
 
@@ -290,5 +290,6 @@ void ljs__as_label(const char **out, bool *named, const struct grant *grant, con
         *out = label_of(as, device->as_kek_label);
     else /* an application server that never asks us itself: the operator's word */
         *out = device->as_kek_label[0] ? device->as_kek_label : NULL;
+    *holder = as ? as->name : "";
     *named = *out || device->as_kek_label[0];
 }

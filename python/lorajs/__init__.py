@@ -123,7 +123,7 @@ from .network import (
 )
 from .parcel import Parcel, pack
 from .qr import QR, QRForm
-from .server import Call, Decision, JoinServer, Peer, Rewrap, Rewrapped
+from .server import Call, Decision, JoinServer, Kek, KekNext, KekUse, Peer, Rewrap, Rewrapped
 from .store import Change, Outcome, Store, StoreBase
 from .token import TokenFault, TokenPolicy, TokenReport, check_token, init_token
 
@@ -135,7 +135,7 @@ __all__ = [
     "EUI", "ElementKey", "EndDevice", "EndDeviceOptions", "EndDeviceOutput", "EndDeviceSession", "EndDeviceState",
     "Envelope", "Error", "Event", "Explained", "Fault", "Field", "Frame", "FrameError", "FrameKind", "Has", "Heard",
     "InvalidError", "JoinAccept", "JoinAnswer", "JoinEUINonces", "JoinRequest", "JoinServer", "Joined", "KEK",
-    "Key", "KeyName", "Lost", "Mac", "MacCommand", "Message", "MessageError", "MessageType", "NetID",
+    "Kek", "KekNext", "KekUse", "Key", "KeyName", "Lost", "Mac", "MacCommand", "Message", "MessageError", "MessageType", "NetID",
     "NetworkContext", "NetworkKeys", "NetworkOptions", "NetworkSession", "NetworkSide", "NetworkState", "NotFound",
     "OctetOrder", "Outcome", "Parcel", "Peer", "QR", "QRForm", "Refused", "Restart", "Rewrap", "Rewrapped", "Route",
     "Routing", "Scheme", "SealError", "SecureElement", "SecureElementBase", "Send", "SendAgain", "Sends", "Session", "Start",

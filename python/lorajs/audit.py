@@ -42,6 +42,10 @@ class Kind(enum.IntEnum):
     ROUTE = native.LJS_AUDIT_ROUTE
     KEK_PUT = native.LJS_AUDIT_KEK_PUT
     KEK_REMOVE = native.LJS_AUDIT_KEK_REMOVE
+    KEK_ROTATE = native.LJS_AUDIT_KEK_ROTATE
+    """Another KEK is used in the place of this one."""
+    KEK_RETIRE = native.LJS_AUDIT_KEK_RETIRE
+    """A KEK was retired, or taken back."""
     EXPORT = native.LJS_AUDIT_EXPORT
     RECEIVE = native.LJS_AUDIT_RECEIVE
     BACKUP = native.LJS_AUDIT_BACKUP

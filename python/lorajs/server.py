@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -275,6 +276,22 @@ class JoinServer:
         """NotFound."""
         native.server_del_kek(self._open, label)
 
+    def rotate_kek(self, label: str, to: str, *, peer: str | None = None, use: KekUse | None = None) -> None:
+        """From the next message on `to` is used wherever `label` is named, for this peer or for all; for `label`
+        itself none is any more.  NotFound; Fault STATE when `to` is retired or leads back."""
+        native.server_rotate_kek(self._open, label, to, peer, KekUse.NS | KekUse.AS if use is None else use)
+
+    def retire_kek(self, label: str, *, retired: bool = True) -> None:
+        """It wraps nothing any more, or does so again.  NotFound."""
+        native.server_retire_kek(self._open, label, int(retired))
+
+    def kek(self, label: str) -> Kek:
+        """What there is to tell of it; NotFound."""
+        found = native.server_get_kek(self._open, label)
+        nexts = (native.server_kek_next(self._open, label, i) for i in range(found.nexts))
+        return Kek(found.label, found.len, bool(found.retired),
+                   tuple(KekNext(n.label, n.peer or None, KekUse(n.use)) for n in nexts))
+
     def keks(self) -> list[tuple[str, int]]:
         """(label, octets) of each."""
         found: list[tuple[str, int]] = []
@@ -323,6 +340,36 @@ class JoinServer:
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.close()
+
+
+class KekUse(enum.IntFlag):
+    """What a KEK is used for."""
+
+    NS = native.LJS_USE_NS
+    """Network keys, to a network server."""
+    AS = native.LJS_USE_AS
+    """AppSKey, to an application server."""
+
+
+@dataclass(frozen=True, slots=True)
+class KekNext:
+    """A KEK that is used in the place of another."""
+
+    label: str
+    peer: str | None
+    """For whom; None for all."""
+    use: KekUse
+
+
+@dataclass(frozen=True, slots=True)
+class Kek:
+    """A KEK, but for its key."""
+
+    label: str
+    octets: int
+    retired: bool
+    nexts: tuple[KekNext, ...]
+    """What is used in its place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,3 +118,23 @@ def test_another_master_key_for_a_store() -> None:
         lorajs.JoinServer(lorajs.Vault.from_key(old), store)
     with lorajs.JoinServer(lorajs.Vault.from_key(new), store) as server:
         assert len(server.devices()) == 100 and server.device(1).dev_eui == 1 and server.keks() == [("ns", 16)]
+
+
+def test_which_kek_is_used() -> None:
+    with lorajs.JoinServer(lorajs.Vault.generate(), lorajs.Store.memory()) as server:
+        for label in ("old", "new"):
+            server.put_kek(label, lorajs.Key.generate())
+        server.rotate_kek("old", "new", peer="acme", use=lorajs.KekUse.NS)
+        server.rotate_kek("old", "new")
+        server.retire_kek("old")
+        both = lorajs.KekUse.NS | lorajs.KekUse.AS
+        assert server.kek("old") == lorajs.Kek("old", 16, True, (
+            lorajs.KekNext("new", "acme", lorajs.KekUse.NS), lorajs.KekNext("new", None, both)))
+        server.retire_kek("old", retired=False)
+        server.rotate_kek("old", "old", peer="acme")
+        assert server.kek("old") == lorajs.Kek("old", 16, False, (lorajs.KekNext("new", None, both),))
+        with pytest.raises(lorajs.Fault) as round_and_round:
+            server.rotate_kek("new", "old")
+        assert round_and_round.value.name == "STATE"
+        with pytest.raises(lorajs.NotFound):
+            server.rotate_kek("old", "none")
