@@ -233,6 +233,8 @@ def follow(t: Trial, b: Blocks) -> None:
     t.simulate(url, "")
     t.sh(b.take("custody.md", "sh", "lorajs rewrap"))
     t.sh(backup)
+    said = t.sh(b.take("custody.md", "sh", "lorajs kek rotate"))
+    check("retired" in said and "-> acme-2027" in said, said)
     ask(t, b, url)
     t.stop(process)
 

@@ -17,6 +17,7 @@ from conftest import DONE, FAILED, PATIENCE, REFUSED, USAGE, Server
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import ECB
+from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 from joins import Device, devices, result
 from test_serve import import_devices
 
@@ -35,8 +36,8 @@ def join_nonce(device: Device, answer: dict) -> int:
 class Load:
     """Devices that join over and over, each answered in the end, and what they were answered."""
 
-    def __init__(self, server: Server, many: list[Device], threads: int = 2) -> None:
-        self.server, self.seen = server, {d.dev_eui: [] for d in many}
+    def __init__(self, server: Server, many: list[Device], look=lambda answer: None, threads: int = 2) -> None:
+        self.server, self.seen, self.look = server, {d.dev_eui: [] for d in many}, look
         self.others, self.stopping, self.fault = 0, threading.Event(), None
         self.threads = [threading.Thread(target=self._guard, args=(many[i::threads],)) for i in range(threads)]
         for thread in self.threads:
@@ -56,6 +57,7 @@ class Load:
             assert result(answer) == "Other" and time.monotonic() < end, answer
             self.others += 1
             time.sleep(0.02)
+        self.look(answer)
         self.seen[device.dev_eui].append(join_nonce(device, answer))
 
     def stop(self) -> int:
@@ -261,6 +263,122 @@ def test_killed_at_any_moment_while_serving(run, program, serve, data, made, kil
     with capsys.disabled():
         print(f"\nrewrap: {killed} kills, {ended} times to its end, {joins} joins meanwhile, {load.others} asked again, "
               f"{len(made)} of {len(made)} devices join, no JoinNonce twice")
+
+
+# ---- KEKs -----------------------------------------------------------------------------
+
+
+class Keks:
+    """The KEKs that were ever given out, and how an answer's keys are wrapped."""
+
+    def __init__(self, tmp_path: pathlib.Path) -> None:
+        self.tmp_path, self.keys, self.counted = tmp_path, {}, {}
+
+    def file(self, label: str) -> pathlib.Path:
+        """A fresh key of this label, in a file."""
+        self.keys[label] = os.urandom(16)
+        return secret(self.tmp_path / label.replace("/", "-"), self.keys[label].hex() + "\n")
+
+    def look(self, answer: dict) -> str:
+        """Both keys open with the KEK that is named, and are wrapped under one and the same."""
+        labels = {answer[name]["KEKLabel"] for name in ("NwkSKey", "AppSKey")}
+        assert len(labels) == 1, answer
+        label = labels.pop()
+        for name in "NwkSKey", "AppSKey":
+            assert len(aes_key_unwrap(self.keys[label], bytes.fromhex(answer[name]["AESKey"]))) == 16
+        self.counted[label] = self.counted.get(label, 0) + 1
+        return label
+
+
+PEER = 'acme { net-ids = {"000013"} keks = {"acme"} }'
+
+
+@pytest.fixture
+def wrapped(run, data, tmp_path) -> tuple[list[Device], Keks]:
+    """Devices whose keys go to the peer acme under the KEK acme."""
+    many, keks = devices(6), Keks(tmp_path)
+    import_devices(run, data, many, as_kek_label="acme")
+    run("kek", "add", "acme", "--data", data, "--key-file", keks.file("acme"))
+    return many, keks
+
+
+def test_another_kek_while_serving(run, serve, data, wrapped):
+    many, keks = wrapped
+    server = serve("--peer", PEER, "--plain-peer", "acme")
+
+    def label(device: Device = many[0]) -> str:
+        return keks.look(server.ask(device.join()))
+
+    def listed() -> dict[str, dict]:
+        lines = run("kek", "list", "--data", data, "--json").stdout.splitlines()
+        return {kek["label"]: kek for kek in map(json.loads, lines)}
+
+    assert label() == "acme"
+    rotate = ["kek", "rotate", "acme", "--data", data, "--to", "acme/2"]
+    assert "no such KEK" in run(*rotate, code=REFUSED).stderr
+    rotate += ["--key-file", keks.file("acme/2")]
+    run(*rotate, "--dry-run")
+    assert set(listed()) == {"acme"} and label() == "acme"
+    run(*rotate)
+    run(*rotate)
+    assert label() == "acme/2" and set(listed()) == {"acme", "acme/2"}
+    assert listed()["acme"]["next"] == [{"label": "acme/2", "peer": None, "use": "all"}]
+    assert "acme/2" in run("kek", "list", "--data", data).stdout
+    run("kek", "retire", "acme", "--data", data)  # what is used in its place goes on
+    assert label() == "acme/2" and listed()["acme"]["retired"]
+    run("kek", "retire", "acme/2", "--data", data)
+    message = many[1].join()
+    assert result(server.ask(message)) == "JoinReqFailed"
+    assert "KEK" in server.stderr() and set(listed()) == {"acme", "acme/2"}
+    run("kek", "retire", "acme/2", "--data", data, "--back")
+    assert keks.look(server.ask(message)) == "acme/2", "nothing was burnt"
+    run("kek", "add", "acme/3", "--data", data, "--key-file", keks.file("acme/3"))
+    run("kek", "rotate", "acme", "--data", data, "--to", "acme/3", "--peer", "other")
+    assert label() == "acme/2"
+    run("kek", "rotate", "acme", "--data", data, "--to", "acme/3", "--peer", "acme", "--ns")
+    answer = server.ask(many[2].join())
+    assert (answer["NwkSKey"]["KEKLabel"], answer["AppSKey"]["KEKLabel"]) == ("acme/3", "acme/2")
+    assert server.ask(many[2].join(frame=many[2].frame(many[2].nonce)))["NwkSKey"]["KEKLabel"] == "acme/3"
+    assert "in its place already" in run("kek", "rotate", "acme/2", "--data", data, "--to", "acme",
+                                         code=REFUSED).stderr
+    run("kek", "remove", "acme/2", "--data", data)
+    assert result(server.ask(many[3].join())) == "Success" and set(listed()) == {"acme", "acme/3"}
+    for words in (["rotate", "acme"], ["rotate", "none", "--to", "acme/3"], ["retire", "none"]):
+        assert run("kek", *words, "--data", data, code=None).returncode in (USAGE, REFUSED)
+
+
+@pytest.mark.parametrize("kills", [7, pytest.param(1250, marks=pytest.mark.long),
+                                   pytest.param(1251, marks=pytest.mark.long)])
+def test_kek_rotation_killed_at_any_moment(run, program, serve, data, wrapped, kills, capsys):
+    """Rotated, retired and removed, each cut off anywhere and begun again, under load: every answer's keys open with
+    the KEK that it names, and after a command has ended with the one it said."""
+    many, keks = wrapped
+    server = serve("--peer", PEER, "--plain-peer", "acme")
+    load, dice = Load(server, many[1:], keks.look), random.Random(kills)
+    whole, killed, version = 0.03, 0, 0
+    while killed < kills:
+        version += 1
+        commands = [["kek", "rotate", "acme", "--data", data, "--to", f"acme/{version}", "--key-file",
+                     keks.file(f"acme/{version}")]]
+        if version > 1:
+            commands.append(["kek", "retire", f"acme/{version - 1}", "--data", data])
+        if version > 2:
+            commands.append(["kek", "remove", f"acme/{version - 2}", "--data", data])
+        for command in commands:
+            if cut_off(program, command, dice.uniform(0, 1.2 * whole)) is None:
+                killed += 1
+                done = run(*command, code=None)
+                assert done.returncode == DONE or (command[1] == "remove" and "no such KEK" in done.stderr), done.stderr
+        if version == 1:
+            whole = took(program, commands[0])
+        assert keks.look(server.ask(many[0].join())) == f"acme/{version}"
+    joins = load.stop()
+    assert load.others == 0 and server.stop() == 0
+    labels = [json.loads(line)["label"] for line in run("kek", "list", "--data", data, "--json").stdout.splitlines()]
+    assert sorted(labels) == sorted({"acme", f"acme/{version}", f"acme/{max(version - 1, 1)}"})
+    with capsys.disabled():
+        print(f"\nKEK rotation: {killed} kills, {version} rotations, {joins} joins meanwhile, each under the KEK it names "
+              f"({len(keks.counted)} of them), no JoinNonce twice")
 
 
 def test_killed_between_keepers(run, program, data, made, tmp_path):
