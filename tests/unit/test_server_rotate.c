@@ -6,6 +6,8 @@
 #include <lorajs/master.h>
 #include <lorajs/rewrap.h>
 
+#include "contract/faulty.h"
+
 enum { DEVICES = 150 }; /* more than share a commit */
 
 static ljs_key *key_from(uint8_t last)
@@ -424,6 +426,72 @@ static void test_with_an_audit_log(void **state)
     server_end(&w);
 }
 
+/* All of it, as far as it gets; ::LJS_OK when it came to its end. */
+static ljs_err all_of_it(ljs_server *server)
+{
+    ljs_rewrapped so_far = { .done = 0 };
+    ljs_rewrap *r = NULL;
+    ljs_err err = rotate(server, 0x62);
+
+    if (err == LJS_E_EXISTS) /* retired already */
+        err = LJS_OK;
+    if (!err)
+        err = ljs_rewrap_new(&r, server);
+    while (!err && !so_far.done)
+        err = ljs_rewrap_step(&so_far, r, 7);
+    if (!err)
+        err = ljs_rewrap_retire(r, 0);
+    ljs_rewrap_free(r);
+    return err;
+}
+
+/* Cut off at each durable point, before it, after it and in its midst: the next process goes on, with the old key
+ * while that counts, else with the new one; and every device joins, with the next JoinNonce. */
+static void test_cut_off_at_each_durable_point(void **state)
+{
+    static const enum fault faults[] = { FAULT_BEFORE, FAULT_AFTER, FAULT_TEAR };
+    unsigned cut = 0;
+
+    (void)state;
+    for (size_t f = 0; f < COUNT_OF(faults); f++)
+        for (unsigned nth = 1, over = 0; !over; nth++) {
+            ljs_device d = device_of(LJS_MAC_1_0_4);
+            struct faulty *control;
+            ljs_store *inner, *store;
+            ljs_vault *a_vault, *b_vault;
+            ljs_server *a, *b;
+            const ljs_root_keys keys = { .nwk = nwk, .app = app };
+
+            assert_int_equal(ljs_store_memory(&inner), LJS_OK);
+            assert_int_equal(faulty_new(&store, &control, inner), LJS_OK);
+            assert_int_equal(opened(&a, &a_vault, store, 0x61), LJS_OK);
+            for (unsigned i = 0; i < 30; i++) {
+                d.dev_eui = DEV + i;
+                assert_int_equal(ljs_server_make_device(a, &d, &keys, 0, NO_NONCE, NULL, 0), LJS_OK);
+            }
+            joins(a, DEV, 1, 1);
+            faulty_arm(control, FAULTY_COMMIT, nth, faults[f], 0);
+            over = all_of_it(a) == LJS_OK;
+            cut += !over;
+            closed(a, a_vault);
+            faulty_arm(control, FAULTY_COMMIT, 1, FAULT_NONE, 0);
+            if (opened(&b, &b_vault, store, 0x61))
+                assert_int_equal(opened(&b, &b_vault, store, 0x62), LJS_OK);
+            joins(b, DEV, 2, 2);
+            assert_int_equal(all_of_it(b), LJS_OK);
+            joins(b, DEV, 3, 3);
+            closed(b, b_vault);
+            assert_int_equal(opened(&b, &b_vault, store, 0x61), LJS_E_SEAL);
+            assert_int_equal(opened(&b, &b_vault, store, 0x62), LJS_OK);
+            assert_int_equal(ljs_vault_version(b_vault), 2);
+            for (unsigned i = 1; i < 30; i++)
+                joins(b, DEV + i, 1, 1);
+            closed(b, b_vault);
+            ljs_store_free(store);
+        }
+    assert_true(cut >= 15);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -434,6 +502,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damaged, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_left_damaged, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_put_back, world_begin, world_end),
+        cmocka_unit_test_setup_teardown(test_cut_off_at_each_durable_point, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_with_an_audit_log, world_begin, world_end),
     };
 
