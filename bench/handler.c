@@ -91,6 +91,8 @@ static bool check(int which, const struct fixture *f, size_t i)
     return good;
 }
 
+_Static_assert((int)C == HANDLER_WRAPPED, "works.h says so");
+
 const struct work handler_works[HANDLERS] = {
     { .name = "handler-a", .which = A, .begin = begin, .check = check, .before = before, .pass = pass },
     { .name = "handler-b", .which = B, .begin = begin, .check = check, .before = before, .pass = pass },

@@ -205,7 +205,7 @@ def steps(r: Results) -> str:
 
 def handlers(r: Results) -> str:
     rows = []
-    for name in ("lorajs", "brocaar", "pycryptodome", "cryptography"):
+    for name in ("lorajs", "token", "brocaar", "pycryptodome", "cryptography"):
         if r.times.get(f"{name}/handler-c"):
             over = [times(r.ratio(f"{name}/handler-{k}", f"lorajs/handler-{k}")) for k in "abc"]
             rows.append([r.title(name), *[ns(r.times.get(f"{name}/handler-{k}")) for k in "abc"],

@@ -110,6 +110,8 @@ def ours(name: str, title: str, *argv: str | Path, env: dict[str, str] | None = 
 OURS = [
     ours("floor", "AES-NI floor", RELEASE / "bench" / "bench_floor"),
     ours("lorajs", "lorajs", RELEASE / "bench" / "bench_lorajs"),
+    Subject("token", "lorajs, keys in SoftHSM 2 (256 devices)",
+            lambda: Process("token", [RELEASE / "bench" / "bench_token", FIXTURES, "256"])),
     ours("python", "lorajs from Python", PYTHON, HERE / "python_works.py",
          env={"PYTHONPATH": str(RELEASE / "python")}),
 ]  # fmt: skip

@@ -9,6 +9,11 @@
 enum { CORES = 3, STEPS = 3, HANDLERS = 5 };
 extern const struct work core_works[CORES], step_works[STEPS], handler_works[HANDLERS];
 
+enum { HANDLER_WRAPPED = 2 }; /* of handler_works: where every key is wrapped */
+
+/* The vault: of a master key, unless the program has another. */
+ljs_err vault_ready(ljs_vault **out);
+
 /* A vault, and the KEKs and root keys of the fixtures as handles; made once. */
 struct keys {
     ljs_vault *vault;

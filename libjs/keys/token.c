@@ -465,15 +465,43 @@ static unsigned uses_of(enum key_id id)
     }
 }
 
+/* A device's own keys are the same for each of its joins: they stay as long as the root key that they come of. */
+static bool stays(uint8_t print[PRINT_LEN], const struct ring *ring, enum key_id to, enum key_id root,
+                  const uint8_t in[16])
+{
+    uint8_t what[PRINT_LEN + BLOCK_LEN + 1];
+
+    if ((to != KEY_JS_INT && to != KEY_JS_ENC) || !ring->slot[root].kept)
+        return false;
+    memcpy(what, ring->slot[root].kept->print, PRINT_LEN);
+    memcpy(what + PRINT_LEN, in, BLOCK_LEN);
+    what[PRINT_LEN + BLOCK_LEN] = (uint8_t)to; /* which says what it may be used for */
+    ljs__hash(print, what, sizeof what);
+    return true;
+}
+
 ljs_err ljs__token_derive(struct ring *ring, enum key_id to, enum key_id root, const uint8_t in[16])
 {
     struct cryptoki *c = ring->token->c;
+    uint8_t print[PRINT_LEN];
+    bool keep = stays(print, ring, to, root, in);
     token_object object;
-    ljs_err err = seen(ring, c->ops->derive(&object, c, ring->session, ring->slot[root].held, in, uses_of(to)));
+    ljs_err err;
 
-    if (!err)
-        slot_hold(ring, to, object, KEY_LEN);
-    return err;
+    if (keep) {
+        slot_hold(ring, to, 0, 0);
+        if (recall(&ring->slot[to], ring->token, print)) {
+            ring->slot[to].len = KEY_LEN;
+            return LJS_OK;
+        }
+    }
+    err = seen(ring, c->ops->derive(&object, c, ring->session, ring->slot[root].held, in, uses_of(to)));
+    if (err)
+        return err;
+    slot_hold(ring, to, object, KEY_LEN);
+    if (keep)
+        remember(ring, &ring->slot[to], print);
+    return LJS_OK;
 }
 
 ljs_err ljs__token_envelopes(ljs_envelope *const *out, struct ring *ring, const enum key_id *ids, size_t n,
