@@ -468,6 +468,11 @@ static void look_data(struct visit *v)
         tell(v, WARNING, "any command that opens the directory ends it", "its making was cut short");
     if (source.from == FROM_TOKEN)
         look_token(v, &source);
+    for (unsigned k = 0; k < KEEPERS; k++)
+        if (!faccessat(place.fd, stand_in[k].next, F_OK, 0))
+            tell(v, WARNING,
+                 "run the `lorajs rewrap` again that began it: until it is done, both keys open the database",
+                 "a change of it is under way (%s)", stand_in[k].next);
 
     v->check = "database";
     complain_into(said, sizeof said);

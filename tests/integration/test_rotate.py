@@ -192,6 +192,7 @@ def test_a_damaged_record_keeps_the_old_key(run, data, made):
     status = json.loads(run("rewrap", "--data", data, "--status", "--json").stdout)
     assert status["under_way"] and status["next"] == "master.key.next"
     assert "under way" in run("master", "move", "--data", data, "--to", "passphrase", code=REFUSED).stderr
+    assert "a change of it is under way (master.key.next)" in run("doctor", "--data", data, code=None).stdout
     other = run("rewrap", "--data", data, "--to", "passphrase", code=REFUSED)
     assert "master.key.next is under way" in other.stderr
     os.rename(data / "master.key.next", data / "hidden")
