@@ -191,6 +191,19 @@ def test_a_device_from_its_first_day_to_its_last(admin, run, data, server):
     assert admin("GET", "/v1/health").json["status"] == "ready"
 
 
+def test_the_audit_log_tells_who_did_it(admin, run, data):
+    admin.token("eyes", "audit")
+    admin("POST", "/v1/devices", line())
+    admin("PATCH", DEVICE, {"as_id": "as.example"}, If_Match="*")
+    admin("PUT", "/v1/keks/ns", {"key": KEK})
+    assert admin("POST", DEVICE + "/block", by="eyes").status == 403
+    told = [json.loads(row) for row in run("audit", "show", "--data", data, "--json").stdout.splitlines()]
+    by = {(row["kind"], row.get("who")) for row in told}
+    assert {("device-make", "boss"), ("route", "boss"), ("kek-put", "boss"), ("denied", "eyes")} <= by, by
+    assert [row["text"] for row in told if row["kind"] == "denied"] == ["POST /v1/devices/{DevEUI}/block"]
+    run("audit", "verify", "--data", data)
+
+
 def test_a_retry_after_a_lost_answer(admin, run, data, serve, server):
     """The daemon is killed after it answered; another one over the same data knows what was done."""
     key = {"Idempotency_Key": "f1d0"}
