@@ -50,7 +50,8 @@ LJS_MUST ljs_err ljs_token_pin_source(ljs_buf *out, const char *uri);
 
 /** Make the keys of a vault in a token that has a user PIN already: a storage key and one for tags.
  *  @param in  the user PIN; for ::LJS_TOKEN_ROTATABLE that of the security officer
- *  @return ::LJS_E_EXISTS when it has them, else as ljs_vault_token() */
+ *  @return ::LJS_E_EXISTS when it has them, ::LJS_E_STATE for the officer while this process is logged in as the
+ *  user, else as ljs_vault_token() */
 LJS_MUST ljs_err ljs_token_init(const char *uri, ljs_token_policy policy, const uint8_t *in, size_t in_len);
 
 /** What ljs_token_check() found wrong; bits. */

@@ -42,6 +42,10 @@ static ljs_err err_of(CK_RV rv)
     case CKR_PIN_LOCKED:
     case CKR_USER_PIN_NOT_INITIALIZED:
         return LJS_E_PIN;
+    case CKR_USER_ANOTHER_ALREADY_LOGGED_IN:
+    case CKR_SESSION_READ_ONLY_EXISTS:
+    case CKR_SESSION_READ_WRITE_SO_EXISTS:
+        return LJS_E_STATE;
     case CKR_DEVICE_REMOVED:
     case CKR_DEVICE_ERROR:
     case CKR_TOKEN_NOT_PRESENT:

@@ -40,6 +40,18 @@ static void wrong_pin(void)
     assert_int_equal(ljs_vault_token(&vault, uri, pin, 0), LJS_E_PIN);
 }
 
+static char officer_uri[300];
+
+static void by_the_officer(void)
+{
+    static const uint8_t so_pin[] = SOFTHSM_SO_PIN;
+
+    snprintf(officer_uri, sizeof officer_uri, "pkcs11:token=lorajs-test;object=officer%s", strchr(uri, '?'));
+    assert_int_equal(ljs_token_init(officer_uri, LJS_TOKEN_ROTATABLE, pin, sizeof pin), LJS_E_PIN);
+    assert_int_equal(ljs_token_init(officer_uri, LJS_TOKEN_ROTATABLE, so_pin, sizeof so_pin - 1), LJS_OK);
+    assert_int_equal(ljs_token_init(officer_uri, LJS_TOKEN_ROTATABLE, so_pin, sizeof so_pin - 1), LJS_E_EXISTS);
+}
+
 static int begin(void **state)
 {
     struct ring *ring;
@@ -50,6 +62,7 @@ static int begin(void **state)
     assert_int_equal(ljs_token_init(uri, LJS_TOKEN_SEALED, pin, sizeof pin), LJS_OK);
     assert_int_equal(ljs_token_init(uri, LJS_TOKEN_SEALED, pin, sizeof pin), LJS_E_EXISTS);
     wrong_pin();
+    by_the_officer();
     assert_int_equal(ljs_vault_token(&vault, uri, pin, sizeof pin), LJS_OK);
     assert_int_equal(ljs__ring_take(&ring), LJS_OK);
     for (size_t i = 0; i < COUNT(keys); i++) {
@@ -273,6 +286,43 @@ static void thief(void **state)
     ljs_vault_free(open);
 }
 
+/* Made by the officer: what is under one storage key goes under the next inside the token, and under nobody else's. */
+static void rotatable(void **state)
+{
+    static const uint8_t so_pin[] = SOFTHSM_SO_PIN;
+    uint8_t got[16], print[2][16];
+    ljs_token_report report;
+    struct wr w[2] = { { 0 }, { 0 } };
+    struct ring *ring;
+    ljs_vault *v;
+
+    (void)state;
+    /* the officer does not come in while this process is there as the user */
+    assert_int_equal(ljs_token_init(officer_uri, LJS_TOKEN_ROTATABLE, so_pin, sizeof so_pin - 1), LJS_E_STATE);
+    assert_int_equal(ljs_vault_token(&v, officer_uri, pin, sizeof pin), LJS_OK);
+    assert_int_equal(ljs__ring_take(&ring), LJS_OK);
+    for (size_t i = 0; i < COUNT(keys); i++)
+        assert_int_equal(ljs__ring_load(ring, ids[i], keys[i]), LJS_OK);
+    assert_int_equal(ljs__vault_seal(&w[0], v, ring, ids, roles, COUNT(ids), owner, sizeof owner), LJS_OK);
+    assert_int_equal(ljs__vault_fingerprint(print[0], v, ring, ids, roles, COUNT(ids)), LJS_OK);
+    assert_int_equal(ljs__vault_open(v, ring, ids, roles, COUNT(ids), owner, sizeof owner, w[0].data, w[0].len),
+                     LJS_OK);
+    assert_true(ljs__vault_sealed_now(v, w[0].data, w[0].len));
+    assert_int_equal(ljs__vault_seal(&w[1], v, ring, ids, roles, COUNT(ids), owner, sizeof owner), LJS_OK);
+    assert_int_equal(ljs__vault_open(v, ring, ids, roles, COUNT(ids), owner, sizeof owner, w[1].data, w[1].len),
+                     LJS_OK);
+    assert_int_equal(ljs__vault_fingerprint(print[1], v, ring, ids, roles, COUNT(ids)), LJS_OK);
+    assert_memory_equal(print[0], print[1], 16);
+    assert_int_not_equal(thief_unwraps(got, "officer storage", w[0].data + 5, w[0].data[4]), 0);
+    assert_int_equal(ljs_token_check(&report, officer_uri, pin, sizeof pin), LJS_OK);
+    assert_int_equal(report.policy, LJS_TOKEN_ROTATABLE);
+    assert_int_equal(report.faults, LJS_TOKEN_NO_PIN); /* its price, and nothing else */
+    ljs__ring_give(ring);
+    ljs__wr_drop(&w[0]);
+    ljs__wr_drop(&w[1]);
+    ljs_vault_free(v);
+}
+
 /* ---- what goes wrong -------------------------------------------------------------------- */
 
 static void uris(void **state)
@@ -453,6 +503,7 @@ int main(void)
         cmocka_unit_test(same_session_keys), cmocka_unit_test(fingerprints), cmocka_unit_test(tampered),
         cmocka_unit_test(nothing_in_clear),  cmocka_unit_test(thief),        cmocka_unit_test(uris),
         cmocka_unit_test(after_fork),        cmocka_unit_test(threads),      cmocka_unit_test(reset_and_removed),
+        cmocka_unit_test(rotatable),
     };
 
     if (!(uri = softhsm_begin()))
