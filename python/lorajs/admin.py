@@ -24,7 +24,7 @@ class AdminRequest:
     now: int
     """Unix time in seconds."""
     authorization: str = ""
-    """Of that header: "Bearer ljs_..."."""
+    """Of that header: "Bearer TOKEN"."""
     certificate: str = ""
     """A name in a client certificate that your transport has verified."""
     content_type: str = ""
