@@ -378,7 +378,11 @@ static ljs_err store_each(void *self, const uint8_t *prefix, size_t prefix_len, 
     return err;
 }
 
-static const ljs_store_ops store_ops = { sizeof(ljs_store_ops), store_get, store_commit, store_each, close_object };
+static const ljs_store_ops store_ops = { .struct_size = sizeof(ljs_store_ops),
+                                         .get = store_get,
+                                         .commit = store_commit,
+                                         .each = store_each,
+                                         .close = close_object };
 
 /* ---- a secure element ----------------------------------------------------------- */
 

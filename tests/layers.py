@@ -49,6 +49,7 @@ PUBLIC = {
     "rewrap": "server",
     "roles": "server",
     "admin": "server",
+    "backup": "server",
     "lorajs": "server",
 }
 

@@ -16,7 +16,8 @@
  *   - each visits the keys that begin with a prefix, rising in octet order, at least all
  *     that stay there throughout; it stops when the callback fails, with its result.
  *     The callback may call get and commit;
- *   - values are opaque; nothing in them may be logged. */
+ *   - values are opaque; nothing in them may be logged;
+ *   - count and copy may be missing: such a store has no marker and no backups (backup.h). */
 #ifndef LORAJS_BACKEND_H
 #define LORAJS_BACKEND_H
 
@@ -52,6 +53,12 @@ typedef struct ljs_store_ops {
     /** Visits the keys that begin with a prefix. */
     ljs_err (*each)(void *self, const uint8_t *prefix, size_t prefix_len, ljs_store_row *row, void *user);
     void (*close)(void *self); /**< free what is its own */
+    /** How many changes were committed so far, at least one for each that applied; never less than
+     *  before, and of the same moment as what get returns.  NULL: it counts none. */
+    ljs_err (*count)(uint64_t *out, void *self);
+    /** Everything as of one moment into the file of this name, which is there and empty; durable.  What is
+     *  made is a store again under ljs_store_sqlite().  NULL: it makes no copies. */
+    ljs_err (*copy)(void *self, const char *path);
 } ljs_store_ops;
 
 /** Takes `self`: closed by ljs_store_free(), or at once when this fails. */
@@ -61,6 +68,10 @@ LJS_MUST ljs_err ljs_store_custom(ljs_store **out, const ljs_store_ops *ops, voi
 LJS_MUST ljs_err ljs_store_get(ljs_buf *out, uint64_t *version, ljs_store *store, const uint8_t *key, size_t key_len);
 /** Commit, on any store. */
 LJS_MUST ljs_err ljs_store_commit(ljs_store *store, ljs_change *changes, size_t changes_len);
+/** Count, on any store; ::LJS_E_MISSING when it counts none. */
+LJS_MUST ljs_err ljs_store_count(uint64_t *out, ljs_store *store);
+/** Copy, on any store, into a new file of mode 0600.  @return ::LJS_E_EXISTS, ::LJS_E_MISSING when it makes none */
+LJS_MUST ljs_err ljs_store_copy(ljs_store *store, const char *path);
 /** Each, on any store. */
 LJS_MUST ljs_err ljs_store_each(ljs_store *store, const uint8_t *prefix, size_t prefix_len, ljs_store_row *row,
                                 void *user);

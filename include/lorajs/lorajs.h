@@ -10,6 +10,7 @@
 
 #include <lorajs/admin.h>
 #include <lorajs/audit.h>
+#include <lorajs/backup.h>
 #include <lorajs/base.h>
 #include <lorajs/device.h>
 #include <lorajs/end_device.h>

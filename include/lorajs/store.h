@@ -19,6 +19,9 @@ LJS_MUST ljs_err ljs_store_memory(ljs_store **out);
  *  @return ::LJS_E_STORE when the file cannot be opened, is no database, or is one of
  *  something else; ::LJS_E_VERSION when a newer lorajs laid it out */
 LJS_MUST ljs_err ljs_store_sqlite(ljs_store **out, const char *path);
+/** All of a database into its one file, without a log beside it: for who moves the file.  Its next user
+ *  begins a log again.  @return ::LJS_E_STATE while somebody has it open, ::LJS_E_STORE, ::LJS_E_VERSION */
+LJS_MUST ljs_err ljs_store_sqlite_fold(const char *path);
 /** Close and free; NULL is taken. */
 LJS_API void ljs_store_free(ljs_store *store);
 

@@ -129,6 +129,31 @@ void ljs__hash(uint8_t out[16], const uint8_t *in, size_t in_len)
     crypto_generichash(out, 16, in, in_len, NULL, 0);
 }
 
+struct digesting {
+    crypto_generichash_state state; /* of what everybody may see */
+};
+
+struct digesting *ljs__digest_new(void)
+{
+    size_t align = _Alignof(struct digesting), len = (sizeof(struct digesting) + align - 1) / align * align;
+    struct digesting *d = aligned_alloc(align < sizeof(void *) ? sizeof(void *) : align, len);
+
+    if (d)
+        crypto_generichash_init(&d->state, NULL, 0, LJS__DIGEST_LEN);
+    return d;
+}
+
+void ljs__digest_add(struct digesting *d, const uint8_t *in, size_t in_len)
+{
+    crypto_generichash_update(&d->state, in, in_len);
+}
+
+void ljs__digest_end(uint8_t out[LJS__DIGEST_LEN], struct digesting *d)
+{
+    crypto_generichash_final(&d->state, out, LJS__DIGEST_LEN);
+    free(d);
+}
+
 void ljs__subkey(uint8_t out[32], const uint8_t master[32], uint64_t id, const char context[8])
 {
     crypto_kdf_derive_from_key(out, 32, id, context, master);

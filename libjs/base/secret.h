@@ -44,6 +44,12 @@ ljs_err ljs__open(uint8_t *out, const uint8_t key[32], const uint8_t *ad, size_t
 
 void ljs__tag(uint8_t out[16], const uint8_t key[32], const uint8_t *in, size_t in_len); /* keyed BLAKE2b-128 */
 void ljs__hash(uint8_t out[16], const uint8_t *in, size_t in_len);                       /* BLAKE2b-128 */
+/* BLAKE2b-256 of octets that come one after another. */
+enum { LJS__DIGEST_LEN = 32 };
+struct digesting;
+struct digesting *ljs__digest_new(void); /* NULL: no memory */
+void ljs__digest_add(struct digesting *d, const uint8_t *in, size_t in_len);
+void ljs__digest_end(uint8_t out[LJS__DIGEST_LEN], struct digesting *d); /* frees it */
 void ljs__subkey(uint8_t out[32], const uint8_t master[32], uint64_t id, const char context[8]);
 
 /* Argon2id, version 1.3, one lane [RFC 9106]: a key of a passphrase.  memory is in KiB, 8 at the

@@ -3,6 +3,7 @@
 #define LJS_SERVER_INTERNAL_H
 
 #include <lorajs/backend.h>
+#include <lorajs/backup.h>
 #include <lorajs/import.h>
 #include <lorajs/rewrap.h>
 #include <lorajs/server.h>
@@ -128,6 +129,10 @@ struct ljs_server {
     _Atomic uint64_t count[LJS_MSG_HOME_NS_ANS + 1][COUNTERS]; /* by -err */
 };
 
+/* The name that the store was given when it was claimed.  LJS_E_NOTFOUND, LJS_E_SEAL. */
+enum { STORE_NAME_LEN = 16 };
+ljs_err ljs__store_name(uint8_t name[STORE_NAME_LEN], const ljs_vault *vault, ljs_store *store);
+
 ljs_err ljs__server_alive(const ljs_server *server); /* LJS_E_STATE after fork() */
 
 /* ---- rotate.c: whose store it is, and under which master keys ----------------- */
@@ -158,9 +163,9 @@ struct generation {
     bool marked;     /* a marker goes with the store */
 };
 ljs_err ljs__generation_read(struct generation *out, uint64_t *version, const ljs_vault *vault, ljs_store *store);
-/* LJS_E_CONFLICT when it is not this version any more. */
-ljs_err ljs__generation_write(ljs_store *store, const ljs_vault *vault, uint64_t version,
-                              const struct generation *generation);
+/* What `make` makes of them; it is called again after a conflict. */
+typedef ljs_err make_generation(struct generation *g, const void *user);
+ljs_err ljs__generation_change(const ljs_vault *vault, ljs_store *store, make_generation *make, const void *user);
 
 /* ---- peers.c: who may ask what ---------------------------------------------- */
 

@@ -195,6 +195,16 @@ static ljs_err each(void *self, const uint8_t *prefix, size_t prefix_len, ljs_st
     return ljs__page_each(self, fill, prefix, prefix_len, row, user);
 }
 
+static ljs_err count(uint64_t *out, void *self)
+{
+    struct memory *m = self;
+
+    pthread_mutex_lock(&m->lock);
+    *out = m->version;
+    pthread_mutex_unlock(&m->lock);
+    return LJS_OK;
+}
+
 static void close_memory(void *self)
 {
     struct memory *m = self;
@@ -214,6 +224,7 @@ static const ljs_store_ops memory_ops = {
     .commit = commit,
     .each = each,
     .close = close_memory,
+    .count = count,
 };
 
 ljs_err ljs_store_memory(ljs_store **out)

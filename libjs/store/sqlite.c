@@ -2,10 +2,10 @@
 
 #include "base/cursor.h"
 #include "base/secret.h"
+#include "store/file.h"
 #include "store/page.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +64,7 @@ static const char settings[] = "PRAGMA synchronous=FULL;"
 enum statement {
     GET,
     KEYS,
+    TICK,
     READER_STATEMENTS,
     BEGIN = READER_STATEMENTS,
     COMMIT,
@@ -71,7 +72,6 @@ enum statement {
     SAVE,
     UNDO,
     KEEP,
-    TICK,
     SET_TICK,
     CREATE,
     REPLACE,
@@ -246,32 +246,11 @@ static ljs_err use_wal(int *rc, sqlite3 *db)
     return err_of(*rc);
 }
 
-static ljs_err sync_path(const char *path, int flags)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
-    ljs_err err;
-
-    if (fd < 0)
-        return errno == ENOENT ? LJS_OK : LJS_E_STORE;
-    err = fsync(fd) ? LJS_E_STORE : LJS_OK;
-    close(fd);
-    return err;
-}
-
 /* What recovery has found in the log gets durable, and so do the names of the files. */
 static ljs_err settle(const struct sqlite *s, sqlite3 *db)
 {
-    char *name = malloc(strlen(s->path) + sizeof "-wal");
-    ljs_err err;
+    ljs_err err = ljs__sync_log(s->path);
 
-    if (!name)
-        return LJS_E_NOMEM;
-    sprintf(name, "%s-wal", s->path);
-    err = sync_path(name, 0);
-    *strrchr(name, '/') = 0;
-    if (!err)
-        err = sync_path(*name ? name : "/", O_DIRECTORY);
-    free(name);
     /* Only tried: the disk may be full, or somebody else at it. */
     if (!err)
         sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
@@ -428,6 +407,57 @@ static ljs_err each(void *self, const uint8_t *prefix, size_t prefix_len, ljs_st
     return ljs__page_each(self, fill, prefix, prefix_len, row, user);
 }
 
+/* Of a reader or the writer. */
+static int take_tick(sqlite3_int64 *tick, struct link *link)
+{
+    sqlite3_stmt *s = link->statement[TICK];
+    int rc = step(s);
+
+    *tick = rc == SQLITE_ROW ? sqlite3_column_int64(s, 0) : -1;
+    end(s);
+    return *tick >= 0 ? SQLITE_OK : rc == SQLITE_OK || rc == SQLITE_ROW ? SQLITE_CORRUPT : rc;
+}
+
+static ljs_err count(uint64_t *out, void *self)
+{
+    struct sqlite *s = self;
+    struct link *link;
+    sqlite3_int64 tick = 0;
+    ljs_err err = reader_take(&link, s);
+    int rc;
+
+    if (err)
+        return err;
+    rc = take_tick(&tick, link);
+    reader_give(s, link, rc);
+    *out = (uint64_t)tick;
+    return err_of(rc);
+}
+
+/* VACUUM reads as of one moment while others write, and leaves out what was deleted. */
+static ljs_err copy(void *self, const char *path)
+{
+    struct sqlite *s = self;
+    struct link *link;
+    sqlite3_stmt *vacuum = NULL;
+    char *name = realpath(path, NULL); /* which no URI begins with */
+    ljs_err err = name ? reader_take(&link, s) : LJS_E_STORE;
+    int rc;
+
+    if (!err) {
+        if (!(rc = sqlite3_prepare_v2(link->db, "VACUUM INTO ?1", -1, &vacuum, NULL)) &&
+            !(rc = sqlite3_bind_text(vacuum, 1, name, -1, SQLITE_STATIC)))
+            rc = step(vacuum);
+        sqlite3_finalize(vacuum);
+        reader_give(s, link, rc);
+        err = err_of(rc);
+    }
+    if (!err)
+        err = ljs__sync_name(name);
+    free(name);
+    return err;
+}
+
 /* ---- writing ---- */
 
 static int apply(bool *applied, struct link *w, const ljs_change *c, sqlite3_int64 version)
@@ -478,16 +508,6 @@ static int apply_all(bool *applied, struct link *w, ljs_change *changes, size_t 
         *applied |= group_applied;
     }
     return rc;
-}
-
-static int take_tick(sqlite3_int64 *tick, struct link *w)
-{
-    sqlite3_stmt *s = w->statement[TICK];
-    int rc = step(s);
-
-    *tick = rc == SQLITE_ROW ? sqlite3_column_int64(s, 0) : -1;
-    end(s);
-    return *tick >= 0 ? SQLITE_OK : rc == SQLITE_OK || rc == SQLITE_ROW ? SQLITE_CORRUPT : rc;
 }
 
 static int put_tick(struct link *w, sqlite3_int64 tick)
@@ -585,23 +605,9 @@ static const ljs_store_ops sqlite_ops = {
     .commit = commit,
     .each = each,
     .close = close_sqlite,
+    .count = count,
+    .copy = copy,
 };
-
-/* SQLite takes an empty file for a new database and throws away the log beside it.
- * A log with something in it belongs to a database that is lost. */
-static bool is_lost(const char *path, const struct stat *st)
-{
-    char *name = malloc(strlen(path) + sizeof "-wal");
-    struct stat log;
-    bool lost = true;
-
-    if (name) {
-        sprintf(name, "%s-wal", path);
-        lost = !st->st_size && !stat(name, &log) && log.st_size;
-    }
-    free(name);
-    return lost;
-}
 
 ljs_err ljs_store_sqlite(ljs_store **out, const char *path)
 {
@@ -624,7 +630,7 @@ ljs_err ljs_store_sqlite(ljs_store **out, const char *path)
     err = LJS_E_STORE;
     if (mknod(path, S_IFREG | 0600, 0) && errno != EEXIST)
         goto out;
-    if (!(s->path = realpath(path, NULL)) || stat(s->path, &st) || !S_ISREG(st.st_mode) || is_lost(s->path, &st))
+    if (!(s->path = realpath(path, NULL)) || stat(s->path, &st) || !S_ISREG(st.st_mode) || ljs__is_lost(s->path, &st))
         goto out;
     s->dev = st.st_dev;
     s->ino = st.st_ino;
@@ -635,4 +641,27 @@ ljs_err ljs_store_sqlite(ljs_store **out, const char *path)
 out:
     close_sqlite(s);
     return err;
+}
+
+ljs_err ljs_store_sqlite_fold(const char *path)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *s = NULL;
+    ljs_err err = ljs__init();
+    int rc = SQLITE_OK;
+
+    if (err)
+        return err;
+    if (!(rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) &&
+        !(rc = sqlite3_exec(db, settings, NULL, NULL, NULL)))
+        err = examine(&rc, db);
+    if (!err && !rc && !(rc = sqlite3_prepare_v2(db, "PRAGMA journal_mode=DELETE", -1, &s, NULL)))
+        rc = sqlite3_step(s) == SQLITE_ROW ? SQLITE_OK : SQLITE_BUSY;
+    if (!err && !rc && strcmp((const char *)sqlite3_column_text(s, 0), "delete") != 0)
+        rc = SQLITE_BUSY; /* the log is somebody else's, too */
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+    if (!err)
+        err = is_busy(rc) ? LJS_E_STATE : err_of(rc);
+    return err == LJS_E_NOTFOUND ? LJS_E_STORE : err;
 }

@@ -3,14 +3,20 @@
 #include "base/secret.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct ljs_store {
     ljs_store_ops ops;
     void *self;
     unsigned process;
 };
+
+/* As it was before count and copy. */
+static const size_t first_size = offsetof(ljs_store_ops, count);
 
 ljs_err ljs_store_custom(ljs_store **out, const ljs_store_ops *ops, void *self)
 {
@@ -19,7 +25,7 @@ ljs_err ljs_store_custom(ljs_store **out, const ljs_store_ops *ops, void *self)
 
     assert(out && ops);
     *out = NULL;
-    if (ops->struct_size < sizeof *ops) /* no older layout exists, so not even close can be relied on */
+    if (ops->struct_size != first_size && ops->struct_size < sizeof *ops) /* so not even close can be relied on */
         return LJS_E_INVAL;
     if (!ops->get || !ops->commit || !ops->each)
         goto out;
@@ -29,7 +35,8 @@ ljs_err ljs_store_custom(ljs_store **out, const ljs_store_ops *ops, void *self)
         err = LJS_E_NOMEM;
         goto out;
     }
-    *store = (ljs_store){ .ops = *ops, .self = self, .process = ljs__process() };
+    *store = (ljs_store){ .self = self, .process = ljs__process() };
+    memcpy(&store->ops, ops, ops->struct_size < sizeof *ops ? first_size : sizeof *ops);
     *out = store;
 out:
     if (err && ops->close)
@@ -134,4 +141,38 @@ ljs_err ljs_store_each(ljs_store *store, const uint8_t *prefix, size_t prefix_le
     if ((err = check_key(store, prefix_len, 0)))
         return err;
     return store->ops.each(store->self, prefix, prefix_len, row, user);
+}
+
+ljs_err ljs_store_count(uint64_t *out, ljs_store *store)
+{
+    ljs_err err;
+
+    assert(out && store);
+    *out = 0;
+    if ((err = check_key(store, 0, 0)))
+        return err;
+    err = store->ops.count ? fault(store->ops.count(out, store->self)) : LJS_E_MISSING;
+    if (!err && *out > INT64_MAX)
+        err = LJS_E_STORE;
+    if (err)
+        *out = 0;
+    return err;
+}
+
+ljs_err ljs_store_copy(ljs_store *store, const char *path)
+{
+    ljs_err err;
+    int fd;
+
+    assert(store && path);
+    if ((err = check_key(store, 0, 0)))
+        return err;
+    if (!store->ops.copy)
+        return LJS_E_MISSING;
+    if ((fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0)
+        return errno == EEXIST ? LJS_E_EXISTS : LJS_E_STORE;
+    close(fd);
+    if ((err = fault(store->ops.copy(store->self, path))))
+        unlink(path);
+    return err;
 }

@@ -199,7 +199,9 @@ static void odd_close(void *self)
     ((struct odd *)self)->closed++;
 }
 
-static const ljs_store_ops odd_ops = { sizeof(ljs_store_ops), odd_get, odd_commit, odd_each, odd_close };
+static const ljs_store_ops odd_ops = {
+    .struct_size = sizeof(ljs_store_ops), .get = odd_get, .commit = odd_commit, .each = odd_each, .close = odd_close
+};
 
 static void test_custom(void **state)
 {
