@@ -12,6 +12,16 @@ static const struct flag flags[] = {
     { "config", "FILE", "the configuration file; flags win over it", FLAG_TEXT, AT(config), 0, 0 },
     { "data", "DIR", DATA_HELP "; what is missing in it is made", FLAG_TEXT, AT(where.data), 0, 0 },
     { "master-key", "SOURCE", MASTER_HELP, FLAG_TEXT, AT(where.master_key), 0, 0 },
+    { "marker", "PATH",
+      "a file on another disk, which runs ahead of the database: one that was put back by other means than `lorajs "
+      "restore` is known by it, and refused",
+      FLAG_TEXT, AT(marking.path), 0, 0 },
+    { "marker-every", "N", "changes that it runs ahead, and that a put back database may lack unseen (default 256)",
+      FLAG_NUMBER, AT(marking.every), 1, 65536 },
+    { "force-regression", NULL,
+      "start on a database that its marker refuses: a new generation begins, which passes over the JoinNonces that may "
+      "have been given",
+      FLAG_SWITCH, AT(marking.force), 0, 0 },
     { "listen", "HOST:PORT",
       "where network and application servers ask (default 127.0.0.1:8080); port 0 takes a free one", FLAG_TEXT,
       AT(listen), 0, 0 },
@@ -95,6 +105,7 @@ static const struct config defaults = {
     .flush = 10,
     .audit = "yes",
     .audit_anchor_interval = 60,
+    .marking.every = LJS_MARKER_EVERY,
 };
 
 /* ---- what is wrong, and where ----------------------------------------------- */
@@ -373,6 +384,12 @@ static int take_peers(struct config *out)
 
 /* ---- the file --------------------------------------------------------------- */
 
+/* What is asked for once stands in no file. */
+static bool is_of_file(const struct flag *f)
+{
+    return strcmp(f->name, "config") != 0 && strcmp(f->name, "force-regression") != 0;
+}
+
 static cfg_t *begin_file(void)
 {
     cfg_opt_t peer[MEMBERS + 3] = { 0 }, options[sizeof flags / sizeof *flags + 1] = { 0 };
@@ -385,7 +402,7 @@ static cfg_t *begin_file(void)
     peer[MEMBERS + 1] = (cfg_opt_t)CFG_BOOL("clear-as", cfg_false, CFGF_NONE);
     peer[MEMBERS + 2] = (cfg_opt_t)CFG_END();
     for (const struct flag *f = flags; f->name; f++) {
-        if (!strcmp(f->name, "config"))
+        if (!is_of_file(f))
             continue;
         if (f->kind == FLAG_LIST)
             options[n++] = (cfg_opt_t)CFG_SEC(f->name, peer, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
@@ -402,7 +419,7 @@ static cfg_t *begin_file(void)
         return NULL;
     cfg_set_error_function(file, say_where);
     for (const struct flag *f = flags; f->name; f++)
-        if (f->kind != FLAG_LIST && strcmp(f->name, "config"))
+        if (f->kind != FLAG_LIST && is_of_file(f))
             cfg_set_validate_func(file, f->name, check_option);
     for (size_t m = 0; m < MEMBERS; m++) {
         char path[64];
@@ -418,7 +435,7 @@ static cfg_t *begin_file(void)
 static void take_options(struct config *out)
 {
     for (const struct flag *f = flags; f->name; f++) {
-        cfg_opt_t *opt = f->kind == FLAG_LIST || !strcmp(f->name, "config") ? NULL : cfg_getopt(out->file, f->name);
+        cfg_opt_t *opt = f->kind == FLAG_LIST || !is_of_file(f) ? NULL : cfg_getopt(out->file, f->name);
         void *at = (char *)out + f->at;
 
         if (!opt || !cfg_opt_size(opt) || !(opt->flags & CFGF_MODIFIED))

@@ -3,7 +3,7 @@
 #ifndef LORAJS_TOOLS_CONFIG_H
 #define LORAJS_TOOLS_CONFIG_H
 
-#include "tool.h"
+#include "marking.h"
 
 /* The certificate whose DER has this SHA-256 is this peer's. */
 struct pin {
@@ -23,6 +23,7 @@ struct config {
     /* Options, by the names they have in the file and on the command line. */
     const char *config;
     struct where where;
+    struct marking marking;
     const char *listen;
     const char *metrics;
     const char *admin_listen, *export_sign;

@@ -9,6 +9,7 @@
  * A crash after 1 leaves a key that nothing hangs on, and the next start begins again;
  * a crash after 2 leaves both, and the next start does step 3.  So a master.key without
  * its database always means that the database was lost, and is an error. */
+#include "marking.h"
 #include "token.h"
 
 #include <errno.h>
@@ -238,16 +239,58 @@ static void name_actor(char out[LJS_LABEL_MAX])
         snprintf(out, LJS_LABEL_MAX, "uid %ld: %.60s", (long)geteuid(), command_path());
 }
 
-int place_use(struct data *out, const struct place *place, const struct source *source, const ljs_key *key,
-              const ljs_server_opts *opts)
+static int vault_of(ljs_vault **out, const struct place *place, const struct source *source, const char *name)
+{
+    const struct stretch as_usual = { 0, 0 };
+    ljs_key *key = NULL;
+    ljs_err err;
+    int code;
+
+    if (source->from == FROM_TOKEN)
+        return name ? token_take(out, place, source, name) : token_begin(out, place, source);
+    code = name ? master_take(&key, place, source, name) : master_begin(&key, place, source, &as_usual, NULL);
+    if (!code && (err = ljs_vault_from_key(out, key)))
+        code = complain_err(err, "master key");
+    ljs_key_free(key);
+    return code;
+}
+
+int place_vault(ljs_vault **out, struct source *source, bool *fresh, const struct place *place, const char *asked)
+{
+    const struct stand_in *file;
+    int code = choose_source(source, place, asked);
+
+    *out = NULL;
+    *fresh = false;
+    if (code != GO_ON)
+        return code;
+    file = &stand_in[source->kept];
+    if (has(place, file->name))
+        return vault_of(out, place, source, file->name);
+    *fresh = true;
+    if (has(place, db_name) && has(place, file->fresh))
+        return vault_of(out, place, source, file->fresh);
+    if (source->kept == KEPT_ELSEWHERE)
+        return vault_of(out, place, source, NULL);
+    complain("%s has no %s: put back the copy of it first, or say with --master-key where the key is kept", place->dir,
+             file->name);
+    return REFUSED;
+}
+
+/* The database under this key, and with its marker where there is to be one. */
+static int use(struct data *out, const struct place *place, const struct source *source, const ljs_key *key,
+               const ljs_server_opts *opts, struct marking *marking)
 {
     const ljs_server_opts as_usual = { .struct_size = sizeof as_usual, .audit = LJS_AUDIT_UNLESS_OFF };
     char path[4200], actor[LJS_LABEL_MAX];
+    int code = DONE;
     ljs_err err = key ? ljs_vault_from_key(&out->vault, key) : LJS_OK;
 
     snprintf(path, sizeof path, "%s/%s", place->dir, db_name);
     if (!err)
         err = ljs_store_sqlite(&out->store, path);
+    if (!err && marking && (code = marking_use(out, marking)))
+        return code;
     if (!err)
         err = ljs_server_new(&out->server, out->vault, out->store, opts ? opts : &as_usual);
     name_actor(actor);
@@ -263,6 +306,12 @@ int place_use(struct data *out, const struct place *place, const struct source *
     if (err)
         complain_err(err, path);
     return err ? FAILED : DONE;
+}
+
+int place_use(struct data *out, const struct place *place, const struct source *source, const ljs_key *key,
+              const ljs_server_opts *opts)
+{
+    return use(out, place, source, key, opts, NULL);
 }
 
 int place_name(const struct place *place, const struct stand_in *file)
@@ -294,7 +343,7 @@ int data_open(struct data *out, const struct where *where, enum data_mode mode, 
     else
         code = begun ? master_begin(&key, &place, &source, &as_usual, NULL) : master_take(&key, &place, &source, name);
     if (!code)
-        code = place_use(out, &place, &source, key, opts);
+        code = use(out, &place, &source, key, opts, where->marking);
     if (!code && fresh)
         code = place_name(&place, &stand_in[source.kept]);
 out:

@@ -35,6 +35,8 @@ const struct command commands[] = {
     { "role", "who may administer over HTTP, and what", NULL, role_commands, NULL },
     { "qr", "the codes on the labels of devices", NULL, qr_commands, NULL },
     { "audit", "what was done with keys, by whom, and that nobody altered it", NULL, audit_commands, NULL },
+    { "backup", "a copy of the database while it is in use", cmd_backup, NULL, &backup_usage },
+    { "restore", "the database out of a backup, and no JoinNonce twice", cmd_restore, NULL, &restore_usage },
     { "inspect", "explain a join frame, field by field", cmd_inspect, NULL, &inspect_usage },
     { "why", "what was decided about a device, and what to do", cmd_why, NULL, &why_usage },
     { "doctor", "what is wrong with machine, data and configuration", cmd_doctor, NULL, &doctor_usage },

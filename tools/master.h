@@ -73,6 +73,9 @@ int place_settle(struct source *out, bool *fresh, bool *begun, const struct plac
 /* The database under this key; or, with `key` NULL, in the vault that is there already. */
 int place_use(struct data *out, const struct place *place, const struct source *source, const ljs_key *key,
               const ljs_server_opts *opts);
+/* The vault of a database that is to be put back: its stand-in is there, or, where the key is kept elsewhere,
+ * is made.  Sets *fresh as place_settle() does. */
+int place_vault(ljs_vault **out, struct source *source, bool *fresh, const struct place *place, const char *asked);
 /* The stand-in gets its name. */
 int place_name(const struct place *place, const struct stand_in *file);
 

@@ -564,6 +564,7 @@ static int start_workers(struct serve *s)
 static int open_all(struct serve *s, struct sockets *on)
 {
     const struct config *c = &s->config;
+    struct where where = c->where;
     ljs_server_opts opts = { .struct_size = sizeof opts,
                              .lifetime = (uint32_t)c->lifetime,
                              .rejoin_window = (uint32_t)c->rejoin_window,
@@ -587,7 +588,8 @@ static int open_all(struct serve *s, struct sockets *on)
     s->any_sender = on->at.loopback && !c->peers_len;
     opts.anonymous = s->any_sender;
     opts.clear = s->any_sender && c->allow_clear_keys ? LJS_CLEAR_NS | LJS_CLEAR_AS : 0;
-    if ((code = data_open(&s->data, &c->where, DATA_CREATE, &opts)))
+    where.marking = &s->config.marking;
+    if ((code = data_open(&s->data, &where, DATA_CREATE, &opts)) || (code = marking_note(&s->data, &c->marking)))
         return code;
     if (!data_writable(data_dir(c->where.data)))
         say(s->log, SAY_WARNING, "%s cannot be written: no device will join", data_dir(c->where.data));

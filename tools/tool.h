@@ -76,6 +76,7 @@ const char *data_dir(const char *given);
 /* The flags of every command that opens a data directory; a member `where` of its options. */
 struct where {
     const char *data, *master_key;
+    struct marking *marking; /* of who gives JoinNonces, marking.h; else NULL */
 };
 #define WHERE_FLAGS(opts)                                                                                              \
     { "data", "DIR", DATA_HELP, FLAG_TEXT, offsetof(opts, where.data), 0, 0 },                                         \
@@ -97,6 +98,7 @@ extern const struct command token_commands[];  /* token.c */
 extern const struct command role_commands[];   /* role.c */
 extern const struct command qr_commands[];     /* qr.c */
 command_fn cmd_rewrap;                         /* rewrap.c */
+command_fn cmd_backup, cmd_restore;            /* backup.c */
 command_fn cmd_completion;                     /* completion.c */
 extern const struct command commands[];        /* main.c: all of them */
 
@@ -107,6 +109,7 @@ extern const struct usage pair_usage, export_usage, receive_usage;
 /* Each command's own. */
 extern const struct usage rewrap_usage;
 extern const struct usage inspect_usage, why_usage, doctor_usage, completion_usage;
+extern const struct usage backup_usage, restore_usage;
 extern const struct usage serve_usage, simulate_usage; /* config.c, simulate.c */
 
 /* parcel.c: all of it, or false with errno; and a new file is there after a crash when its directory is on the

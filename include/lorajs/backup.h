@@ -94,7 +94,8 @@ LJS_MUST ljs_err ljs_store_marked(ljs_store **out, ljs_store *store, ljs_vault *
                                   unsigned every);
 /** A generation is about to begin: noted in the marker, which is made when it is not there, so that none
  *  begins twice.  What the marker says of a store does not change.
- *  @param in  the store's name, 16 octets */
+ *  @param in  the store's name, 16 octets
+ *  @return ::LJS_E_STATE for the marker of another store, ::LJS_E_SEAL */
 LJS_MUST ljs_err ljs_marker_reserve(ljs_vault *vault, const char *path, uint32_t generation, const uint8_t *in,
                                     size_t in_len);
 

@@ -134,6 +134,26 @@ static ljs_err open_file(int *fd, const char *path, int flags)
     return LJS_OK;
 }
 
+/* A new marker, whole from the moment that it has its name. */
+static ljs_err create_file(const char *path, struct place *p, const ljs_vault *vault)
+{
+    char *fresh = malloc(strlen(path) + sizeof ".new");
+    int fd;
+    ljs_err err = LJS_E_NOMEM;
+
+    if (!fresh)
+        return err;
+    sprintf(fresh, "%s.new", path);
+    fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    err = fd < 0 ? LJS_E_STORE : write_file(fd, p, vault);
+    if (!err && rename(fresh, path))
+        err = LJS_E_STORE;
+    if (fd >= 0)
+        close(fd);
+    free(fresh);
+    return err ? err : ljs__sync_name(path);
+}
+
 static ljs_marker_verdict judge(const ljs_marker *m, const ljs_standing *s)
 {
     if (memcmp(m->name, s->name, sizeof m->name) != 0)
@@ -144,21 +164,15 @@ static ljs_marker_verdict judge(const ljs_marker *m, const ljs_standing *s)
     return s->count < m->at ? LJS_MARKER_BEHIND : LJS_MARKER_GOOD;
 }
 
-/* A file that is not whole, of a store that goes with none: its first writing was cut short. */
-static ljs_marker_verdict judge_none(const ljs_standing *standing, ljs_err err)
-{
-    if (!standing)
-        return err == LJS_E_SEAL ? LJS_MARKER_BROKEN : LJS_MARKER_NEW;
-    return !standing->marked ? LJS_MARKER_NEW : err == LJS_E_SEAL ? LJS_MARKER_BROKEN : LJS_MARKER_LOST;
-}
-
 static ljs_err look(struct place *out, const ljs_vault *vault, const ljs_standing *standing, int fd, ljs_err err)
 {
     memset(out, 0, sizeof *out);
     if (!err)
         err = read_file(out, vault, fd);
-    if (err == LJS_E_NOTFOUND || err == LJS_E_SEAL)
-        out->marker.verdict = judge_none(standing, err);
+    if (err == LJS_E_NOTFOUND)
+        out->marker.verdict = standing && standing->marked ? LJS_MARKER_LOST : LJS_MARKER_NEW;
+    else if (err == LJS_E_SEAL)
+        out->marker.verdict = LJS_MARKER_BROKEN;
     else if (!err && standing)
         out->marker.verdict = judge(&out->marker, standing);
     return err == LJS_E_NOTFOUND || err == LJS_E_SEAL ? LJS_OK : err;
@@ -191,21 +205,19 @@ ljs_err ljs_marker_reserve(ljs_vault *vault, const char *path, uint32_t generati
     int fd = -1;
 
     if (!err)
-        err = open_file(&fd, path, O_RDWR | O_CREAT);
+        err = open_file(&fd, path, O_RDWR);
     if (!err)
         err = read_file(&p, vault, fd);
-    if (err == LJS_E_NOTFOUND || (!err && memcmp(p.marker.name, in, in_len) != 0)) {
-        memcpy(p.marker.name, in, in_len); /* another store's says nothing */
-        p.marker.generation = 0;
-        p.marker.at = p.marker.bound = 0;
-        err = LJS_OK;
-    }
-    if (!err && p.marker.reserved < generation) {
+    if (err == LJS_E_NOTFOUND) {
+        p = (struct place){ .marker.reserved = generation };
+        memcpy(p.marker.name, in, in_len);
+        err = create_file(path, &p, vault);
+    } else if (!err && memcmp(p.marker.name, in, in_len) != 0) {
+        err = LJS_E_STATE;
+    } else if (!err && p.marker.reserved < generation) {
         p.marker.reserved = generation;
         err = write_file(fd, &p, vault);
     }
-    if (!err)
-        err = ljs__sync_name(path);
     if (fd >= 0)
         close(fd);
     return err;
@@ -221,7 +233,7 @@ struct marked {
     ljs_standing standing;
     uint64_t before, every;
     uint64_t under_way; /* changes that are being committed */
-    uint64_t bound;
+    uint64_t at, bound; /* as the marker says */
     bool used;
 };
 
@@ -238,10 +250,13 @@ static ljs_err count_now(uint64_t *out, struct marked *m)
 static ljs_err mark(struct marked *m, uint64_t at, uint64_t bound)
 {
     struct place p;
-    ljs_err err = flock(m->fd, LOCK_EX) ? LJS_E_STORE : read_file(&p, m->vault, m->fd);
+    struct stat st;
+    ljs_err err = flock(m->fd, LOCK_EX) || fstat(m->fd, &st) ? LJS_E_STORE : read_file(&p, m->vault, m->fd);
 
     if (err == LJS_E_NOTFOUND)
         err = LJS_OK;
+    if (!err && !st.st_nlink) /* somebody took it away: what is written to it nobody will read */
+        err = LJS_E_STATE;
     if (!err && p.turn &&
         (memcmp(p.marker.name, m->standing.name, STORE_NAME_LEN) != 0 || p.marker.generation > m->standing.generation))
         err = LJS_E_STATE; /* somebody began another generation, or put another marker here */
@@ -255,8 +270,10 @@ static ljs_err mark(struct marked *m, uint64_t at, uint64_t bound)
         err = write_file(m->fd, &p, m->vault);
     }
     flock(m->fd, LOCK_UN);
-    if (!err)
+    if (!err) {
+        m->at = p.marker.at;
         m->bound = p.marker.bound;
+    }
     return err;
 }
 
@@ -268,7 +285,7 @@ static ljs_err cover(struct marked *m, uint64_t len)
 
     pthread_mutex_lock(&m->lock);
     err = count_now(&count, m);
-    if (!err && count + m->under_way + len > m->bound)
+    if (!err && (count + m->under_way + len > m->bound || count >= m->at + m->every))
         err = mark(m, count, count + m->under_way + len + m->every);
     if (!err) {
         m->under_way += len;
@@ -378,16 +395,19 @@ static ljs_err begin(struct marked *m, const char *path)
         return err;
     if (p.marker.verdict > LJS_MARKER_NEW)
         return LJS_E_STATE;
-    if (m->fd < 0 && (err = open_file(&m->fd, path, O_RDWR | O_CREAT)))
-        return err;
-    if (!p.turn && ftruncate(m->fd, 0))
-        return LJS_E_STORE;
-    flock(m->fd, LOCK_UN); /* mark() takes it */
-    m->bound = p.marker.bound;
-    if (p.marker.verdict == LJS_MARKER_NEW || p.marker.generation != m->standing.generation) {
-        if ((err = mark(m, now, now + m->every)) || (err = ljs__sync_name(path)))
+    if (p.marker.verdict == LJS_MARKER_NEW) {
+        p.marker = (ljs_marker){ .generation = m->standing.generation, .at = now, .bound = now + m->every };
+        memcpy(p.marker.name, m->standing.name, sizeof p.marker.name);
+        if (m->fd >= 0)
+            close(m->fd); /* it is empty */
+        if ((err = create_file(path, &p, m->vault)) || (err = open_file(&m->fd, path, O_RDWR)))
             return err;
     }
+    flock(m->fd, LOCK_UN); /* mark() takes it */
+    m->at = p.marker.at;
+    m->bound = p.marker.bound;
+    if (p.marker.generation != m->standing.generation && (err = mark(m, now, now + m->every)))
+        return err;
     return m->standing.marked ? LJS_OK : ljs__generation_change(m->vault, m->inner, set_marked, NULL);
 }
 

@@ -1,0 +1,53 @@
+/* Ends the process it is loaded into just before the KILL_AT-th call that makes something durable or
+ * gives it a name; without KILL_AT it counts them, into the file COUNT_TO. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static int calls;
+
+static void reach(void)
+{
+    const char *at = getenv("KILL_AT");
+
+    if (++calls == (at ? atoi(at) : 0))
+        kill(getpid(), SIGKILL);
+}
+
+__attribute__((destructor)) static void tell(void)
+{
+    const char *path = getenv("COUNT_TO");
+    FILE *file = path ? fopen(path, "w") : NULL;
+
+    if (file) {
+        fprintf(file, "%d", calls);
+        fclose(file);
+    }
+}
+
+#define POINT(result, name, parameters, arguments)                      \
+    result name parameters                                              \
+    {                                                                   \
+        result(*next) parameters = (result(*) parameters)dlsym(RTLD_NEXT, #name); \
+                                                                        \
+        reach();                                                        \
+        return next arguments;                                          \
+    }
+
+POINT(int, fsync, (int fd), (fd))
+POINT(int, fdatasync, (int fd), (fd))
+POINT(int, ftruncate, (int fd, off_t len), (fd, len))
+POINT(int, ftruncate64, (int fd, off64_t len), (fd, len))
+POINT(ssize_t, pwrite, (int fd, const void *in, size_t len, off_t at), (fd, in, len, at))
+POINT(ssize_t, pwrite64, (int fd, const void *in, size_t len, off64_t at), (fd, in, len, at))
+POINT(int, unlink, (const char *path), (path))
+POINT(int, unlinkat, (int dir, const char *path, int flags), (dir, path, flags))
+POINT(int, link, (const char *from, const char *to), (from, to))
+POINT(int, linkat, (int a, const char *from, int b, const char *to, int flags), (a, from, b, to, flags))
+POINT(int, rename, (const char *from, const char *to), (from, to))
+POINT(int, renameat, (int a, const char *from, int b, const char *to), (a, from, b, to))
