@@ -242,7 +242,8 @@ $result = and_result($result, ONE);
 /* ... but for what may be NULL by its header. */
 %typemap(check) const char *, const ljs_key *kek, const ljs_key *ns_kek, const ljs_key *as_kek, const ljs_key *nwk,
     const ljs_key *app, const ljs_key *gen_app, const ljs_key *rekey, const ljs_key *f_nwk_s_int,
-    const ljs_key *s_nwk_s_int, const ljs_key *nwk_s_enc, const ljs_server_opts *opts, void * ""
+    const ljs_key *s_nwk_s_int, const ljs_key *nwk_s_enc, const ljs_server_opts *opts, ljs_store *against,
+    const ljs_marker *marker, const ljs_standing *known, void * ""
 
 %define NEEDED(FUNCTION, ARG)
 %exception FUNCTION {
@@ -367,6 +368,9 @@ WIPED(ljs_routing)
 WIPED(ljs_admin_req)
 WIPED(ljs_kek)
 WIPED(ljs_kek_next)
+WIPED(ljs_standing)
+WIPED(ljs_marker)
+WIPED(ljs_backup)
 WIPED(ljs_ns_opts)
 WIPED(ljs_ns_joined)
 WIPED(ljs_ns_up)
@@ -417,7 +421,8 @@ VALUE(ljs_admin_ans)
 }
 %typemap(argout) NUMBER *out { GIVE(PyLong_FromUnsignedLongLong(*$1)) }
 %apply NUMBER *out {
-    uint8_t *out, uint32_t *out, ljs_eui *out, ljs_devaddr *out, ljs_netid *out, ljs_mac *out, uint64_t *version
+    uint8_t *out, uint32_t *out, ljs_eui *out, ljs_devaddr *out, ljs_netid *out, ljs_mac *out, uint64_t *version,
+    uint64_t *out
 };
 /* A place in octets: goes in, and comes out moved. */
 %typemap(in) size_t *at ($*1_ltype place) {
@@ -627,6 +632,17 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_store_get;
 %thread ljs_store_commit;
 %thread ljs_store_each;
+%thread ljs_store_count;
+%thread ljs_store_copy;
+%thread ljs_store_sqlite_fold;
+%thread ljs_store_marked;
+%thread ljs_standing_read;
+%thread ljs_standing_raise;
+%thread ljs_marker_look;
+%thread ljs_marker_reserve;
+%thread ljs_backup_make;
+%thread ljs_backup_check;
+%thread ljs_backup_extract;
 %thread ljs_server_new;
 %thread ljs_server_handle;
 %thread ljs_server_handle_batch;
@@ -698,6 +714,7 @@ static PyObject *credential_object(const ljs_credential *credential)
 %include <lorajs/store.h>
 %include <lorajs/backend.h>
 %include <lorajs/server.h>
+%include <lorajs/backup.h>
 %include <lorajs/audit.h>
 %include <lorajs/rewrap.h>
 %include <lorajs/roles.h>

@@ -21,7 +21,8 @@ MAY_BE_NONE = {"peer", "ns_label", "as_label", "ns_kek", "as_kek", "nwk", "app",
                "s_nwk_s_int", "nwk_s_enc"}
 MAY_BE_NONE_IN = {"ljs_envelope_seal": {"kek"}, "ljs_envelope_open": {"kek"}, "ljs_server_new": {"opts"},
                   "ljs_device_make": {"in", "record"}, "ljs_server_make_device": {"in"},
-                  "ljs_parcel_land": {"record"}, "ljs_server_verify_audit": {"in"}, "ljs_server_set_actor": {"who"}}
+                  "ljs_parcel_land": {"record"}, "ljs_server_verify_audit": {"in"}, "ljs_server_set_actor": {"who"},
+                  "ljs_marker_look": {"against"}, "ljs_backup_plan": {"marker", "known"}}
 OCTETS = {"in", "record", "state", "key", "prefix"}
 # Functions whose ljs_err is a result: it is what was asked for, or what comes with it tells more.
 NUMBERED = {"ljs_server_handle", "ljs_import_parse", "ljs_message_answer", "ljs_store_get", "ljs_server_decision",

@@ -82,7 +82,7 @@ class Trial:
     def __init__(self, program: Path, work: Path) -> None:
         self.program, self.work = program, work
         self.env = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
-        for name in ("DATA", "BACKUP", "SAFE", "RESTORED", "OTHER", "INSIDE"):
+        for name in ("DATA", "BACKUP", "SAFE", "RESTORED", "OTHER", "INSIDE", "ELSEWHERE"):
             self.env[name] = str(work / name.lower())
         (work / "backup").mkdir()
         self.env["SAFE"] = self.env["DATA"]
@@ -110,6 +110,11 @@ class Trial:
         self.log = log
         secure = next((re.sub(r"//[^:]+:", "//localhost:", u) for u in urls if u.startswith("https")), "")
         return process, secure, next(u for u in urls if not u.startswith("https"))
+
+    def refuses(self, script: str) -> bool:
+        """Serving ends at once, with 3."""
+        return subprocess.run(["bash", "-c", f"exec {script}"], cwd=self.work, env=self.env, stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=120).returncode == 3
 
     def stop(self, process: subprocess.Popen) -> None:
         process.send_signal(signal.SIGTERM)
@@ -210,8 +215,10 @@ def follow(t: Trial, b: Blocks) -> None:
     keys, devices = deployment("lorajs key generate"), deployment("lorajs device import")
     doctor, serve = deployment("lorajs doctor"), deployment("lorajs serve --config")
     moves, parcel = b.take("custody.md", "sh", "lorajs master move"), b.take("custody.md", "sh", "lorajs device export")
-    backup = b.take("backup-and-restore.md", "sh", "sqlite3")
-    restore = b.take("backup-and-restore.md", "sh", "$RESTORED/lorajs.db")
+    def past(marker: str) -> str:
+        return b.take("backup-and-restore.md", "sh", marker)
+
+    backup, mark, restore, replace = past("lorajs backup"), past("mkdir"), past("install -d"), past("--replace")
     config = deployment("listen", "conf")
     t.sh(deployment("openssl req"))
     config = config.replace("[::]:8443", FREE).replace("127.0.0.1:9100", FREE)
@@ -242,7 +249,12 @@ def follow(t: Trial, b: Blocks) -> None:
     check(shown.count(" join ") >= 12 and '"kind":"join"' in shown and "whole: " in shown, shown)
     check("whole: " in (said := t.sh(b.take("audit.md", "sh", "lorajs audit anchor"))), said)
 
-    t.sh(restore)
+    t.sh(mark)
+    told = t.sh(restore)
+    check("would be restored" in told and "each passes over" in told, told)
+    check('"restored":true' in t.sh(replace), "and again, over what is there")
+    check(t.refuses(serve.replace("$DATA", "$RESTORED")), "not without its marker")
+    serve += ' --marker "$ELSEWHERE/marker"'
     process, url, _ = t.serve(serve.replace("$DATA", "$RESTORED"))
     listed = t.sh("lorajs device list --data $RESTORED --json").splitlines()
     check(len(listed) == 12, "all devices are in the backup")

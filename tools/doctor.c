@@ -434,6 +434,34 @@ static void look_records(struct visit *v)
              v->first_without);
 }
 
+/* Would serve start with this marker, and does a database have one at all? */
+static void look_marker(struct visit *v)
+{
+    const char *path = v->has_config ? v->config.marking.path : NULL, *why;
+    ljs_marker marker = { .verdict = LJS_MARKER_GOOD };
+    ljs_standing is;
+    ljs_err err = ljs_standing_read(&is, v->data.vault, v->data.store);
+
+    v->check = "marker";
+    if (!err && path)
+        err = ljs_marker_look(&marker, v->data.vault, v->data.store, path);
+    why = marking_text(marker.verdict);
+    if (err)
+        tell(v, ERROR, "see that it can be read", "%s: %s", path ? path : "the database", ljs_strerror(err));
+    else if (why)
+        tell(v, ERROR, "put back the newest database, or its marker, or `lorajs restore` (docs/backup-and-restore.md)",
+             "%s: %s; the daemon does not start", path, why);
+    else if (path)
+        tell(v, OK, NULL, "%s: it knows this database, generation %" PRIu32, path, is.generation);
+    else if (v->has_config || !is.marked)
+        tell(v, WARNING, "marker = \"PATH\", on another disk (docs/backup-and-restore.md)",
+             is.marked
+                 ? "the database goes with one, and none is configured: the daemon does not start"
+                 : "none is configured: a database that is put back would give JoinNonces twice, and not know it");
+    else
+        tell(v, OK, NULL, "the database goes with one; give --config to see which");
+}
+
 static void look_data(struct visit *v)
 {
     const char *dir = data_dir(v->where.data);
@@ -484,6 +512,7 @@ static void look_data(struct visit *v)
     tell(v, OK, NULL, "it opens, is of this master key, and of a layout that this version knows");
     place_close(&place); /* let others in: the walk may be long */
     look_records(v);
+    look_marker(v);
 out:
     complain_into(NULL, 0);
     ljs_key_free(key);

@@ -112,8 +112,15 @@ int marking_use(struct data *out, struct marking *marking)
         return code;
     err = ljs_store_marked(&out->store, inner, out->vault, marking->path, (unsigned)marking->every);
     if (err == LJS_E_STATE) /* a new database, and a marker that was there before it */
-        return refuse(marking->path, marking_text(LJS_MARKER_OTHER));
-    return err ? complain_err(err, marking->path) : DONE;
+        code = refuse(marking->path, marking_text(LJS_MARKER_OTHER));
+    else if (err)
+        code = complain_err(err, marking->path);
+    if (err) {
+        out->store = inner;
+        return code;
+    }
+    marking->inner = inner;
+    return DONE;
 }
 
 int marking_note(struct data *data, const struct marking *marking)

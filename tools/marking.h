@@ -7,8 +7,9 @@
 struct marking {
     const char *path; /* NULL: none */
     int64_t every;
-    bool force;  /* overrule what the marker says: begin a generation */
-    bool forced; /* out: that was needed */
+    bool force;       /* overrule what the marker says: begin a generation */
+    bool forced;      /* out: that was needed */
+    ljs_store *inner; /* out: the store without its marker; to be freed after data_close() */
 };
 
 /* Puts the marker around out->store, before there is a server.  Complains itself: REFUSED when the database is

@@ -657,6 +657,7 @@ static void close_all(struct serve *s)
     }
     log_tick(s->log, true);
     data_close(&s->data);
+    ljs_store_free(s->config.marking.inner);
     tls_free(s->tls);
 }
 

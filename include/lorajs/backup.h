@@ -79,13 +79,14 @@ typedef struct ljs_marker {
     uint64_t bound;             /**< changes that the store has at most, as long as every commit is marked */
 } ljs_marker;
 
-/** @param store  to be compared with; NULL: none, and the verdict is ::LJS_MARKER_GOOD for whatever can be read
+/** @param against  the store to be compared with; NULL: none, and the verdict is ::LJS_MARKER_GOOD for whatever can be
+ * read
  *  @return ::LJS_E_STORE when the file cannot be read, ::LJS_E_VERSION when a newer lorajs wrote it */
-LJS_MUST ljs_err ljs_marker_look(ljs_marker *out, ljs_vault *vault, ljs_store *store, const char *path);
+LJS_MUST ljs_err ljs_marker_look(ljs_marker *out, ljs_vault *vault, ljs_store *against, const char *path);
 /** A store that writes its marker before it commits what the marker does not cover.  The file is made when
  *  the store never had one; it has mode 0600 and two places that are written in turns, so that a crash
  *  leaves one that is whole.  Several processes may use one marker.
- *  @param store  which counts its changes (backend.h); taken, even when this fails
+ *  @param store  which counts its changes (backend.h); borrowed, as the vault is: free what comes of this first
  *  @param every  how many changes the marker runs ahead: a store that was put back by fewer may go unnoticed
  *                (none after an ordinary end); each costs one more sync.  0 means ::LJS_MARKER_EVERY
  *  @return ::LJS_E_STATE for a verdict other than good or new, ::LJS_E_MISSING for a store that does not

@@ -178,7 +178,7 @@ static ljs_err look(struct place *out, const ljs_vault *vault, const ljs_standin
     return err == LJS_E_NOTFOUND || err == LJS_E_SEAL ? LJS_OK : err;
 }
 
-ljs_err ljs_marker_look(ljs_marker *out, ljs_vault *vault, ljs_store *store, const char *path)
+ljs_err ljs_marker_look(ljs_marker *out, ljs_vault *vault, ljs_store *against, const char *path)
 {
     struct place p;
     ljs_standing standing;
@@ -186,11 +186,11 @@ ljs_err ljs_marker_look(ljs_marker *out, ljs_vault *vault, ljs_store *store, con
     int fd = -1;
 
     memset(out, 0, sizeof *out);
-    if (!err && store)
-        err = ljs_standing_read(&standing, vault, store);
+    if (!err && against)
+        err = ljs_standing_read(&standing, vault, against);
     if (err)
         return err;
-    err = look(&p, vault, store ? &standing : NULL, fd, open_file(&fd, path, O_RDONLY));
+    err = look(&p, vault, against ? &standing : NULL, fd, open_file(&fd, path, O_RDONLY));
     if (fd >= 0)
         close(fd);
     if (!err)
@@ -348,7 +348,6 @@ static void close_marked(void *self)
         (void)!mark(m, now, now);
     if (m->fd >= 0)
         close(m->fd);
-    ljs_store_free(m->inner);
     pthread_mutex_destroy(&m->lock);
     free(m);
 }
@@ -417,10 +416,8 @@ ljs_err ljs_store_marked(ljs_store **out, ljs_store *store, ljs_vault *vault, co
     ljs_err err;
 
     *out = NULL;
-    if (!m) {
-        ljs_store_free(store);
+    if (!m)
         return LJS_E_NOMEM;
-    }
     m->inner = store;
     m->vault = vault;
     m->fd = -1;

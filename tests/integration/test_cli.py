@@ -185,7 +185,7 @@ def test_exit_codes_are_in_the_man_page():
 def test_every_option_is_in_the_page_of_the_file(run):
     page = (ROOT / "tools/man/lorajs.conf.5").read_text().replace("\\-", "-")
     told = re.findall(r"^\.B ([a-z0-9-]+)$", page.split(".SH OPTIONS")[1].split(".SH PEERS")[0], re.M)
-    assert set(told) == {f.lstrip("-") for f in flags_in(run("serve", "--help").stdout)} - {"help", "config", "peer"}
+    assert set(told) == {f.lstrip("-") for f in flags_in(run("serve", "--help").stdout)} - {"help", "config", "peer", "force-regression"}
 
 
 def test_pages_that_are_named_are_there():

@@ -52,13 +52,22 @@ static ljs_store *open_store(const char *name)
     return store;
 }
 
+static ljs_store *inner; /* of the one marked store there is at a time */
+
 /* A server over a store with a marker. */
 static void lab_marked(struct world *w, const char *db, const char *marker, unsigned every)
 {
     ljs_store *store;
 
-    assert_int_equal(ljs_store_marked(&store, open_store(db), vault, in_dir(marker), every), LJS_OK);
+    inner = open_store(db);
+    assert_int_equal(ljs_store_marked(&store, inner, vault, in_dir(marker), every), LJS_OK);
     lab_begin(w, store);
+}
+
+static void marked_end(struct world *w)
+{
+    server_end(w);
+    ljs_store_free(inner);
 }
 
 static ljs_marker_verdict verdict(const char *db, const char *marker)
@@ -236,7 +245,7 @@ static void test_no_nonce_twice(void **state)
             assert_int_equal(backup.devices, DEVICES);
         } else if (dice < 4 && backups) {
             p = &pasts[random_next(&seed) % backups];
-            server_end(&w);
+            marked_end(&w);
             restore(p, dice == 2, dice == 2 ? 1 : 100); /* what the guard must be is known from the marker */
             restores++;
             lab_marked(&w, "live", "marker", 4);
@@ -254,7 +263,7 @@ static void test_no_nonce_twice(void **state)
     }
     for (unsigned i = 0; i < DEVICES; i++)
         join(&w, i);
-    server_end(&w);
+    marked_end(&w);
     assert_true(backups > 5 && restores > 5 && taken > 5 && replays > taken);
 }
 
@@ -291,9 +300,11 @@ static void put_back(const char *from)
 static ljs_err start(void)
 {
     ljs_store *store;
-    ljs_err err = ljs_store_marked(&store, open_store("live"), vault, in_dir("marker"), 4);
+    ljs_store *live = open_store("live");
+    ljs_err err = ljs_store_marked(&store, live, vault, in_dir("marker"), 4);
 
     ljs_store_free(store);
+    ljs_store_free(live);
     return err;
 }
 
@@ -309,14 +320,14 @@ static void test_verdicts(void **state)
     begin_store("live");
     assert_int_equal(verdict("live", "marker"), LJS_MARKER_NEW);
     lab_marked(&w, "live", "marker", 4);
-    server_end(&w);
+    marked_end(&w);
     assert_int_equal(verdict("live", "marker"), LJS_MARKER_GOOD);
     assert_int_equal(ljs_store_sqlite_fold(in_dir("live")), LJS_OK);
     copy_file("live", "old");
 
     lab_marked(&w, "live", "marker", 4); /* one change fewer is seen after an ordinary end */
     join(&w, 0);
-    server_end(&w);
+    marked_end(&w);
     copy_file("marker", "good");
     put_back("old");
     assert_int_equal(verdict("live", "marker"), LJS_MARKER_BEHIND);
@@ -337,7 +348,7 @@ static void test_verdicts(void **state)
     begin_store("other");
     assert_int_equal(unlink(in_dir("marker")), 0);
     lab_marked(&w, "other", "marker", 4);
-    server_end(&w);
+    marked_end(&w);
     assert_int_equal(verdict("live", "marker"), LJS_MARKER_OTHER);
     assert_int_equal(start(), LJS_E_STATE);
 
@@ -389,7 +400,7 @@ static void test_torn(void **state)
         lab_marked(&w, "live", "marker", 1);
         join(&w, 0);
         join(&w, 0);
-        server_end(&w);
+        marked_end(&w);
     }
 }
 
@@ -453,7 +464,7 @@ static void test_every(void **state)
             writes[e] += m.at != at;
             at = m.at;
         }
-        server_end(&w);
+        marked_end(&w);
     }
     assert_in_range(writes[0], 129, 130);
     assert_in_range(writes[1], 15, 18);
@@ -466,7 +477,7 @@ static void test_is_not_written(void **state)
     const struct say say = { 0 };
     ljs_join_req req = request_of(0, 1);
     ljs_standing before, after;
-    ljs_store *store;
+    ljs_store *store, *third;
 
     (void)state;
     begin_store("live");
@@ -475,13 +486,15 @@ static void test_is_not_written(void **state)
     assert_int_equal(truncate(in_dir("marker"), 0), 0); /* somebody took it away: nothing is given any more */
     copy_file("live", "other");
     begin_store("third");
-    assert_int_equal(ljs_store_marked(&store, open_store("third"), vault, in_dir("marker"), 1), LJS_OK);
+    third = open_store("third");
+    assert_int_equal(ljs_store_marked(&store, third, vault, in_dir("marker"), 1), LJS_OK);
     ljs_store_free(store);
+    ljs_store_free(third);
     asked(&w, NULL, join_text(&say, &req), "Other");
     asked(&w, NULL, join_text(&say, &req), "Other");
     assert_int_equal(ljs_standing_read(&after, vault, w.store), LJS_OK);
     assert_int_equal(after.count, before.count);
-    server_end(&w);
+    marked_end(&w);
 }
 
 /* ---- backups ----------------------------------------------------------------- */
