@@ -438,7 +438,7 @@ static void look_records(struct visit *v)
 static void look_marker(struct visit *v)
 {
     const char *path = v->has_config ? v->config.marking.path : NULL, *why;
-    ljs_marker marker = { .verdict = LJS_MARKER_GOOD };
+    ljs_marker marker = { 0 };
     ljs_standing is;
     ljs_err err = ljs_standing_read(&is, v->data.vault, v->data.store);
 

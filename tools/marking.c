@@ -113,6 +113,8 @@ int marking_use(struct data *out, struct marking *marking)
     err = ljs_store_marked(&out->store, inner, out->vault, marking->path, (unsigned)marking->every);
     if (err == LJS_E_STATE) /* a new database, and a marker that was there before it */
         code = refuse(marking->path, marking_text(LJS_MARKER_OTHER));
+    else if (err == LJS_E_STORE)
+        code = (complain("%s cannot be written, or the database not", marking->path), FAILED);
     else if (err)
         code = complain_err(err, marking->path);
     if (err) {

@@ -60,7 +60,7 @@ def test_nothing_is_wrong(doctor, run, made):
     found = doctor()
     assert not [f for f in found if f[1] == "error"]
     assert {c for c, _, _ in found} == {"memory", "core dumps", "swap", "clock", "directory", "master key", "database",
-                                        "keks", "records"}
+                                        "keks", "records", "marker"}
     assert "3 devices" in said(found, "records", "ok") and "1 KEKs" in said(found, "keks", "ok")
     assert "beside the database" in said(found, "master key", "warning")
     doctor("--strict", code=REFUSED)
@@ -230,6 +230,20 @@ def test_where_the_anchor_is(doctor, config, made, tmp_path):
                        (f'audit-anchor = "{made / "anchor"}"', "beside the database")):
         assert what in said(doctor("--config", config(line + "\n")), "audit", "warning")
     assert not said(doctor("--config", config(f'audit-anchor = "{tmp_path / "anchor"}"\n')), "audit", "warning")
+
+
+def test_markers(doctor, run, config, made, tmp_path):
+    marker = tmp_path / "marker"
+    none, marked = 'plain-peer = "acme"\npeer "acme" { net-ids = { "000013" } }\n', f'marker = "{marker}"\n'
+    assert "would give JoinNonces twice" in said(doctor("--config", config(none)), "marker", "warning")
+    backup = tmp_path / "backup"
+    run("backup", "--data", made, "--to", backup)
+    run("restore", "--data", made, "--from", backup, "--replace", "--marker", marker)
+    assert "generation 4096" in said(doctor("--config", config(none + marked)), "marker", "ok")
+    assert "does not start" in said(doctor("--config", config(none)), "marker", "warning")
+    assert "give --config" in said(doctor(), "marker", "ok")
+    marker.unlink()
+    assert "is not there" in said(doctor("--config", config(none + marked), code=REFUSED), "marker", "error")
 
 
 def test_peers_without_tls(doctor, config):
