@@ -131,7 +131,7 @@ struct ljs_server {
 
 /* The name that the store was given when it was claimed.  LJS_E_NOTFOUND, LJS_E_SEAL. */
 enum { STORE_NAME_LEN = 16 };
-ljs_err ljs__store_name(uint8_t name[STORE_NAME_LEN], const ljs_vault *vault, ljs_store *store);
+ljs_err ljs__store_name(uint8_t name[STORE_NAME_LEN], ljs_vault *vault, ljs_store *store);
 
 ljs_err ljs__server_alive(const ljs_server *server); /* LJS_E_STATE after fork() */
 

@@ -5,6 +5,8 @@
 #include "base/pack.h"
 #include "store/file.h"
 
+#include <lorajs/master.h>
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +25,8 @@ ljs_err ljs__place_read(struct place *out, const ljs_vault *vault, const uint8_t
     const uint8_t *octets = rd_bytes(&r, len);
     struct unpack u = { { octets, len > 16 ? len - 16 : 0, false } };
     struct place p = { .turn = 0 };
-    ljs_err err = octets ? ljs__vault_check(vault, TAG_MARKER, octets, len) : LJS_E_SEAL;
+    bool now = true;
+    ljs_err err = octets ? ljs__vault_tagged(&now, vault, TAG_MARKER, octets, len) : LJS_E_SEAL;
     unsigned fields;
 
     memset(out, 0, sizeof *out);
@@ -40,6 +43,7 @@ ljs_err ljs__place_read(struct place *out, const ljs_vault *vault, const uint8_t
     p.marker.bound = ljs__unpack_uint(&u, INT64_MAX);
     if (fields != MARKER_FIELDS || !rd_done(&u.rd) || p.marker.bound < p.marker.at)
         return LJS_E_SEAL;
+    p.old = !now;
     *out = p;
     return LJS_OK;
 }
@@ -234,7 +238,9 @@ struct marked {
     uint64_t before, every;
     uint64_t under_way; /* changes that are being committed */
     uint64_t at, bound; /* as the marker says */
-    bool used;
+    bool old;           /* it is under a master key that was replaced */
+    unsigned version;   /* the vault's, when it was written */
+    bool begun, used;
 };
 
 /* What the store has, counted over all of its lives. */
@@ -273,8 +279,16 @@ static ljs_err mark(struct marked *m, uint64_t at, uint64_t bound)
     if (!err) {
         m->at = p.marker.at;
         m->bound = p.marker.bound;
+        m->version = ljs_vault_version(m->vault);
+        m->old = false;
     }
     return err;
+}
+
+/* Another master key is on its way, and the old one will be gone. */
+static bool is_old(const struct marked *m)
+{
+    return m->old || m->version != ljs_vault_version(m->vault);
 }
 
 /* Before `len` changes are committed, the marker covers them. */
@@ -285,7 +299,7 @@ static ljs_err cover(struct marked *m, uint64_t len)
 
     pthread_mutex_lock(&m->lock);
     err = count_now(&count, m);
-    if (!err && (count + m->under_way + len > m->bound || count >= m->at + m->every))
+    if (!err && (count + m->under_way + len > m->bound || count >= m->at + m->every || is_old(m)))
         err = mark(m, count, count + m->under_way + len + m->every);
     if (!err) {
         m->under_way += len;
@@ -344,7 +358,7 @@ static void close_marked(void *self)
     uint64_t now;
 
     /* An ordinary end is marked to the change.  What cannot be is as after a crash. */
-    if (m->used && !count_now(&now, m))
+    if ((m->used || (m->begun && is_old(m))) && !count_now(&now, m))
         (void)!mark(m, now, now);
     if (m->fd >= 0)
         close(m->fd);
@@ -405,8 +419,11 @@ static ljs_err begin(struct marked *m, const char *path)
     flock(m->fd, LOCK_UN); /* mark() takes it */
     m->at = p.marker.at;
     m->bound = p.marker.bound;
-    if (p.marker.generation != m->standing.generation && (err = mark(m, now, now + m->every)))
+    m->version = ljs_vault_version(m->vault);
+    m->old = p.old;
+    if ((p.old || p.marker.generation != m->standing.generation) && (err = mark(m, now, now + m->every)))
         return err;
+    m->begun = true;
     return m->standing.marked ? LJS_OK : ljs__generation_change(m->vault, m->inner, set_marked, NULL);
 }
 

@@ -11,6 +11,7 @@ enum { PLACE_LEN = 512, PLACES_APART = 4096 }; /* no two in one block of a disk 
 struct place {
     ljs_marker marker;
     uint64_t turn; /* the place with the higher one is newer */
+    bool old;      /* its tag is of a master key that was replaced; not written */
 };
 
 /* `in` has PLACE_LEN octets.  LJS_E_SEAL, LJS_E_VERSION. */

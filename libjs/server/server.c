@@ -122,15 +122,18 @@ ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, vo
 
 /* ---- the server ------------------------------------------------------------- */
 
-ljs_err ljs__store_name(uint8_t name[STORE_NAME_LEN], const ljs_vault *vault, ljs_store *store)
+ljs_err ljs__store_name(uint8_t name[STORE_NAME_LEN], ljs_vault *vault, ljs_store *store)
 {
     const uint8_t key[] = { SPACE_STORE };
+    ljs_server *follower = NULL;
     ljs_buf value;
     uint64_t version;
     ljs_err err = ljs_store_get(&value, &version, store, key, sizeof key);
     struct unpack u = { { value.data, value.len > 16 ? value.len - 16 : 0, false } };
 
     memset(name, 0, STORE_NAME_LEN);
+    if (!err && !(err = ljs_server_new(&follower, vault, store, NULL))) /* the vault has what the store has */
+        ljs_server_free(follower);
     if (!err)
         err = ljs__vault_check(vault, TAG_STORE, value.data, value.len);
     if (!err) { /* what is behind the name is not asked for */
