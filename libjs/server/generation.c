@@ -45,7 +45,8 @@ ljs_err ljs__generation_read(struct generation *out, uint64_t *version, const lj
     return err;
 }
 
-static ljs_err write(ljs_store *store, const ljs_vault *vault, uint64_t version, const struct generation *generation)
+ljs_err ljs__generation_write(ljs_store *store, const ljs_vault *vault, uint64_t version,
+                              const struct generation *generation)
 {
     ljs_change change = { .key = generation_key, .key_len = sizeof generation_key, .if_version = version };
     struct wr w = { 0 };
@@ -81,7 +82,7 @@ ljs_err ljs__generation_change(const ljs_vault *vault, ljs_store *store, make_ge
         if (!err)
             err = make(&g, user);
         if (!err)
-            err = write(store, vault, version, &g);
+            err = ljs__generation_write(store, vault, version, &g);
     }
     return err == LJS_E_CONFLICT ? LJS_E_STORE : err;
 }

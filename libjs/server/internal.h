@@ -163,6 +163,9 @@ struct generation {
     bool marked;     /* a marker goes with the store */
 };
 ljs_err ljs__generation_read(struct generation *out, uint64_t *version, const ljs_vault *vault, ljs_store *store);
+/* LJS_E_CONFLICT when it is not this version any more. */
+ljs_err ljs__generation_write(ljs_store *store, const ljs_vault *vault, uint64_t version,
+                              const struct generation *generation);
 /* What `make` makes of them; it is called again after a conflict. */
 typedef ljs_err make_generation(struct generation *g, const void *user);
 ljs_err ljs__generation_change(const ljs_vault *vault, ljs_store *store, make_generation *make, const void *user);
