@@ -30,13 +30,13 @@ __attribute__((destructor)) static void tell(void)
     }
 }
 
-#define POINT(result, name, parameters, arguments)                      \
-    result name parameters                                              \
-    {                                                                   \
-        result(*next) parameters = (result(*) parameters)dlsym(RTLD_NEXT, #name); \
-                                                                        \
-        reach();                                                        \
-        return next arguments;                                          \
+#define POINT(result, name, parameters, arguments)                                                                     \
+    result name parameters                                                                                             \
+    {                                                                                                                  \
+        result(*next) parameters = (result(*) parameters)dlsym(RTLD_NEXT, #name);                                      \
+                                                                                                                       \
+        reach();                                                                                                       \
+        return next arguments;                                                                                         \
     }
 
 POINT(int, fsync, (int fd), (fd))
