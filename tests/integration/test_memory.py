@@ -1,5 +1,5 @@
 """No key stands where it must not: not in the log, not in the database, its WAL or its
-shared memory, not in a parcel nor in metrics, and, while no step runs, nowhere in the memory of
+shared memory, not in a parcel, a backup or metrics, and, while no step runs, nowhere in the memory of
 the daemon; what it has to keep, the subkeys of the master key, on guarded pages alone.
 
 The scanner reads every mapping of /proc/PID/mem, and shows first that it can find a key
@@ -278,19 +278,20 @@ def check(fleet: Fleet, server: Server, data: pathlib.Path, more: dict[str, byte
     assert octets > 1 << 20
     assert not found, sorted(found)[:20]
 
-    # What goes away from here: every device in a parcel, and what is counted.
-    parcel, metrics = data.parent / "parcel", data.parent / "metrics"
+    # What goes away from here: every device in a parcel, a backup, and what is counted.
+    parcel, backup, metrics = (data.parent / name for name in ("parcel", "backup", "metrics"))
     for name, kind in (("to", "x25519"), ("sign", "ed25519")):
         if not (data.parent / name).exists():
             subprocess.run([fleet.program, "key", "pair", kind, "--output", data.parent / name], check=True,
                            stdout=subprocess.DEVNULL)
     subprocess.run([fleet.program, "device", "export", "--data", data, "--all", "--to", data.parent / "to.pub", "--sign",
                     data.parent / "sign", "--output", parcel], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([fleet.program, "backup", "--data", data, "--to", backup], check=True, stdout=subprocess.DEVNULL)
     metrics.write_text(get(metrics_url(server) + "/metrics")[1])
     assert "lorajs_" in metrics.read_text()
 
     # With the daemon alive the WAL still holds what the database does not yet.
-    files = [path for path in [*data.rglob("*"), server.log, parcel, metrics] if path.is_file()]
+    files = [path for path in [*data.rglob("*"), server.log, parcel, backup, metrics] if path.is_file()]
     assert {"lorajs.db", "lorajs.db-wal", "lorajs.db-shm", "master.key"} <= {path.name for path in files}
     assert server.log.read_bytes(), "an empty log proves nothing"
     assert not scan_files(files, needles)
