@@ -215,6 +215,7 @@ def follow(t: Trial, b: Blocks) -> None:
     keys, devices = deployment("lorajs key generate"), deployment("lorajs device import")
     doctor, serve = deployment("lorajs doctor"), deployment("lorajs serve --config")
     moves, parcel = b.take("custody.md", "sh", "lorajs master move"), b.take("custody.md", "sh", "lorajs device export")
+
     def past(marker: str) -> str:
         return b.take("backup-and-restore.md", "sh", marker)
 
@@ -254,7 +255,7 @@ def follow(t: Trial, b: Blocks) -> None:
     check("would be restored" in told and "each passes over" in told, told)
     check('"restored":true' in t.sh(replace), "and again, over what is there")
     check(t.refuses(serve.replace("$DATA", "$RESTORED")), "not without its marker")
-    serve += ' --marker "$ELSEWHERE/marker"'
+    serve = serve.rstrip() + ' --marker "$ELSEWHERE/marker"'
     process, url, _ = t.serve(serve.replace("$DATA", "$RESTORED"))
     listed = t.sh("lorajs device list --data $RESTORED --json").splitlines()
     check(len(listed) == 12, "all devices are in the backup")
