@@ -59,7 +59,7 @@ static void set_raiser(PyObject *callable)
 %typemap(out) ljs_err ljs_result_err, ljs_err err, ljs_err result { $result = PyLong_FromLong($1); }
 %typemap(out) ljs_err ljs_server_handle, ljs_err ljs_import_parse, ljs_err ljs_message_answer,
     ljs_err ljs_store_get, ljs_err ljs_server_decision, ljs_err ljs_explain_accept,
-    ljs_err ljs_qr_parse {
+    ljs_err ljs_qr_parse, ljs_err ljs_manifest_next {
     if (called_back())
         SWIG_fail;
     $result = PyLong_FromLong($1);
@@ -343,6 +343,7 @@ VALUE(T)
 %enddef
 WIPED(ljs_explained)
 WIPED(ljs_qr)
+WIPED(ljs_manifest_entry)
 WIPED(ljs_field)
 WIPED(ljs_frame)
 WIPED(ljs_accept)
@@ -462,6 +463,7 @@ HANDLE(ljs_peers)
 HANDLE(ljs_parcel)
 HANDLE(ljs_audit_report)
 HANDLE(ljs_rewrap)
+HANDLE(ljs_manifest)
 HANDLE(ljs_se)
 
 /* ---- 10. callbacks ----------------------------------------------------------------------------- */
@@ -615,6 +617,10 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_import_parse;
 %thread ljs_qr_parse;
 %thread ljs_qr_build;
+%thread ljs_manifest_new;
+%thread ljs_manifest_trust_signer;
+%thread ljs_manifest_trust_root;
+%thread ljs_manifest_next;
 %thread ljs_x25519_public;
 %thread ljs_ed25519_public;
 %thread ljs_parcel_pack;
@@ -723,3 +729,4 @@ static PyObject *credential_object(const ljs_credential *credential)
 %include <lorajs/end_device.h>
 %include <lorajs/explain.h>
 %include <lorajs/qr.h>
+%include <lorajs/manifest.h>

@@ -13,7 +13,7 @@ from pathlib import Path
 NUMBERS = {"int", "unsigned", "size_t", "uint8_t", "uint16_t", "uint32_t", "uint64_t", "int32_t", "int64_t",
            "ljs_eui", "ljs_devaddr", "ljs_netid"}
 HANDLES = {"ljs_key", "ljs_vault", "ljs_store", "ljs_server", "ljs_peers", "ljs_parcel", "ljs_audit_report", "ljs_rewrap",
-           "ljs_se"}
+           "ljs_manifest", "ljs_se"}
 TUPLES = {"ljs_buf", "ljs_call", "ljs_change", "ljs_store_ops", "ljs_se_ops"}  # in Python of another shape
 RENAMED = {"ljs_import": "imported"}
 # What may be None, by its header; in others it may not.
@@ -26,7 +26,7 @@ MAY_BE_NONE_IN = {"ljs_envelope_seal": {"kek"}, "ljs_envelope_open": {"kek"}, "l
 OCTETS = {"in", "record", "state", "key", "prefix"}
 # Functions whose ljs_err is a result: it is what was asked for, or what comes with it tells more.
 NUMBERED = {"ljs_server_handle", "ljs_import_parse", "ljs_message_answer", "ljs_store_get", "ljs_server_decision",
-            "ljs_explain_accept", "ljs_qr_parse", "ljs_result_err"}
+            "ljs_explain_accept", "ljs_qr_parse", "ljs_manifest_next", "ljs_result_err"}
 ROWS = {"ljs_store_row": "Callable[[bytes], object]", "ljs_device_row": "Callable[[int], object]",
         "ljs_kek_row": "Callable[[str, int], object]", "ljs_audit_row": "Callable[[int, int], object]",
         "ljs_credential_row": "Callable[[credential], object]"}

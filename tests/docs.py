@@ -8,6 +8,8 @@ somebody answers for every block of code there is (blocks.py); and follow every 
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import shutil
@@ -171,6 +173,17 @@ def small(t: Trial, b: Blocks) -> None:
     said = t.sh(b.take("labels.md", "sh", "lorajs qr make"))
     check(":OAABBCCDDEEFF:SYYWWNNNNNN:C" in said and "CheckSum         good" in said, said)
     exec(b.take("labels.md", "python", "lorajs.QR"), {"print": lambda text: check(":PFOOBAR:CAF2C" in text, text)})
+
+    made = json.loads((ROOT / "tests/vectors/manifests.json").read_text())
+    (t.work / "logsigner.pem").write_text(made["signer"])
+    (t.work / "root.pem").write_text(made["root"])
+    (t.work / "manifest.json").write_text(next(m["entries"] for m in made["manifests"] if m["what"] == "two"))
+    said = t.sh(b.take("manifests.md", "sh", "lorajs manifest check"))
+    check("2 entries: 2 good, 0 refused" in said, said)
+    read: list[str] = []
+    with contextlib.chdir(t.work):
+        exec(b.take("manifests.md", "python", "lorajs.Manifest"), {"print": lambda *words: read.append(str(words[0]))})
+    check(read == ["012300000000000127", "012300000000000227"], str(read))
 
     [one, many] = b.take("simulate.md", "sh", "--diagram life.svg").splitlines()
     t.sh(one)

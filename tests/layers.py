@@ -43,6 +43,7 @@ PUBLIC = {
     "import": "codec",
     "parcel": "codec",
     "qr": "codec",
+    "manifest": "codec",
     "explain": "codec",
     "server": "server",
     "audit": "server",

@@ -37,6 +37,7 @@ const struct command commands[] = {
     { "audit", "what was done with keys, by whom, and that nobody altered it", NULL, audit_commands, NULL },
     { "backup", "a copy of the database while it is in use", cmd_backup, NULL, &backup_usage },
     { "restore", "the database out of a backup, and no JoinNonce twice", cmd_restore, NULL, &restore_usage },
+    { "manifest", "what makers say of secure elements", NULL, manifest_commands, NULL },
     { "inspect", "explain a join frame, field by field", cmd_inspect, NULL, &inspect_usage },
     { "why", "what was decided about a device, and what to do", cmd_why, NULL, &why_usage },
     { "doctor", "what is wrong with machine, data and configuration", cmd_doctor, NULL, &doctor_usage },

@@ -102,6 +102,8 @@ command_fn cmd_backup, cmd_restore;            /* backup.c */
 command_fn cmd_completion;                     /* completion.c */
 extern const struct command commands[];        /* main.c: all of them */
 
+extern const struct command manifest_commands[]; /* manifest.c */
+
 /* parcel.c: rows of device_commands and key_commands */
 command_fn cmd_pair, cmd_export, cmd_receive;
 extern const struct usage pair_usage, export_usage, receive_usage;

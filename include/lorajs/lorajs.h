@@ -20,6 +20,7 @@
 #include <lorajs/join.h>
 #include <lorajs/keys.h>
 #include <lorajs/mac.h>
+#include <lorajs/manifest.h>
 #include <lorajs/master.h>
 #include <lorajs/message.h>
 #include <lorajs/network.h>

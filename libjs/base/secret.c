@@ -161,6 +161,27 @@ void ljs__subkey(uint8_t out[32], const uint8_t master[32], uint64_t id, const c
 
 _Static_assert(crypto_pwhash_argon2id_SALTBYTES == 16, "the salt of a passphrase");
 
+bool ljs__base64(uint8_t *out, size_t room, size_t *out_len, bool url, const char *text, size_t text_len)
+{
+    bool padded = text_len && text[text_len - 1] == '=';
+    int variant = !url     ? sodium_base64_VARIANT_ORIGINAL
+                  : padded ? sodium_base64_VARIANT_URLSAFE
+                           : sodium_base64_VARIANT_URLSAFE_NO_PADDING;
+
+    *out_len = 0;
+    if (text_len && sodium_base642bin(out, room, text, text_len, NULL, out_len, NULL, variant)) {
+        *out_len = 0;
+        return false;
+    }
+    return true;
+}
+
+void ljs__base64url(char *out, const uint8_t *in, size_t in_len)
+{
+    sodium_bin2base64(out, sodium_base64_encoded_len(in_len, sodium_base64_VARIANT_URLSAFE_NO_PADDING), in, in_len,
+                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}
+
 ljs_err ljs__stretch(uint8_t out[32], const uint8_t salt[16], uint32_t memory, uint32_t passes, const uint8_t *in,
                      size_t in_len)
 {

@@ -52,6 +52,12 @@ void ljs__digest_add(struct digesting *d, const uint8_t *in, size_t in_len);
 void ljs__digest_end(uint8_t out[LJS__DIGEST_LEN], struct digesting *d); /* frees it */
 void ljs__subkey(uint8_t out[32], const uint8_t master[32], uint64_t id, const char context[8]);
 
+/* Base64 [RFC 4648]: all of the text, no white space, no bits left over, and the padding of the
+ * standard alphabet; that of the URL's alphabet may be left out.  false leaves *out_len 0. */
+bool ljs__base64(uint8_t *out, size_t room, size_t *out_len, bool url, const char *text, size_t text_len);
+/* URL's alphabet without padding, and a NUL; out holds in_len * 4 / 3 + 2. */
+void ljs__base64url(char *out, const uint8_t *in, size_t in_len);
+
 /* Argon2id, version 1.3, one lane [RFC 9106]: a key of a passphrase.  memory is in KiB, 8 at the
  * least.  LJS_E_NOMEM. */
 ljs_err ljs__stretch(uint8_t out[32], const uint8_t salt[16], uint32_t memory, uint32_t passes, const uint8_t *in,

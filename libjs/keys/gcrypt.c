@@ -1,5 +1,7 @@
 #include "keys/gcrypt.h"
 
+#include "keys/es256.h"
+
 #include <gcrypt.h>
 
 enum {
@@ -99,4 +101,85 @@ ljs_err ljs__aes_forget(struct aes *aes)
     if (!error)
         aes->keyed = false;
     return err_of(error);
+}
+
+/* ---- ES256 ------------------------------------------------------------------ */
+
+ljs_err ljs__sha256(uint8_t out[32], const struct part *parts, size_t parts_len)
+{
+    gcry_buffer_t buffers[SHA256_PARTS_MAX];
+
+    if (parts_len > SHA256_PARTS_MAX)
+        return LJS_E_INVAL;
+    memset(buffers, 0, sizeof buffers);
+    for (size_t i = 0; i < parts_len; i++) {
+        memcpy(&buffers[i].data, &parts[i].at, sizeof buffers[i].data); /* it is read alone, and not const there */
+        buffers[i].len = buffers[i].size = parts[i].len;
+    }
+    return err_of(gcry_md_hash_buffers(GCRY_MD_SHA256, 0, out, buffers, (int)parts_len));
+}
+
+/* [SEC 1 §2.3.3]  04 | x | y */
+static void point_of(uint8_t out[65], const uint8_t key[64])
+{
+    out[0] = 0x04;
+    memcpy(out + 1, key, 64);
+}
+
+ljs_err ljs__p256_check(const uint8_t key[64])
+{
+    uint8_t octets[65];
+    gcry_ctx_t curve = NULL;
+    gcry_mpi_t q = NULL;
+    gcry_mpi_point_t point = NULL;
+    gcry_error_t error = gcry_mpi_ec_new(&curve, NULL, "NIST P-256");
+    ljs_err err = err_of(error);
+
+    if (err)
+        return err;
+    point_of(octets, key);
+    q = gcry_mpi_set_opaque_copy(NULL, octets, 8 * sizeof octets);
+    point = gcry_mpi_point_new(0);
+    if (!q || !point)
+        err = LJS_E_NOMEM;
+    else if (gcry_mpi_ec_decode_point(point, q, curve) || !gcry_mpi_ec_curve_point(point, curve))
+        err = LJS_E_INVAL;
+    gcry_mpi_point_release(point);
+    gcry_mpi_release(q);
+    gcry_ctx_release(curve);
+    return err;
+}
+
+/* A number as libgcrypt reads it, signed: never below zero. */
+static void number_of(uint8_t out[33], const uint8_t in[32])
+{
+    out[0] = 0;
+    memcpy(out + 1, in, 32);
+}
+
+ljs_err ljs__es256_verify(const uint8_t key[64], const uint8_t signature[64], const uint8_t digest[32])
+{
+    uint8_t point[65], r[33], s[33], e[33];
+    gcry_sexp_t pub = NULL, sig = NULL, data = NULL;
+    gcry_error_t error;
+
+    point_of(point, key);
+    number_of(r, signature);
+    number_of(s, signature + 32);
+    number_of(e, digest);
+    error = gcry_sexp_build(&pub, NULL, "(public-key(ecc(curve \"NIST P-256\")(q %b)))", (int)sizeof point, point);
+    if (!error)
+        error = gcry_sexp_build(&sig, NULL, "(sig-val(ecdsa(r %b)(s %b)))", (int)sizeof r, r, (int)sizeof s, s);
+    if (!error)
+        error = gcry_sexp_build(&data, NULL, "(data(flags raw)(value %b))", (int)sizeof e, e);
+    if (!error) {
+        error = gcry_pk_verify(sig, data, pub);
+        if (gcry_err_code(error) != GPG_ERR_ENOMEM &&
+            error) /* out of range, or not the key's: it does not matter which */
+            error = gcry_error(GPG_ERR_BAD_SIGNATURE);
+    }
+    gcry_sexp_release(data);
+    gcry_sexp_release(sig);
+    gcry_sexp_release(pub);
+    return gcry_err_code(error) == GPG_ERR_BAD_SIGNATURE ? LJS_E_SEAL : err_of(error);
 }

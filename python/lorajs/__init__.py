@@ -106,6 +106,7 @@ from .keys import (
 )
 from .message import Message, MessageType
 from .native import version
+from .manifest import Manifest, ManifestEntry, ManifestVerdict
 from .network import (
     Accepted,
     Down,
@@ -135,7 +136,8 @@ __all__ = [
     "EUI", "ElementKey", "EndDevice", "EndDeviceOptions", "EndDeviceOutput", "EndDeviceSession", "EndDeviceState",
     "Envelope", "Error", "Event", "Explained", "Fault", "Field", "Frame", "FrameError", "FrameKind", "Has", "Heard",
     "InvalidError", "JoinAccept", "JoinAnswer", "JoinEUINonces", "JoinRequest", "JoinServer", "Joined", "KEK",
-    "Kek", "KekNext", "KekUse", "Key", "KeyName", "Lost", "Mac", "MacCommand", "Message", "MessageError", "MessageType", "NetID",
+    "Kek", "KekNext", "KekUse", "Key", "KeyName", "Lost", "Mac", "MacCommand", "Manifest", "ManifestEntry",
+    "ManifestVerdict", "Message", "MessageError", "MessageType", "NetID",
     "NetworkContext", "NetworkKeys", "NetworkOptions", "NetworkSession", "NetworkSide", "NetworkState", "NotFound",
     "OctetOrder", "Outcome", "Parcel", "Peer", "QR", "QRForm", "Refused", "Restart", "Rewrap", "Rewrapped", "Route",
     "Routing", "Scheme", "SealError", "SecureElement", "SecureElementBase", "Send", "SendAgain", "Sends", "Session", "Start",

@@ -16,7 +16,7 @@ GROUPS = {"device": ["add", "import", "export", "receive", "show", "list", "bloc
           "audit": ["verify", "show", "tail", "anchor"],
           "token": ["init", "check"],
           "role": ["add", "list", "remove"],
-          "qr": ["read", "make"]}
+          "qr": ["read", "make"], "manifest": ["check"]}
 SINGLE = ["serve", "inspect", "why", "doctor", "simulate", "completion", "version", "help"]
 RUNNABLE = [[c] for c in SINGLE] + [[g, c] for g, under in GROUPS.items() for c in under]
 

@@ -28,6 +28,7 @@ NOT_REACHED = {
     "ljs_buf_free": "octets are bytes",
     "ljs_import_clear": "an object frees what it owns",
     "ljs_key_free": "an object frees what it owns",
+    "ljs_manifest_free": "an object frees what it owns",
     "ljs_parcel_free": "an object frees what it owns",
     "ljs_peers_free": "an object frees what it owns",
     "ljs_rewrap_free": "an object frees what it owns",
@@ -43,7 +44,8 @@ QUICK = set(
     audit_kind_text audit_link_entry audit_link_read audit_report_finding audit_report_totals backup_plan cf_list_build
     cf_list_parse data_build data_parse dev_addr_parse dl_settings_build dl_settings_parse ed_event_init
     ed_opts_init ed_state_text errname eui_parse frame_build frame_parse import_example join_req_init key_check
-    key_export key_len mac_command_build mac_command_parse mac_command_text mac_parse mac_text message_init
+    key_export key_len mac_command_build mac_command_parse mac_command_text mac_parse mac_text manifest_end
+    manifest_expect_join_eui manifest_verdict_name manifest_verdict_text message_init
     message_reply message_type_text net_id_parse ns_opts_init ns_state_text parcel_again parcel_device
     parcel_head parcel_time parcel_wants peers_add peers_add_as_id peers_add_kek peers_add_net_id
     peers_add_ns_id peers_new qr_checksum remedy result_code result_err role_text roles_allow roles_parse

@@ -1,0 +1,23 @@
+/* Whom the manifests of the corpus are believed of.  Written by tests/manifests.py. */
+static const char signer_pem[] = "-----BEGIN CERTIFICATE-----\n"
+                                 "MIIBzDCCAXKgAwIBAgIUW6TEIJQKblSAj+O/Wv2jEYlTYTcwCgYIKoZIzj0EAwIwNTEWMBQGA1UE\n"
+                                 "CgwNRXhhbXBsZSBDaGlwczEbMBkGA1UEAwwSRXhhbXBsZSBMb2cgU2lnbmVyMB4XDTE5MDEwMTAw\n"
+                                 "MDAwMFoXDTQ5MDEwMTAwMDAwMFowNTEWMBQGA1UECgwNRXhhbXBsZSBDaGlwczEbMBkGA1UEAwwS\n"
+                                 "RXhhbXBsZSBMb2cgU2lnbmVyMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEeyKIIUh7mXd+/gi1\n"
+                                 "7fjWOz9MPcVBN0QF8VEjS/tg6mPoVym2MRZZBt3uDmPzQJzw7FaH+V9mhKbA+kATnkh/sKNgMF4w\n"
+                                 "DAYDVR0TAQH/BAIwADAOBgNVHQ8BAf8EBAMCA4gwHQYDVR0OBBYEFPjFsNYxRAW2/4zHJYvOpWLt\n"
+                                 "8WepMB8GA1UdIwQYMBaAFPjFsNYxRAW2/4zHJYvOpWLt8WepMAoGCCqGSM49BAMCA0gAMEUCIFvy\n"
+                                 "cOs8lR/qz7IgZ/L1kPvPcFPLHIk6jY24YDmE/vlBAiEA+G8pNWsA3uoyi+epCloCWj34YX669AkO\n"
+                                 "KQ+ScLLXLEc=\n"
+                                 "-----END CERTIFICATE-----\n";
+static const char root_pem[] = "-----BEGIN CERTIFICATE-----\n"
+                               "MIIBxjCCAWygAwIBAgIUNwPjmoNGg5HE5JCcjTaCrxc4HqYwCgYIKoZIzj0EAwIwLzEWMBQGA1UE\n"
+                               "CgwNRXhhbXBsZSBDaGlwczEVMBMGA1UEAwwMRXhhbXBsZSBSb290MB4XDTE5MDEwMTAwMDAwMFoX\n"
+                               "DTQ5MDEwMTAwMDAwMFowLzEWMBQGA1UECgwNRXhhbXBsZSBDaGlwczEVMBMGA1UEAwwMRXhhbXBs\n"
+                               "ZSBSb290MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEPO4I5FAqgoydeulxVn8mYYp4cUXin0/K\n"
+                               "qq3GnA/S/wvy7K+/dnoFC596bKgoXzlQoIJrXcttDAiv4vK3KCdcK6NmMGQwEgYDVR0TAQH/BAgw\n"
+                               "BgEB/wIBADAOBgNVHQ8BAf8EBAMCAYYwHQYDVR0OBBYEFNWC/rmg1DS6VDBw1zumghb9f30RMB8G\n"
+                               "A1UdIwQYMBaAFNWC/rmg1DS6VDBw1zumghb9f30RMAoGCCqGSM49BAMCA0gAMEUCIQDObXxfGTpP\n"
+                               "bEWWZgJmaFTVTV4mzVfaYg50teBMA2shfAIgECzdtSyi26bgmIl3uz8NN7jVa+77Wk0z+9AeJUS5\n"
+                               "ryw=\n"
+                               "-----END CERTIFICATE-----\n";
