@@ -316,10 +316,21 @@ static ljs_err end_pass(ljs_rewrap *r)
     return LJS_OK;
 }
 
+/* Not all of these are done: again from the first, which is that of the pass where one began meanwhile. */
+static void step_back(ljs_rewrap *r, size_t from, const ljs_rewrapped *before)
+{
+    bool same = r->so_far.passes == before->passes;
+
+    r->at = same ? from : 0;
+    r->so_far.looked = same ? before->looked : 0;
+    r->so_far.damaged = same ? before->damaged : 0;
+}
+
 ljs_err ljs_rewrap_step(ljs_rewrapped *out, ljs_rewrap *r, unsigned n)
 {
     struct share *s;
     size_t from = r->at;
+    const ljs_rewrapped before = r->so_far;
     ljs_err err = ljs__server_alive(r->server);
 
     memset(out, 0, sizeof *out);
@@ -342,8 +353,8 @@ ljs_err ljs_rewrap_step(ljs_rewrapped *out, ljs_rewrap *r, unsigned n)
     }
     if (!err)
         err = write(r, s);
-    if (err && !r->broken) /* not all of these are done: again from the first */
-        r->at = from <= r->keys_len ? from : 0;
+    if (err && !r->broken)
+        step_back(r, from, &before);
     clear(s);
     free(s);
     *out = r->so_far;

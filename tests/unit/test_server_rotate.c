@@ -256,6 +256,51 @@ static void test_not_before_its_time(void **state)
     server_end(&w);
 }
 
+/* A fault in whatever call, also where one pass has ended and the next begun: the last pass sees everything. */
+static void test_faults_between_passes(void **state)
+{
+    static const enum fault faults[] = { FAULT_BEFORE, FAULT_AFTER };
+    static const enum faulty_call calls[] = { FAULTY_GET, FAULTY_COMMIT, FAULTY_EACH };
+
+    (void)state;
+    for (unsigned k = 0; k < COUNT_OF(faults) * COUNT_OF(calls); k++) {
+        enum faulty_call call = calls[k % COUNT_OF(calls)];
+        ljs_rewrapped so_far = { .done = 0 };
+        struct faulty *faulty;
+        unsigned failed = 0;
+        ljs_store *inner, *store;
+        ljs_rewrap *r;
+        struct world w;
+
+        assert_int_equal(ljs_store_memory(&inner), LJS_OK);
+        assert_int_equal(faulty_new(&store, &faulty, inner), LJS_OK);
+        lab_begin(&w, store);
+        for (unsigned i = 0; i < DEVICES; i++) {
+            ljs_device d = device_of(LJS_MAC_1_0_4);
+
+            d.dev_eui = DEV + i;
+            added(&w, &d);
+        }
+        put_two_keks(&w);
+        assert_int_equal(rotate(w.server, (uint8_t)(0x62 + k)), LJS_OK);
+        assert_int_equal(ljs_rewrap_new(&r, w.server), LJS_OK);
+        faulty_arm(faulty, call, call == FAULTY_GET ? DEVICES + 50 : 1, faults[k / COUNT_OF(calls)], 0);
+        while (!so_far.done) {
+            ljs_err err = ljs_rewrap_step(&so_far, r, 256);
+
+            assert_true(!err || (err == LJS_E_STORE && !failed++));
+        }
+        assert_int_equal(failed, 1);
+        assert_int_equal(so_far.values, DEVICES + 2);
+        assert_int_equal(so_far.looked, so_far.values);
+        assert_int_equal(so_far.damaged, 0);
+        assert_int_equal(ljs_rewrap_retire(r, 0), LJS_OK);
+        ljs_rewrap_free(r);
+        joins(w.server, DEV, 1, 1);
+        server_end(&w);
+    }
+}
+
 struct key_of_value {
     uint8_t at[16];
     size_t len;
@@ -499,6 +544,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_who_slept, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_made_meanwhile, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_not_before_its_time, world_begin, world_end),
+        cmocka_unit_test_setup_teardown(test_faults_between_passes, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_damaged, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_left_damaged, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_put_back, world_begin, world_end),
