@@ -148,6 +148,15 @@ static struct device *device_of(struct verify *v, ljs_eui dev_eui)
 
 /* ---- links ------------------------------------------------------------------ */
 
+/* Two who begin a log at once both tell what they found.  Where one did, nothing but that comes first: a record that
+ * went there and back, whose steps add up to nothing, could else be put back as it was in between. */
+static bool may_be_first(const struct device *d, const ljs_audit_entry *e)
+{
+    if (e->kind == LJS_AUDIT_FOUND)
+        return equal(number(e->after), d->first);
+    return e->has_before && equal(d->found, (struct sum){ 0, 0 }) && equal(number(e->before), d->first);
+}
+
 static ljs_err take_entry(struct verify *v, struct chain_seen *c, const ljs_audit_entry *e)
 {
     struct device *d;
@@ -162,7 +171,7 @@ static ljs_err take_entry(struct verify *v, struct chain_seen *c, const ljs_audi
     if (!(d = device_of(v, e->dev_eui)))
         return LJS_E_NOMEM;
     if (v->looking) {
-        if (d->seen == ODD && e->has_before && equal(before, d->first))
+        if (d->seen == ODD && may_be_first(d, e))
             d->seen = GOOD;
         return LJS_OK;
     }

@@ -344,6 +344,33 @@ static void a_log_begun_late(void **state)
     server_end(&w);
 }
 
+/* Steps that add up to nothing are steps all the same: what was in between is not what counts. */
+static void there_and_back_after_found(void **state)
+{
+    ljs_store *store;
+    ljs_server *silent;
+    struct rows between;
+    struct world w;
+    struct found f;
+
+    (void)state;
+    assert_int_equal(ljs_store_memory(&store), LJS_OK);
+    assert_int_equal(ljs_server_new(&silent, vault, store, NULL), LJS_OK);
+    w = (struct world){ .server = silent };
+    add_devices(&w, 1);
+    ljs_server_free(silent);
+    server_begin(&w, store, &lab);
+    assert_int_equal(ljs_server_step_device(w.server, DEV, LJS_DEVICE_BLOCK), LJS_OK);
+    between = rows_of(store, "d");
+    assert_int_equal(ljs_server_step_device(w.server, DEV, LJS_DEVICE_UNBLOCK), LJS_OK);
+    check_good(&w, NULL);
+    put(store, &between.row[0], &between.row[0].value);
+    f = verified(&w, NULL);
+    assert_true(f.totals.findings == 1 && has(&f, LJS_AUDIT_RECORD_OLD, 0, DEV));
+    rows_free(&between);
+    server_end(&w);
+}
+
 static void a_record_from_elsewhere(void **state)
 {
     struct world w, other;
@@ -419,6 +446,7 @@ int main(void)
         cmocka_unit_test(a_fork),
         cmocka_unit_test(records_put_back_removed_and_altered),
         cmocka_unit_test(a_log_begun_late),
+        cmocka_unit_test(there_and_back_after_found),
         cmocka_unit_test(a_record_from_elsewhere),
         cmocka_unit_test(verified_while_others_write),
     };
