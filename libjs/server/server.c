@@ -61,8 +61,8 @@ static ljs_err commit_change(ljs_server *server, const struct key *key, uint64_t
 
 /* A value that came into being while the master key was changed may be under the old one, and whoever looks for
  * such values past its place already.  Before it counts it is brought under the new key; where that is too
- * late, it goes. */
-static ljs_err settle_created(ljs_server *server, const struct key *key, const struct masters *had)
+ * late, it goes, unless somebody went on with it: then it has given a JoinNonce, maybe, and is not to begin again. */
+static ljs_err settle_created(ljs_server *server, const struct key *key, const ljs_buf *made, const struct masters *had)
 {
     ljs_buf value = { NULL, 0 };
     ljs_change change = { .key = key->at, .key_len = key->len };
@@ -71,7 +71,8 @@ static ljs_err settle_created(ljs_server *server, const struct key *key, const s
 
     if (err != LJS_E_SEAL)
         return err || ljs__masters(server) == had ? err : ljs__rewrap_key(&changed, server, key);
-    if (!ljs_store_get(&value, &change.if_version, server->store, key->at, key->len))
+    if (!ljs_store_get(&value, &change.if_version, server->store, key->at, key->len) && value.len == made->len &&
+        !memcmp(value.data, made->data, made->len))
         (void)!ljs_store_commit(server->store, &change, 1);
     ljs_buf_free(&value);
     return LJS_E_SEAL;
@@ -103,9 +104,9 @@ ljs_err ljs__change_once(ljs_server *server, const struct key *key, make_fn *mak
         if (!err && new.data)
             err = commit_change(server, key, version, &old, &new, act, once);
         if (!err && new.data && !version && act)
-            err = settle_created(server, key, had);
+            err = settle_created(server, key, &new, had);
         if (!err && new.data && once && !once->version)
-            err = settle_created(server, &once->key, had);
+            err = settle_created(server, &once->key, &once->value, had);
         ljs_buf_free(&old);
         ljs_buf_free(&new);
         if (err != LJS_E_CONFLICT &&
