@@ -63,7 +63,7 @@ typedef enum ljs_audit_kind {
     LJS_AUDIT_FORCED = 68,  /**< a check was overruled */
     LJS_AUDIT_MASTER = 69,  /**< the master key was moved, replaced or retired */
     LJS_AUDIT_ROLE = 70,    /**< who may do what was changed */
-    LJS_AUDIT_DENIED = 71,  /**< somebody may not do what he asked for */
+    LJS_AUDIT_DENIED = 71,  /**< somebody may not do what he asked for; `count` times, where it is not 0 */
     LJS_AUDIT_NOTE = 72,    /**< what `text` says */
 } ljs_audit_kind;
 

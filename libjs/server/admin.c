@@ -275,7 +275,7 @@ static ljs_err who_asks(ljs_credential *out, ljs_server *server, const ljs_admin
 
 static enum problem denied(struct asking *a, const struct route *route)
 {
-    ljs_err err = ljs_server_note(a->server, LJS_AUDIT_DENIED, 0, LJS_E_SENDER, route->text);
+    ljs_err err = ljs__audit_denied(a->server, a->req->now, a->who.name, route->text);
 
     return err ? ljs__admin_problem_of(err) : P_FORBIDDEN;
 }

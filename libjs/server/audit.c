@@ -188,7 +188,8 @@ static void put_waited(struct chain *c, const struct waited *w)
                                       .nonce = e->nonce,
                                       .net_id = e->net_id,
                                       .count = e->count,
-                                      .who = e->who });
+                                      .who = e->who,
+                                      .text = e->text });
     }
     for (size_t i = 0; i < w->refused_len; i++)
         put_entry(c, &(struct entry){ .kind = LJS_AUDIT_REFUSED,

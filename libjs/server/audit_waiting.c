@@ -57,10 +57,26 @@ static bool had_good_mic(ljs_err err)
     return err == LJS_E_REPLAY || err == LJS_E_SPENT || err == LJS_E_BUSY;
 }
 
+/* The same again is counted where it waits. */
+static bool counted(struct audit *a, const struct entry *e)
+{
+    for (size_t i = 0; e->kind == LJS_AUDIT_DENIED && i < a->pending_len; i++) {
+        ljs_audit_entry *p = &a->pending[i];
+
+        if (p->kind != e->kind || p->err != e->err || strcmp(p->who, e->who) != 0 || strcmp(p->text, e->text) != 0)
+            continue;
+        p->count += p->count < UINT32_MAX;
+        return true;
+    }
+    return false;
+}
+
 static void wait_for_link(struct audit *a, const struct entry *e)
 {
     ljs_audit_entry *place;
 
+    if (counted(a, e))
+        return;
     if (a->pending_len == PENDING_MAX) {
         a->missed++;
         return;
@@ -74,6 +90,8 @@ static void wait_for_link(struct audit *a, const struct entry *e)
                                 .net_id = e->net_id,
                                 .count = e->count };
     memcpy(place->who, e->who, strlen(e->who) + 1);
+    if (e->text)
+        memcpy(place->text, e->text, strlen(e->text) + 1);
 }
 
 void ljs__audit_tell(ljs_server *server, int64_t now, const struct entry *e)
@@ -84,12 +102,29 @@ void ljs__audit_tell(ljs_server *server, int64_t now, const struct entry *e)
     if (a->state != AUDIT_NOT_KEPT) {
         if (!a->pending_len && !a->refused_len && !a->missed && now - a->refused_at > MINUTE)
             a->refused_at = now; /* the minute begins with the first that waits */
-        if (!e->err || had_good_mic(e->err))
+        if (!e->err || e->kind == LJS_AUDIT_DENIED || had_good_mic(e->err))
             wait_for_link(a, e);
         else
             count_refused(a, e->who, e->err, 1);
     }
     pthread_mutex_unlock(&a->lock);
+}
+
+ljs_err ljs__audit_denied(ljs_server *server, int64_t now, const char *who, const char *text)
+{
+    struct audit *a = &server->audit;
+    const struct entry entry = { .kind = LJS_AUDIT_DENIED, .err = LJS_E_SENDER, .who = who, .text = text, .count = 1 };
+    bool first;
+
+    pthread_mutex_lock(&a->lock);
+    first = now - a->denied_at >= MINUTE || now < a->denied_at;
+    if (first)
+        a->denied_at = now;
+    pthread_mutex_unlock(&a->lock);
+    if (first)
+        return ljs_server_note(server, entry.kind, 0, entry.err, text);
+    ljs__audit_tell(server, now, &entry);
+    return LJS_OK;
 }
 
 void ljs__audit_put_back(ljs_server *server, struct waited *w)

@@ -110,6 +110,7 @@ struct audit {
     } refused[REFUSED_MAX];
     size_t refused_len;
     int64_t refused_at; /* when they were written last */
+    int64_t denied_at;  /* when one was written that was not counted */
 };
 
 struct ljs_server {
@@ -228,6 +229,10 @@ ljs_err ljs__audit_commit(ljs_server *server, int64_t now, ljs_change *changes, 
 /* An entry that needs no transaction: a refusal before its MIC was seen to be good is counted, anything else
  * waits for the next link. */
 void ljs__audit_tell(ljs_server *server, int64_t now, const struct entry *entry);
+
+/* Somebody who is known may not do what he asked for: written at once, and what he and others ask for in the minute
+ * after that is counted, and waits. */
+ljs_err ljs__audit_denied(ljs_server *server, int64_t now, const char *who, const char *text);
 
 /* ---- decisions.c ------------------------------------------------------------ */
 

@@ -2,6 +2,7 @@
 #include "server_world.h"
 
 #include <lorajs/admin.h>
+#include <lorajs/audit.h>
 
 enum { NOW = 1800000000 };
 
@@ -511,6 +512,57 @@ static void test_export(void **state)
     admin_end();
 }
 
+static ljs_err take_denied(void *user, uint64_t writer, uint64_t sequence)
+{
+    uint32_t *seen = user; /* links, entries at once, counted */
+    ljs_audit_entry e;
+    ljs_buf link;
+
+    seen[0]++;
+    assert_int_equal(ljs_server_get_link(&link, aw.w.server, writer, sequence), LJS_OK);
+    for (unsigned i = 0; !ljs_audit_link_entry(&e, i, link.data, link.len); i++)
+        if (e.kind == LJS_AUDIT_DENIED) {
+            assert_string_equal(e.who, "audit");
+            assert_true(e.err == LJS_E_SENDER && !strncmp(e.text, "POST /v1/devices/{DevEUI}/", 26));
+            seen[e.count ? 2 : 1] += e.count ? e.count : 1;
+        }
+    ljs_buf_free(&link);
+    return LJS_OK;
+}
+
+/* Who may not, and asks all the time, does not make the disk work; and all of it is told. */
+static void test_denied_is_counted(void **state)
+{
+    const ljs_server_opts opts = { .struct_size = sizeof opts, .audit = LJS_AUDIT_ON };
+    uint32_t before[3] = { 0 }, then[3] = { 0 }, after[3] = { 0 };
+
+    (void)state;
+    memset(&aw, 0, sizeof aw);
+    server_begin(&aw.w, NULL, &opts);
+    token_of(aw.token[4], "audit", LJS_ROLE_AUDIT);
+    snprintf(aw.token[6], sizeof aw.token[6], "%s", aw.token[4]);
+    aw.token[6][strlen(aw.token[6]) - 1] ^= 1;
+    assert_int_equal(ljs_server_each_link(aw.w.server, take_denied, before), LJS_OK);
+    for (unsigned i = 0; i < 100; i++) {
+        const char *target = i & 1 ? DEVICE "/block" : DEVICE "/unblock";
+
+        expect(ASK(.method = "POST", .target = target, .as = 4, .exactly = true), 403, "forbidden");
+        expect(ASK(.method = "POST", .target = target, .as = 6, .exactly = true), 401, "unauthorized");
+    }
+    assert_int_equal(ljs_server_each_link(aw.w.server, take_denied, then), LJS_OK);
+    assert_int_equal(then[0], before[0] + 1);
+    assert_int_equal(then[1], 1);
+    assert_int_equal(ljs_server_flush_audit(aw.w.server, NOW + 120), LJS_OK);
+    assert_int_equal(ljs_server_each_link(aw.w.server, take_denied, after), LJS_OK);
+    assert_int_equal(after[0], then[0] + 1);
+    assert_int_equal(after[1] + after[2], 100);
+    expect(ASK(.method = "POST", .target = DEVICE "/block", .as = 4, .exactly = true, .later = 180), 403, "forbidden");
+    memset(after, 0, sizeof after);
+    assert_int_equal(ljs_server_each_link(aw.w.server, take_denied, after), LJS_OK);
+    assert_int_equal(after[1], 2);
+    admin_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -524,6 +576,7 @@ int main(void)
         cmocka_unit_test(test_what_was_seen),
         cmocka_unit_test(test_keks),
         cmocka_unit_test(test_export),
+        cmocka_unit_test(test_denied_is_counted),
     };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);
