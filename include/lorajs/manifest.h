@@ -110,8 +110,8 @@ LJS_MUST ljs_err ljs_manifest_new(ljs_manifest **out);
  *  @return ::LJS_E_INVAL when it is none, ::LJS_E_EXISTS when it is trusted already, ::LJS_E_NOMEM after
  *  ::LJS_MANIFEST_TRUST_MAX */
 LJS_MUST ljs_err ljs_manifest_trust_signer(ljs_manifest *manifest, const uint8_t *in, size_t in_len);
-/** Let chains end in this certificate, too: a CA's.  As ljs_manifest_trust_signer(), and ::LJS_E_EXISTS also for
- *  another certificate of the same subject. */
+/** Let chains end in this certificate, too: a CA's.  As ljs_manifest_trust_signer(); there may be several of one
+ *  subject, each with a key of its own. */
 LJS_MUST ljs_err ljs_manifest_trust_root(ljs_manifest *manifest, const uint8_t *in, size_t in_len);
 /** Refuse entries whose JoinEUI is none of those named so.  Entries without one are refused then, too.
  *  @return ::LJS_E_NOMEM after ::LJS_MANIFEST_TRUST_MAX */

@@ -170,20 +170,29 @@ static ljs_err one_dev_eui(struct element *e)
     return LJS_OK;
 }
 
-static const struct root *root_of(ljs_err *err, struct element *e)
-{
-    uint8_t name[32];
-
-    *err = ljs__sha256(name, &e->issuer.issuer, 1);
-    return *err ? NULL : ljs__root_find(&e->belief->trust, name);
-}
-
 static ljs_err root_known(struct element *e)
 {
-    ljs_err err;
-    const struct root *root = root_of(&err, e);
+    uint8_t name[32];
+    size_t from = 0;
+    ljs_err err = ljs__sha256(name, &e->issuer.issuer, 1);
 
-    return err ? err : holds(root);
+    return err ? err : holds(ljs__root_find(&e->belief->trust, name, &from));
+}
+
+/* By any of the roots that have the issuer's name. */
+static ljs_err root_signed(struct element *e)
+{
+    uint8_t name[32];
+    size_t from = 0;
+    const struct root *root;
+    ljs_err err = ljs__sha256(name, &e->issuer.issuer, 1);
+
+    if (err)
+        return err;
+    err = LJS_E_SEAL;
+    while (err == LJS_E_SEAL && (root = ljs__root_find(&e->belief->trust, name, &from)))
+        err = ljs__cert_verify(&e->issuer, root->key);
+    return err;
 }
 
 /* Each signer makes thousands of chips: those that were good a moment ago are known. */
@@ -191,7 +200,6 @@ static ljs_err issuer_signed(struct element *e)
 {
     struct belief *b = e->belief;
     uint8_t hash[32];
-    const struct root *root;
     ljs_err err = ljs__sha256(hash, &e->issuer.whole, 1);
 
     if (err)
@@ -199,9 +207,7 @@ static ljs_err issuer_signed(struct element *e)
     for (size_t i = 0; i < SIGNERS_KEPT; i++)
         if (!memcmp(b->signers[i], hash, sizeof hash))
             return LJS_OK;
-    if (!(root = root_of(&err, e)))
-        return err ? err : LJS_E_MESSAGE;
-    if ((err = ljs__cert_verify(&e->issuer, root->key)) || (err = ljs__p256_check(e->issuer.key)))
+    if ((err = root_signed(e)) || (err = ljs__p256_check(e->issuer.key)))
         return err;
     memcpy(b->signers[b->signers_next++ % SIGNERS_KEPT], hash, sizeof hash);
     return LJS_OK;

@@ -66,9 +66,10 @@ const struct signer *ljs__signer_find(bool *kid_known, const struct trust *trust
     return NULL;
 }
 
-const struct root *ljs__root_find(const struct trust *trust, const uint8_t name[32])
+const struct root *ljs__root_find(const struct trust *trust, const uint8_t name[32], size_t *from)
 {
-    for (size_t i = 0; i < COUNT(known_roots) + trust->roots_len; i++) {
+    while (*from < COUNT(known_roots) + trust->roots_len) {
+        size_t i = (*from)++;
         const struct root *root = i < COUNT(known_roots) ? &known_roots[i] : &trust->roots[i - COUNT(known_roots)];
 
         if (!memcmp(root->name, name, 32))
@@ -160,8 +161,10 @@ out:
 ljs_err ljs__trust_root(struct trust *trust, const uint8_t *in, size_t in_len)
 {
     struct root root;
+    const struct root *same;
     struct cert cert;
     ljs_buf der;
+    size_t from = 0;
     ljs_err err = read_certificate(&cert, &der, in, in_len);
 
     if (err)
@@ -170,7 +173,10 @@ ljs_err ljs__trust_root(struct trust *trust, const uint8_t *in, size_t in_len)
     if (err)
         goto out;
     memcpy(root.key, cert.key, sizeof root.key);
-    if (ljs__root_find(trust, root.name))
+    while ((same = ljs__root_find(trust, root.name, &from)))
+        if (!memcmp(same->key, root.key, sizeof root.key))
+            break;
+    if (same)
         err = LJS_E_EXISTS;
     else if (trust->roots_len == LJS_MANIFEST_TRUST_MAX)
         err = LJS_E_NOMEM;

@@ -35,6 +35,7 @@ ljs_err ljs__trust_root(struct trust *trust, const uint8_t *in, size_t in_len);
 /* NULL when there is none.  *kid_known: one of this kid, whatever its hash. */
 const struct signer *ljs__signer_find(bool *kid_known, const struct trust *trust, const char *kid,
                                       const uint8_t hash[32]);
-const struct root *ljs__root_find(const struct trust *trust, const uint8_t name[32]);
+/* The next one of this name: *from is 0 at first.  A root that was given another key keeps its name. */
+const struct root *ljs__root_find(const struct trust *trust, const uint8_t name[32], size_t *from);
 
 #endif

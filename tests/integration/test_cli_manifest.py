@@ -105,6 +105,14 @@ def test_nobody_is_trusted_by_himself(run, maker, tmp_path):
     assert "of no root that is trusted" in said
 
 
+def test_a_root_with_another_key(check, maker, tmp_path):
+    """Both are trusted, in whichever order."""
+    (tmp_path / "elder.pem").write_text(pem(Maker().root))
+    text = text_of([maker.good(1)])
+    assert "is not signed by the next one" in check(text, trusted=(pem(maker.log), pem(Maker().root)), code=REFUSED).stdout
+    assert check(text, "--root", tmp_path / "elder.pem").stdout.endswith("1 entries: 1 good, 0 refused\n")
+
+
 def test_files_and_flags(run, check, maker, tmp_path):
     assert "cut short" in check("[{}", code=REFUSED).stderr
     assert "from octet 0 on" in check("{}", code=REFUSED).stderr
