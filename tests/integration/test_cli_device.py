@@ -281,7 +281,8 @@ def test_keks(lorajs, octets):
     done = lorajs("kek", "add", "ns:000013", input=key(), code=REFUSED)
     assert "--replace" in done.stderr
     lorajs("kek", "add", "ns:000013", "--replace", input=secret)
-    assert objects(lorajs("kek", "list", "--json").stdout) == [{"label": "ns:000013", "bits": 8 * octets}]
+    assert objects(lorajs("kek", "list", "--json").stdout) == [
+        {"label": "ns:000013", "bits": 8 * octets, "retired": False, "next": []}]
     assert f"AES-{8 * octets}" in lorajs("kek", "list").stdout
     assert objects(lorajs("kek", "remove", "ns:000013", "--json").stdout) == [
         {"label": "ns:000013", "result": "removed"}]
@@ -293,7 +294,8 @@ def test_kek_from_a_file_and_strange_labels(lorajs, run, tmp_path):
     run("key", "generate", "--length", 32, "--output", tmp_path / "key")
     label = 'a "quoted" \\ label, \u00e9'
     lorajs("kek", "add", label, "--key-file", tmp_path / "key")
-    assert objects(lorajs("kek", "list", "--json").stdout) == [{"label": label, "bits": 256}]
+    assert objects(lorajs("kek", "list", "--json").stdout) == [
+        {"label": label, "bits": 256, "retired": False, "next": []}]
     for bad in ["", "x" * 128, "a\nb", "\x7f"]:
         assert "label" in lorajs("kek", "add", bad, input=key(), code=USAGE).stderr
     done = lorajs("kek", "add", "ok", "--key-file", tmp_path / "nowhere", code=FAILED)
