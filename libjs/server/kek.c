@@ -346,7 +346,10 @@ static ljs_err put_kek(ljs_buf *out, void *user, const ljs_buf *old)
         goto out;
     }
     memcpy(k.label, put->label, strlen(put->label) + 1);
-    err = write_kek(out, vault, ring, KEY_WORK, &k);
+    if (old->data) /* which is not opened: whether its master key, or ours, is the newest has to be asked */
+        err = ljs_server_refresh(put->server);
+    if (!err)
+        err = write_kek(out, vault, ring, KEY_WORK, &k);
 out:
     ljs__ring_give(ring);
     return err;

@@ -215,10 +215,27 @@ static void test_made_meanwhile(void **state)
     d.dev_eui = DEV + DEVICES;
     assert_int_equal(ljs_server_make_device(old, &d, &keys, 0, NO_NONCE, NULL, 0), LJS_OK);
     assert_int_equal(ljs_server_put_kek(old, "late", ns_kek, 0), LJS_OK);
+    closed(old, old_vault);
     assert_int_equal(ljs_rewrap_retire(r, 0), LJS_OK);
     ljs_rewrap_free(r);
     joins(w.server, DEV + DEVICES, 1, 1);
     assert_int_equal(ljs_server_put_kek(w.server, "late", ns_kek, 0), LJS_OK);
+    /* Nor does he put what he does not open in the place of what is under the new one. */
+    assert_int_equal(opened(&old, &old_vault, w.store, 0x62), LJS_OK);
+    assert_int_equal(rotate(w.server, 0x63), LJS_OK);
+    assert_int_equal(ljs_rewrap_new(&r, w.server), LJS_OK);
+    walk(r);
+    assert_int_equal(ljs_server_put_kek(old, "late", as_kek, 1), LJS_OK);
+    assert_int_equal(ljs_rewrap_retire(r, 0), LJS_OK);
+    ljs_rewrap_free(r);
+    assert_int_equal(ljs_server_put_kek(w.server, "late", as_kek, 0), LJS_OK);
+    closed(old, old_vault);
+    assert_int_equal(opened(&old, &old_vault, w.store, 0x62), LJS_E_SEAL);
+    assert_int_equal(opened(&old, &old_vault, w.store, 0x63), LJS_OK);
+    assert_int_equal(rotate(w.server, 0x64), LJS_OK);
+    rewrapped(w.server, true);
+    assert_int_equal(ljs_server_put_kek(old, "late", ns_kek, 1), LJS_E_SEAL); /* too late: it is left as it was */
+    assert_int_equal(ljs_server_put_kek(w.server, "late", as_kek, 0), LJS_OK);
     closed(old, old_vault);
     server_end(&w);
 }
