@@ -405,6 +405,20 @@ int cmd_rewrap(int argc, char **argv)
 
 /* ---- for who runs meanwhile ----------------------------------------------------- */
 
+/* By itself, in a vault of its own: one that is not the database's must not come to seal anything. */
+static ljs_err opens(const struct data *data, const ljs_key *key)
+{
+    ljs_server *server = NULL;
+    ljs_vault *vault;
+    ljs_err err = ljs_vault_from_key(&vault, key);
+
+    if (!err)
+        err = ljs_server_new(&server, vault, data->store, NULL);
+    ljs_server_free(server);
+    ljs_vault_free(vault);
+    return err;
+}
+
 int data_follow(struct data *data, const struct where *where)
 {
     struct place place;
@@ -421,7 +435,9 @@ int data_follow(struct data *data, const struct where *where)
     }
     place_close(&place);
     if (!code) {
-        err = ljs_vault_add(data->vault, key); /* by which what the database says opens */
+        err = opens(data, key);
+        if (!err)
+            err = ljs_vault_add(data->vault, key); /* by which what the database says opens */
         if (!err || err == LJS_E_EXISTS)
             err = ljs_server_refresh(data->server);
         code = err ? FAILED : DONE;

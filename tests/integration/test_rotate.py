@@ -141,6 +141,30 @@ def test_the_daemon_that_did_not_notice(run, serve, data, made):
     assert result(server.ask(message)) == "Success" and "took the new one" in server.stderr()
 
 
+def test_a_key_that_is_not_the_databases(run, serve, data, made):
+    """What stands where the master key did, and does not open the database, seals nothing."""
+    server, key = serve(CLEAR), (data / "master.key").read_text()
+    assert result(server.ask(made[0].join())) == "Success"
+
+    def flip() -> None:
+        with sqlite3.connect(data / "lorajs.db", timeout=PATIENCE) as db:
+            [(value,)] = db.execute("SELECT value FROM kv WHERE key = ?", (b"m",))
+            db.execute("UPDATE kv SET value = ? WHERE key = ?", (value[:-1] + bytes([value[-1] ^ 1]), b"m"))
+        db.close()
+
+    secret(data / "master.key", os.urandom(32).hex() + "\n")
+    flip()
+    end = time.monotonic() + PATIENCE
+    while "restart with the new --master-key" not in server.stderr():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    flip()
+    secret(data / "master.key", key)
+    assert result(server.ask(made[1].join())) == "Success" and server.stop() == 0
+    server = serve(CLEAR)
+    assert all(result(server.ask(device.join())) == "Success" for device in made)
+
+
 def test_every_keeper(run, data, made, tmp_path):
     """To each, and from each; and the same again is no harm."""
     words = f"passphrase:file:{secret(tmp_path / 'words', 'orbit velvet canyon magnet')}"

@@ -1,115 +1,10 @@
 /* Another master key for a store in use: who serves finds it out, nothing is lost on the way, and the old
  * one ends only when nothing is under it. */
-#include "server_world.h"
+#include "rotate_world.h"
 
 #include <lorajs/audit.h>
-#include <lorajs/master.h>
-#include <lorajs/rewrap.h>
 
 #include "contract/faulty.h"
-
-enum { DEVICES = 150 }; /* more than share a commit */
-
-static ljs_key *key_from(uint8_t last)
-{
-    uint8_t octets[32] = { 0x4c, 0x6f, 0x52, last };
-    ljs_key *key;
-
-    assert_int_equal(ljs_key_import(&key, octets, sizeof octets), LJS_OK);
-    return key;
-}
-
-/* Another process over the same store, which knows one master key; 0x61 is that of the world. */
-static ljs_err opened(ljs_server **server, ljs_vault **its, ljs_store *store, uint8_t last)
-{
-    const ljs_server_opts opts = { .struct_size = sizeof opts, .anonymous = 1, .clear = LJS_CLEAR_NS | LJS_CLEAR_AS };
-    ljs_key *key = key_from(last);
-    ljs_err err;
-
-    assert_int_equal(ljs_vault_from_key(its, key), LJS_OK);
-    ljs_key_free(key);
-    err = ljs_server_new(server, *its, store, &opts);
-    if (err) {
-        ljs_vault_free(*its);
-        *its = NULL;
-    }
-    return err;
-}
-
-static void closed(ljs_server *server, ljs_vault *its)
-{
-    ljs_server_free(server);
-    ljs_vault_free(its);
-}
-
-static ljs_err rotate(ljs_server *server, uint8_t last)
-{
-    ljs_key *key = key_from(last);
-    ljs_err err = ljs_server_rotate(server, key);
-
-    ljs_key_free(key);
-    return err;
-}
-
-static ljs_rewrapped walk(ljs_rewrap *r)
-{
-    ljs_rewrapped so_far;
-
-    do
-        assert_int_equal(ljs_rewrap_step(&so_far, r, 7), LJS_OK);
-    while (!so_far.done);
-    return so_far;
-}
-
-static ljs_rewrapped rewrapped(ljs_server *server, bool retire)
-{
-    ljs_rewrapped so_far;
-    ljs_rewrap *r;
-
-    assert_int_equal(ljs_rewrap_new(&r, server), LJS_OK);
-    so_far = walk(r);
-    if (retire)
-        assert_int_equal(ljs_rewrap_retire(r, 0), LJS_OK);
-    ljs_rewrap_free(r);
-    return so_far;
-}
-
-static void joins(ljs_server *server, ljs_eui dev_eui, uint16_t nonce, uint32_t join_nonce)
-{
-    const ljs_frame frame = { .kind = LJS_FRAME_JOIN, .join_eui = EUI, .dev_eui = dev_eui, .nonce = nonce };
-    struct world w = { .server = server };
-    ljs_join_req req = request(LJS_MAC_1_0_4);
-    ljs_message answer;
-    ljs_accept accept;
-    const ljs_accept_of of = { .scheme = LJS_SCHEME_1_0, .kind = LJS_FRAME_JOIN, .join_eui = EUI, .nonce = nonce };
-
-    set_phy(&req, &frame, nwk);
-    answer = asked(&w, NULL, join_text(&(struct say){ .dev_eui = dev_eui }, &req), "Success");
-    assert_int_equal(ljs_accept_open(&accept, &of, nwk, nwk, answer.phy, answer.phy_len), LJS_OK);
-    assert_int_equal(accept.join_nonce, join_nonce);
-}
-
-static void refuses(ljs_server *server, ljs_eui dev_eui, uint16_t nonce)
-{
-    const ljs_frame frame = { .kind = LJS_FRAME_JOIN, .join_eui = EUI, .dev_eui = dev_eui, .nonce = nonce };
-    struct world w = { .server = server };
-    ljs_join_req req = request(LJS_MAC_1_0_4);
-
-    set_phy(&req, &frame, nwk);
-    (void)asked(&w, NULL, join_text(&(struct say){ .dev_eui = dev_eui }, &req), "Other");
-}
-
-static void many(struct world *w)
-{
-    ljs_device d = device_of(LJS_MAC_1_0_4);
-
-    lab_begin(w, NULL);
-    for (unsigned i = 0; i < DEVICES; i++) {
-        d.dev_eui = DEV + i;
-        added(w, &d);
-    }
-    put_two_keks(w);
-}
 
 static void test_from_one_to_the_next(void **state)
 {
@@ -271,51 +166,6 @@ static void test_not_before_its_time(void **state)
     assert_int_equal(rewrapped(w.server, true).changed, DEVICES + 2);
     joins(w.server, DEV, 1, 1);
     server_end(&w);
-}
-
-/* A fault in whatever call, also where one pass has ended and the next begun: the last pass sees everything. */
-static void test_faults_between_passes(void **state)
-{
-    static const enum fault faults[] = { FAULT_BEFORE, FAULT_AFTER };
-    static const enum faulty_call calls[] = { FAULTY_GET, FAULTY_COMMIT, FAULTY_EACH };
-
-    (void)state;
-    for (unsigned k = 0; k < COUNT_OF(faults) * COUNT_OF(calls); k++) {
-        enum faulty_call call = calls[k % COUNT_OF(calls)];
-        ljs_rewrapped so_far = { .done = 0 };
-        struct faulty *faulty;
-        unsigned failed = 0;
-        ljs_store *inner, *store;
-        ljs_rewrap *r;
-        struct world w;
-
-        assert_int_equal(ljs_store_memory(&inner), LJS_OK);
-        assert_int_equal(faulty_new(&store, &faulty, inner), LJS_OK);
-        lab_begin(&w, store);
-        for (unsigned i = 0; i < DEVICES; i++) {
-            ljs_device d = device_of(LJS_MAC_1_0_4);
-
-            d.dev_eui = DEV + i;
-            added(&w, &d);
-        }
-        put_two_keks(&w);
-        assert_int_equal(rotate(w.server, (uint8_t)(0x62 + k)), LJS_OK);
-        assert_int_equal(ljs_rewrap_new(&r, w.server), LJS_OK);
-        faulty_arm(faulty, call, call == FAULTY_GET ? DEVICES + 50 : 1, faults[k / COUNT_OF(calls)], 0);
-        while (!so_far.done) {
-            ljs_err err = ljs_rewrap_step(&so_far, r, 256);
-
-            assert_true(!err || (err == LJS_E_STORE && !failed++));
-        }
-        assert_int_equal(failed, 1);
-        assert_int_equal(so_far.values, DEVICES + 2);
-        assert_int_equal(so_far.looked, so_far.values);
-        assert_int_equal(so_far.damaged, 0);
-        assert_int_equal(ljs_rewrap_retire(r, 0), LJS_OK);
-        ljs_rewrap_free(r);
-        joins(w.server, DEV, 1, 1);
-        server_end(&w);
-    }
 }
 
 struct key_of_value {
@@ -561,7 +411,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_who_slept, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_made_meanwhile, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_not_before_its_time, world_begin, world_end),
-        cmocka_unit_test_setup_teardown(test_faults_between_passes, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_damaged, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_left_damaged, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_put_back, world_begin, world_end),
