@@ -312,6 +312,36 @@ static void a_batch_has_one_link(void **state)
     ljs_store_free(rival.inner);
 }
 
+/* What waited and could not be written waits on, and is told once. */
+static void a_fault_loses_nothing_that_waited(void **state)
+{
+    unsigned refused = 0, repeats = 0;
+    struct faulty *faulty;
+    ljs_store *inner, *store;
+    struct told log;
+    struct world w;
+
+    (void)state;
+    assert_int_equal(ljs_store_memory(&inner), LJS_OK);
+    assert_int_equal(faulty_new(&store, &faulty, inner), LJS_OK);
+    server_begin(&w, store, &lab);
+    add_devices(&w, 1);
+    ask(&w, 1700000000, join_of(0, 1, false), "Success");
+    ask(&w, 1700000001, join_of(0, 1, false), "Success");
+    ask(&w, 1700000001, join_of(0, 2, true), "MICFailed");
+    faulty_arm(faulty, FAULTY_COMMIT, 1, FAULT_BEFORE, 0);
+    assert_int_equal(ljs_server_flush_audit(w.server, 1700000100), LJS_E_STORE);
+    assert_int_equal(ljs_server_flush_audit(w.server, 1700000200), LJS_OK);
+    log = log_of(w.server);
+    for (unsigned i = 0; i < log.entries; i++) {
+        refused += log.entry[i].kind == LJS_AUDIT_REFUSED ? log.entry[i].count : 0;
+        repeats += log.entry[i].kind == LJS_AUDIT_REPEAT;
+    }
+    assert_int_equal(refused, 1);
+    assert_int_equal(repeats, 1);
+    server_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,7 +349,7 @@ int main(void)
         cmocka_unit_test(the_store_says_whether),   cmocka_unit_test(records_of_before_are_found),
         cmocka_unit_test(faults_break_no_chain),    cmocka_unit_test(joins_are_entries),
         cmocka_unit_test(forged_joins_are_counted), cmocka_unit_test(replays_are_bounded),
-        cmocka_unit_test(a_batch_has_one_link),
+        cmocka_unit_test(a_batch_has_one_link),     cmocka_unit_test(a_fault_loses_nothing_that_waited),
     };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);
