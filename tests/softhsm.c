@@ -131,18 +131,32 @@ void softhsm_end(void)
     folder[0] = '\0';
 }
 
-/* Past p11-kit, which lets nobody close the sessions of others. */
-void softhsm_reset(void)
+static CK_FUNCTION_LIST *functions_of(void *library)
 {
-    void *library = dlopen(module, RTLD_NOW | RTLD_LOCAL);
     union {
         void *symbol;
         CK_C_GetFunctionList get;
     } list = { library ? dlsym(library, "C_GetFunctionList") : NULL };
     CK_FUNCTION_LIST *f = NULL;
+
+    if (!list.symbol || list.get(&f) != CKR_OK)
+        abort();
+    return f;
+}
+
+CK_FUNCTION_LIST *softhsm_functions(void)
+{
+    return functions_of(dlopen(module, RTLD_NOW | RTLD_LOCAL));
+}
+
+/* Past p11-kit, which lets nobody close the sessions of others. */
+void softhsm_reset(void)
+{
+    void *library = dlopen(module, RTLD_NOW | RTLD_LOCAL);
+    CK_FUNCTION_LIST *f = functions_of(library);
     CK_SLOT_ID slot;
 
-    if (!list.symbol || list.get(&f) != CKR_OK || !slot_of(&slot, f, true) || f->C_CloseAllSessions(slot) != CKR_OK)
+    if (!slot_of(&slot, f, true) || f->C_CloseAllSessions(slot) != CKR_OK)
         abort();
     dlclose(library);
 }

@@ -18,6 +18,9 @@ const char *softhsm_folder(void);
 /* As if it had been pulled and put back: every session of this process is gone. */
 void softhsm_reset(void);
 
+/* SoftHSM's own list of functions, which p11-kit calls by: who changes it stands in front.  It stays loaded. */
+struct _CK_FUNCTION_LIST *softhsm_functions(void);
+
 /* A storage key as a vault has it, labelled `label`, without any restriction on what it unwraps. */
 bool thief_makes_open_key(const char *label);
 /* Has the key of this label unwrap it in clear.  0, or what PKCS#11 said. */

@@ -56,6 +56,13 @@ static int complain_token(ljs_err err, const char *uri)
     case LJS_E_EXISTS:
         complain("%s: more than one token is like that; say more of it, such as serial=", where);
         return REFUSED;
+    case LJS_E_STATE:
+        complain(
+            "%s: it has more than one storage key of this name, and lorajs makes one: somebody with the PIN may have "
+            "put another there, to read what would be wrapped under it; remove that with the vendor's tool, and "
+            "change the PIN",
+            where);
+        return REFUSED;
     case LJS_E_PIN:
         complain("%s: %s; %s", where, ljs_strerror(err), ljs_remedy(err));
         return REFUSED;

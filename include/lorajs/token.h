@@ -40,7 +40,9 @@ typedef enum ljs_token_policy {
 /** A vault in a token that ljs_token_init() has prepared.
  *  @param in  the user PIN
  *  @return ::LJS_E_INVAL for a URI that is none or has a PIN in it, ::LJS_E_NOTFOUND when there is no such token, or
- *  none of our keys in it, ::LJS_E_EXISTS when more than one token is meant, ::LJS_E_PIN, ::LJS_E_TOKEN,
+ *  none of our keys in it, ::LJS_E_EXISTS when more than one token is meant, ::LJS_E_STATE when it has more than one
+ *  storage key and an officer trusts none of them, ::LJS_E_PIN (a process that is logged in is not asked for one),
+ *  ::LJS_E_TOKEN,
  *  ::LJS_E_MISSING when this build has no p11-kit */
 LJS_MUST ljs_err ljs_vault_token(ljs_vault **out, const char *uri, const uint8_t *in, size_t in_len);
 

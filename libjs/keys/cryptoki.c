@@ -50,6 +50,10 @@ static ljs_err err_of(CK_RV rv)
     case CKR_DEVICE_ERROR:
     case CKR_TOKEN_NOT_PRESENT:
     case CKR_TOKEN_NOT_RECOGNIZED:
+    case CKR_GENERAL_ERROR: /* what a module says whose device does not answer */
+    case CKR_FUNCTION_FAILED:
+    case CKR_OPERATION_ACTIVE: /* of a session that has lost its way: it is opened anew */
+    case CKR_OPERATION_NOT_INITIALIZED:
     case CKR_SLOT_ID_INVALID:
     case CKR_SESSION_HANDLE_INVALID:
     case CKR_SESSION_CLOSED:
@@ -278,15 +282,22 @@ static ljs_err wrap(uint8_t *out, size_t *out_len, struct cryptoki *c, token_ses
     return err_of(rv);
 }
 
-/* Modules differ in what they say of a blob that was tampered with, and some say it in general. */
+/* Modules differ in what they say of a blob that was tampered with, and some say it in general, as of a device that
+ * is gone: one that knows its session is there. */
 static ljs_err unwrap(token_object *out, struct cryptoki *c, token_session s, token_object kek, const uint8_t *in,
                       size_t in_len, unsigned uses)
 {
     CK_MECHANISM mechanism = { CKM_AES_KEY_WRAP, NULL, 0 };
+    CK_FUNCTION_LIST *f = module_of(c)->f;
+    CK_SESSION_INFO info;
     struct template t;
+    CK_RV rv;
 
     passing(&t, uses);
-    return err_of(module_of(c)->f->C_UnwrapKey(s, &mechanism, kek, unconst(in), in_len, t.at, t.n, out));
+    rv = f->C_UnwrapKey(s, &mechanism, kek, unconst(in), in_len, t.at, t.n, out);
+    if ((rv == CKR_GENERAL_ERROR || rv == CKR_FUNCTION_FAILED) && f->C_GetSessionInfo(s, &info) == CKR_OK)
+        return LJS_E_CRYPTO;
+    return err_of(rv);
 }
 
 /* ---- what a check asks ------------------------------------------------------------ */

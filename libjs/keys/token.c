@@ -1,6 +1,7 @@
 #include "keys/token.h"
 
 #include "keys/ring_inside.h"
+#include "keys/token_storage.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -14,7 +15,6 @@ enum {
     /* Where what an object took is lost: 240 octets each make 8 MiB, and waiting for an empty token begins at twice
      * as many. */
     LOST_MAX = 1 << 15,
-    LABEL_MAX = 64 + 8,
 };
 
 struct kept_object {
@@ -24,15 +24,9 @@ struct kept_object {
     uint64_t used; /* when last, in uses of the token */
 };
 
-struct storage_keys {
-    token_object at[TOKEN_VERSIONS];
-    uint16_t version[TOKEN_VERSIONS];
-    size_t n, newest;
-};
-
 struct token {
     pthread_mutex_t lock; /* over all of it but what never changes */
-    pthread_cond_t empty;
+    pthread_cond_t left;  /* a ring did */
     struct cryptoki *c;   /* NULL: it is away */
     bool broken, refused; /* refused: its PIN was, and one more try may lock it */
     unsigned rings;       /* in it */
@@ -40,7 +34,6 @@ struct token {
     token_session *idle;
     size_t idle_len, sessions;
     struct storage_keys storage;
-    bool rotatable;
     struct kept_object kept[SETS][WAYS];
     uint64_t uses;
 
@@ -53,29 +46,9 @@ struct token {
 
 /* ---- opened, and opened anew ------------------------------------------------------ */
 
-static void label_of(char out[LABEL_MAX], const struct token *token, const char *what)
-{
-    size_t len = strnlen(token->c->name, sizeof token->c->name);
-
-    memcpy(out, token->c->name, len);
-    memcpy(out + len, what, strlen(what) + 1);
-}
-
 static ljs_err find_storage(struct token *token, token_session s)
 {
-    struct storage_keys *k = &token->storage;
-    char label[LABEL_MAX];
-    ljs_err err;
-
-    label_of(label, token, LJS__TOKEN_STORAGE);
-    err = token->c->ops->find(k->at, k->version, &k->n, token->c, s, label);
-    k->newest = 0;
-    for (size_t i = 1; i < k->n && !err; i++)
-        if (k->version[i] > k->version[k->newest])
-            k->newest = i;
-    if (err)
-        k->n = 0;
-    return err ? err : k->n ? LJS_OK : LJS_E_NOTFOUND;
+    return ljs__storage_find(&token->storage, token->c, s);
 }
 
 static void shut(struct token *token)
@@ -122,8 +95,6 @@ static ljs_err open_anew(struct token *token)
         return err;
     if (!(err = take_session(&s, token))) {
         err = find_storage(token, s);
-        if (!err)
-            token->rotatable = token->c->ops->may(token->c, s, token->storage.at[token->storage.newest], USE_TRUSTED);
         token->idle[token->idle_len++] = s;
     }
     token->broken = err != LJS_OK;
@@ -145,7 +116,7 @@ ljs_err ljs__token_open(struct token **out, const char *uri, const uint8_t *pin,
     if (!(token = calloc(1, sizeof *token)))
         return LJS_E_NOMEM;
     pthread_mutex_init(&token->lock, NULL);
-    pthread_cond_init(&token->empty, NULL);
+    pthread_cond_init(&token->left, NULL);
     token->process = ljs__process();
     atomic_init(&token->owners, 1);
     token->uri = strdup(uri);
@@ -179,7 +150,7 @@ void ljs__token_close(struct token *token)
     if (token->process == ljs__process()) { /* in a child the module, and our lock, are the parent's */
         shut(token);
         pthread_mutex_destroy(&token->lock);
-        pthread_cond_destroy(&token->empty);
+        pthread_cond_destroy(&token->left);
     }
     ljs__secret_free(token->pin);
     free(token->uri);
@@ -198,12 +169,16 @@ ljs_err ljs__token_enter(struct ring *ring, struct token *token)
     if (ring->token || token->process != ljs__process())
         return LJS_E_STATE;
     pthread_mutex_lock(&token->lock);
-    while (token->rings && (token->broken || (token->c->leaks && token->lost > 2 * LOST_MAX)))
-        pthread_cond_wait(&token->empty, &token->lock);
-    if (!token->rings && (token->broken || (token->c->leaks && token->lost > LOST_MAX)))
-        err = open_anew(token);
-    if (!err)
-        err = take_session(&ring->session, token);
+    do {
+        while (token->rings && (token->broken || (token->c->leaks && token->lost > 2 * LOST_MAX)))
+            pthread_cond_wait(&token->left, &token->lock);
+        err = LJS_OK;
+        if (!token->rings && (token->broken || (token->c->leaks && token->lost > LOST_MAX)))
+            err = open_anew(token);
+        if (!err)
+            err = take_session(&ring->session, token);
+        /* A token with fewer sessions than we have threads: somebody gives his back. */
+    } while (err == LJS_E_NOMEM && token->rings && !pthread_cond_wait(&token->left, &token->lock));
     /* To whoever asks for a step, a token that is not there is no record that is not there. */
     if (err && err != LJS_E_PIN && err != LJS_E_NOMEM)
         err = LJS_E_TOKEN;
@@ -261,8 +236,8 @@ void ljs__token_leave(struct ring *ring)
             ljs__token_let_go(ring, &ring->slot[i]);
         pthread_mutex_lock(&token->lock);
         token->idle[token->idle_len++] = ring->session;
-        if (!--token->rings)
-            pthread_cond_broadcast(&token->empty);
+        token->rings--;
+        pthread_cond_broadcast(&token->left);
         pthread_mutex_unlock(&token->lock);
     }
     ring->token = NULL;
@@ -313,15 +288,30 @@ static void remember(struct ring *ring, struct slot *slot, const uint8_t print[P
         destroy(ring, was);
 }
 
-/* ---- under the storage key -------------------------------------------------------------- */
-
-static token_object storage_of(const struct storage_keys *k, uint16_t version)
+/* A token that is full has room again without what nobody uses. */
+static bool make_room(struct ring *ring, ljs_err err)
 {
-    for (size_t i = 0; i < k->n; i++)
-        if (k->version[i] == version)
-            return k->at[i];
-    return 0;
+    struct token *token = ring->token;
+    bool made = false;
+
+    for (size_t i = 0; err == LJS_E_NOMEM && i < SETS * WAYS; i++) {
+        struct kept_object *kept = &token->kept[i / WAYS][i % WAYS];
+        token_object was = 0;
+
+        pthread_mutex_lock(&token->lock);
+        if (!kept->users) {
+            was = kept->object;
+            *kept = (struct kept_object){ .object = 0 };
+        }
+        pthread_mutex_unlock(&token->lock);
+        if (was)
+            destroy(ring, was);
+        made |= was != 0;
+    }
+    return made;
 }
+
+/* ---- under the storage key -------------------------------------------------------------- */
 
 /* One that was made since is looked for. */
 static ljs_err storage_key(token_object *out, struct ring *ring, uint16_t version)
@@ -330,10 +320,10 @@ static ljs_err storage_key(token_object *out, struct ring *ring, uint16_t versio
     ljs_err err = LJS_OK;
 
     pthread_mutex_lock(&token->lock);
-    *out = storage_of(&token->storage, version);
+    *out = ljs__storage_of(&token->storage, version);
     if (!*out) {
         err = find_storage(token, ring->session);
-        *out = storage_of(&token->storage, version);
+        *out = ljs__storage_of(&token->storage, version);
     }
     pthread_mutex_unlock(&token->lock);
     return err && err != LJS_E_NOTFOUND ? seen(ring, err) : *out ? LJS_OK : LJS_E_SEAL;
@@ -351,7 +341,7 @@ unsigned ljs__token_newest(struct token *token)
 
 static unsigned in_custody(const struct token *token)
 {
-    return token->rotatable ? USE_LEAVE | USE_TRUSTED : 0;
+    return token->storage.rotatable ? USE_LEAVE | USE_TRUSTED : 0;
 }
 
 static void slot_hold(struct ring *ring, enum key_id id, token_object object, size_t len)
@@ -374,7 +364,9 @@ ljs_err ljs__token_lift(struct ring *ring, enum key_id id, unsigned uses)
         return LJS_OK;
     if (!slot->len)
         return LJS_E_NOKEY;
-    err = seen(ring, c->ops->create(&object, c, ring->session, slot->octets, slot->len, uses));
+    do
+        err = seen(ring, c->ops->create(&object, c, ring->session, slot->octets, slot->len, uses));
+    while (make_room(ring, err));
     if (!err)
         slot_hold(ring, id, object, slot->len);
     return err;
@@ -394,7 +386,10 @@ ljs_err ljs__token_wrap(uint8_t *out, size_t *out_len, uint16_t *version, struct
     pthread_mutex_unlock(&ring->token->lock);
     *out_len = LJS__TOKEN_WRAPPED;
     if (!object)
-        err = c->ops->create(&object, c, ring->session, slot->octets, slot->len, USE_LEAVE | in_custody(ring->token));
+        do
+            err =
+                c->ops->create(&object, c, ring->session, slot->octets, slot->len, USE_LEAVE | in_custody(ring->token));
+        while (make_room(ring, err));
     if (!err)
         err = c->ops->wrap(out, out_len, c, ring->session, kek, object);
     if (object && !slot->held)
@@ -421,7 +416,9 @@ ljs_err ljs__token_unwrap(struct ring *ring, enum key_id id, uint16_t version, u
     if (!recall(slot, ring->token, print)) {
         if ((err = storage_key(&kek, ring, version)))
             return err;
-        err = c->ops->unwrap(&object, c, ring->session, kek, in, in_len, uses | in_custody(ring->token));
+        do
+            err = c->ops->unwrap(&object, c, ring->session, kek, in, in_len, uses | in_custody(ring->token));
+        while (make_room(ring, err));
         if (err)
             return err == LJS_E_CRYPTO ? LJS_E_SEAL : seen(ring, err);
         slot->held = object;
@@ -495,7 +492,9 @@ ljs_err ljs__token_derive(struct ring *ring, enum key_id to, enum key_id root, c
             return LJS_OK;
         }
     }
-    err = seen(ring, c->ops->derive(&object, c, ring->session, ring->slot[root].held, in, uses_of(to)));
+    do
+        err = seen(ring, c->ops->derive(&object, c, ring->session, ring->slot[root].held, in, uses_of(to)));
+    while (make_room(ring, err));
     if (err)
         return err;
     slot_hold(ring, to, object, KEY_LEN);
@@ -542,14 +541,14 @@ ljs_err ljs__token_secret(uint8_t out[32], struct token *token)
 {
     token_object key[TOKEN_VERSIONS];
     uint16_t version[TOKEN_VERSIONS];
-    char label[LABEL_MAX];
+    char label[TOKEN_LABEL_MAX];
     token_session s;
     size_t n;
     ljs_err err;
 
     pthread_mutex_lock(&token->lock);
     if (!(err = take_session(&s, token))) {
-        label_of(label, token, LJS__TOKEN_TAGS);
+        ljs__token_label(label, token->c, LJS__TOKEN_TAGS);
         err = token->c->ops->find(key, version, &n, token->c, s, label);
         if (!err)
             err = n == 1 ? derive_secret(out, token, s, key[0]) : LJS_E_NOTFOUND;

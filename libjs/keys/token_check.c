@@ -1,12 +1,13 @@
 /* Keys of a vault made in a token, and what a token is worth: known answers, and attacks that must fail. */
 #include "keys/token.h"
+#include "keys/token_storage.h"
 
 #include "base/secret.h"
 #include "base/cursor.h"
 
 #include <string.h>
 
-enum { LABEL_MAX = 64 + 8, BLOCK_LEN = 16 };
+enum { BLOCK_LEN = 16 };
 
 struct check {
     struct cryptoki *c;
@@ -15,32 +16,23 @@ struct check {
     uint16_t version;
 };
 
-static void label_of(char out[LABEL_MAX], const struct cryptoki *c, const char *what)
-{
-    size_t len = strnlen(c->name, sizeof c->name);
-
-    memcpy(out, c->name, len);
-    memcpy(out + len, what, strlen(what) + 1);
-}
-
-/* The newest of these keys; 0 when there is none. */
-static ljs_err newest(token_object *out, uint16_t *version, const struct check *k, const char *what)
+/* What there is of both; 0 where there is none. */
+static ljs_err find_keys(struct check *k)
 {
     token_object at[TOKEN_VERSIONS];
     uint16_t versions[TOKEN_VERSIONS];
-    char label[LABEL_MAX];
+    struct storage_keys storage;
+    char label[TOKEN_LABEL_MAX];
     size_t n;
-    ljs_err err;
+    ljs_err err = ljs__storage_find(&storage, k->c, k->s);
 
-    *out = 0;
-    *version = 0;
-    label_of(label, k->c, what);
-    err = k->c->ops->find(at, versions, &n, k->c, k->s, label);
-    for (size_t i = 0; i < n && !err; i++)
-        if (versions[i] > *version) {
-            *out = at[i];
-            *version = versions[i];
-        }
+    if (err && err != LJS_E_NOTFOUND)
+        return err;
+    k->storage = storage.at[storage.newest];
+    k->version = storage.version[storage.newest];
+    ljs__token_label(label, k->c, LJS__TOKEN_TAGS);
+    if (!(err = k->c->ops->find(at, versions, &n, k->c, k->s, label)) && n)
+        k->tags = at[0];
     return err;
 }
 
@@ -55,9 +47,7 @@ static ljs_err begin(struct check *k, const char *uri, const uint8_t *pin, size_
         return LJS_E_PIN;
     if ((err = ljs__cryptoki_open(&k->c, uri, pin, pin_len, as)) || (err = k->c->ops->session(&k->s, k->c)))
         return err;
-    if (!(err = newest(&k->storage, &k->version, k, LJS__TOKEN_STORAGE)))
-        err = newest(&k->tags, &(uint16_t){ 0 }, k, LJS__TOKEN_TAGS);
-    return err;
+    return find_keys(k);
 }
 
 static void end(struct check *k)
@@ -73,11 +63,11 @@ enum { STORAGE_FIRST = 1, TAGS_ONLY = 0xffff };
 
 static ljs_err make(const struct check *k, const char *what, uint16_t version, unsigned uses)
 {
-    char label[LABEL_MAX];
+    char label[TOKEN_LABEL_MAX];
     const struct token_key key = { .label = label, .version = version, .uses = uses };
     token_object object;
 
-    label_of(label, k->c, what);
+    ljs__token_label(label, k->c, what);
     return k->c->ops->generate(&object, k->c, k->s, &key);
 }
 

@@ -286,6 +286,25 @@ static void thief(void **state)
     ljs_vault_free(open);
 }
 
+/* Whoever has the PIN can make a storage key of his own beside ours, with a higher number or the same.  Nothing goes
+ * under it: the policy `sealed` has one, and of two it cannot be said which is ours. */
+static void planted(void **state)
+{
+    char text[300];
+    ljs_token_report report;
+    ljs_vault *v;
+
+    (void)state;
+    snprintf(text, sizeof text, "pkcs11:token=lorajs-test;object=planted%s", strchr(uri, '?'));
+    assert_int_equal(ljs_token_init(text, LJS_TOKEN_SEALED, pin, sizeof pin), LJS_OK);
+    assert_int_equal(ljs_vault_token(&v, text, pin, sizeof pin), LJS_OK);
+    ljs_vault_free(v);
+    assert_true(thief_makes_open_key("planted storage"));
+    assert_int_equal(ljs_vault_token(&v, text, pin, sizeof pin), LJS_E_STATE);
+    assert_null(v);
+    assert_int_equal(ljs_token_check(&report, text, pin, sizeof pin), LJS_E_STATE);
+}
+
 /* Made by the officer: what is under one storage key goes under the next inside the token, and under nobody else's. */
 static void rotatable(void **state)
 {
@@ -299,6 +318,7 @@ static void rotatable(void **state)
     (void)state;
     /* the officer does not come in while this process is there as the user */
     assert_int_equal(ljs_token_init(officer_uri, LJS_TOKEN_ROTATABLE, so_pin, sizeof so_pin - 1), LJS_E_STATE);
+    assert_true(thief_makes_open_key("officer storage")); /* which the officer does not trust */
     assert_int_equal(ljs_vault_token(&v, officer_uri, pin, sizeof pin), LJS_OK);
     assert_int_equal(ljs__ring_take(&ring), LJS_OK);
     for (size_t i = 0; i < COUNT(keys); i++)
@@ -503,7 +523,7 @@ int main(void)
         cmocka_unit_test(same_session_keys), cmocka_unit_test(fingerprints), cmocka_unit_test(tampered),
         cmocka_unit_test(nothing_in_clear),  cmocka_unit_test(thief),        cmocka_unit_test(uris),
         cmocka_unit_test(after_fork),        cmocka_unit_test(threads),      cmocka_unit_test(reset_and_removed),
-        cmocka_unit_test(rotatable),
+        cmocka_unit_test(planted),           cmocka_unit_test(rotatable),
     };
 
     if (!(uri = softhsm_begin()))
