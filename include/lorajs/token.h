@@ -7,7 +7,8 @@
  *  holds each root key and KEK under a storage key that never leaves the token [RFC 3394];
  *  a step has the token unwrap them, compute with them, and wrap session keys under the
  *  receivers' KEKs.  What leaves the token is MICs, join-accepts and key envelopes.  Keys that
- *  are imported come in through host memory once, and are put into the token at once.
+ *  are imported come in through host memory once, and are put into the token at once.  (SoftHSM computes in the process
+ *  that calls it, and is for trials.)
  *
  *  Such a vault goes wherever a vault does.  What it cannot do is give a key away:
  *  ::LJS_E_INSIDE for an export, ::LJS_E_KEK for an envelope in clear.

@@ -38,12 +38,15 @@ class Token:
         self.env = {"SOFTHSM2_CONF": str(folder / "softhsm2.conf")}
         self.pin = folder / "pin"
         self.set_pin(PIN)
+        self.make()
+        self.name = f"pkcs11:token=tests?module-path={MODULE}"
+        self.uri = f"{self.name}&pin-source=file:{self.pin}"
+
+    def make(self) -> None:
         subprocess.run(
             ["softhsm2-util", "--init-token", "--free", "--label", "tests", "--pin", PIN, "--so-pin", "081500"],
             check=True, stdout=subprocess.DEVNULL, env={**os.environ, **self.env},
         )
-        self.name = f"pkcs11:token=tests?module-path={MODULE}"
-        self.uri = f"{self.name}&pin-source=file:{self.pin}"
 
     def set_pin(self, text: str) -> None:
         self.pin.write_text(text + "\n")
@@ -163,6 +166,13 @@ def test_a_thief_with_the_pin(asked, data, token, tmp_path):
         done = asked("token", "check", uri, code=REFUSED if clear else 0)
         assert ("in clear: the storage key has no unwrap template" in done.stdout) == clear
 
+    # Nor does anything go under a key that he puts beside ours.
+    inside = ("--data", data / "1", "--master-key", token.uri)
+    made = token.tool("--keygen", "--key-type", "AES:32", "--label", "lorajs storage", "--id", "0009", "--usage-wrap")
+    assert made.returncode == 0, made.stderr
+    for words in (("device", "import", "-", *inside), ("token", "check", token.uri)):
+        assert "more than one storage key" in asked(*words, code=REFUSED, input=Device(2).line()).stderr
+
 
 def test_pins(asked, data, token):
     asked("token", "init", token.uri)
@@ -208,6 +218,11 @@ def test_a_token_that_is_not_there_or_another(asked, data, token, tmp_path):
     assert "not the one of this data directory" in asked("kek", "list", *where, code=REFUSED, env=second.env).stderr
     assert "parcel" in asked("master", "move", *where, "--to", "file", code=REFUSED).stderr
     assert "ns" in asked("kek", "list", *where).stdout
+
+    serial = json.loads(asked("token", "check", token.uri, "--json").stdout.splitlines()[-1])["serial"]
+    token.make()  # another of the same label
+    assert "more than one token" in asked("kek", "list", *where, code=REFUSED).stderr
+    assert "ns" in asked("kek", "list", *where[:3], token.uri.replace("?", f";serial={serial}?")).stdout
 
 
 def test_devices_come_in_a_parcel_and_do_not_leave_in_one(asked, run, data, token, tmp_path):
