@@ -172,12 +172,12 @@ static CK_KEY_TYPE aes = CKK_AES;
         type, &(value), sizeof(value)                                                                                  \
     }
 
-bool thief_makes_open_key(const char *label)
+bool thief_makes_numbered_key(const char *label, uint8_t number)
 {
     CK_FUNCTION_LIST *f = load();
     CK_MECHANISM generate = { CKM_AES_KEY_GEN, NULL, 0 };
     CK_ULONG len = 32;
-    CK_BYTE id[] = { 0, 1 };
+    CK_BYTE id[] = { 0, number };
     char text[64];
     CK_ATTRIBUTE template[] = {
         ATTRIBUTE(CKA_TOKEN, yes), ATTRIBUTE(CKA_SENSITIVE, yes),      ATTRIBUTE(CKA_EXTRACTABLE, no),
@@ -194,6 +194,11 @@ bool thief_makes_open_key(const char *label)
     if (f)
         unload(f);
     return made;
+}
+
+bool thief_makes_open_key(const char *label)
+{
+    return thief_makes_numbered_key(label, 1);
 }
 
 unsigned long thief_unwraps(uint8_t out[16], const char *label, const uint8_t *wrapped, size_t wrapped_len)

@@ -21,8 +21,9 @@ void softhsm_reset(void);
 /* SoftHSM's own list of functions, which p11-kit calls by: who changes it stands in front.  It stays loaded. */
 struct _CK_FUNCTION_LIST *softhsm_functions(void);
 
-/* A storage key as a vault has it, labelled `label`, without any restriction on what it unwraps. */
-bool thief_makes_open_key(const char *label);
+/* A storage key of this number as a vault has it, labelled `label`, without any restriction on what it unwraps. */
+bool thief_makes_numbered_key(const char *label, uint8_t number);
+bool thief_makes_open_key(const char *label); /* number 1 */
 /* Has the key of this label unwrap it in clear.  0, or what PKCS#11 said. */
 unsigned long thief_unwraps(uint8_t out[16], const char *label, const uint8_t *wrapped, size_t wrapped_len);
 

@@ -299,7 +299,7 @@ static void planted(void **state)
     assert_int_equal(ljs_token_init(text, LJS_TOKEN_SEALED, pin, sizeof pin), LJS_OK);
     assert_int_equal(ljs_vault_token(&v, text, pin, sizeof pin), LJS_OK);
     ljs_vault_free(v);
-    assert_true(thief_makes_open_key("planted storage"));
+    assert_true(thief_makes_numbered_key("planted storage", 2));
     assert_int_equal(ljs_vault_token(&v, text, pin, sizeof pin), LJS_E_STATE);
     assert_null(v);
     assert_int_equal(ljs_token_check(&report, text, pin, sizeof pin), LJS_E_STATE);
@@ -318,7 +318,7 @@ static void rotatable(void **state)
     (void)state;
     /* the officer does not come in while this process is there as the user */
     assert_int_equal(ljs_token_init(officer_uri, LJS_TOKEN_ROTATABLE, so_pin, sizeof so_pin - 1), LJS_E_STATE);
-    assert_true(thief_makes_open_key("officer storage")); /* which the officer does not trust */
+    assert_true(thief_makes_numbered_key("officer storage", 2)); /* which the officer does not trust */
     assert_int_equal(ljs_vault_token(&v, officer_uri, pin, sizeof pin), LJS_OK);
     assert_int_equal(ljs__ring_take(&ring), LJS_OK);
     for (size_t i = 0; i < COUNT(keys); i++)
