@@ -297,6 +297,8 @@ static ljs_err unwrap(token_object *out, struct cryptoki *c, token_session s, to
     rv = f->C_UnwrapKey(s, &mechanism, kek, unconst(in), in_len, t.at, t.n, out);
     if ((rv == CKR_GENERAL_ERROR || rv == CKR_FUNCTION_FAILED) && f->C_GetSessionInfo(s, &info) == CKR_OK)
         return LJS_E_CRYPTO;
+    if (rv == CKR_TEMPLATE_INCONSISTENT) /* the storage key is of another policy than we read when it was opened */
+        return LJS_E_TOKEN;
     return err_of(rv);
 }
 

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -20,7 +21,9 @@ static const uint8_t owner[] = "owner";
 static const enum key_id ids[] = { KEY_NWK, KEY_APP, KEY_NS_KEK };
 static const enum key_role roles[] = { ROLE_NWK, ROLE_APP, ROLE_KEK };
 
+static const uint8_t so_pin[] = SOFTHSM_SO_PIN;
 static const char *uri;
+static char officer_uri[300];
 static CK_FUNCTION_LIST real;
 static atomic_long calls, failing, objects, sessions; /* failing: the number of the call that does; 0: none */
 static long objects_max, sessions_max;
@@ -40,15 +43,29 @@ static bool fails(void)
     }
 
 IN_FRONT(GetTokenInfo, (CK_SLOT_ID a, CK_TOKEN_INFO *b), (a, b))
-IN_FRONT(Login, (CK_SESSION_HANDLE s, CK_USER_TYPE a, CK_BYTE *b, CK_ULONG c), (s, a, b, c))
 IN_FRONT(FindObjectsInit, (CK_SESSION_HANDLE s, CK_ATTRIBUTE *a, CK_ULONG b), (s, a, b))
 IN_FRONT(FindObjects, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE *a, CK_ULONG b, CK_ULONG *c), (s, a, b, c))
-IN_FRONT(GetAttributeValue, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE a, CK_ATTRIBUTE *b, CK_ULONG c), (s, a, b, c))
 IN_FRONT(SignInit, (CK_SESSION_HANDLE s, CK_MECHANISM *a, CK_OBJECT_HANDLE b), (s, a, b))
 IN_FRONT(DecryptInit, (CK_SESSION_HANDLE s, CK_MECHANISM *a, CK_OBJECT_HANDLE b), (s, a, b))
 IN_FRONT(WrapKey,
          (CK_SESSION_HANDLE s, CK_MECHANISM *a, CK_OBJECT_HANDLE b, CK_OBJECT_HANDLE c, CK_BYTE *d, CK_ULONG *e),
          (s, a, b, c, d, e))
+
+static bool pin_is_wrong, trust_is_hidden;
+static unsigned logins;
+
+static CK_RV front_Login(CK_SESSION_HANDLE s, CK_USER_TYPE a, CK_BYTE *b, CK_ULONG c)
+{
+    logins++;
+    return fails() ? how : pin_is_wrong ? CKR_PIN_INCORRECT : real.C_Login(s, a, b, c);
+}
+
+static CK_RV front_GetAttributeValue(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE a, CK_ATTRIBUTE *b, CK_ULONG c)
+{
+    return fails()                                     ? how
+           : trust_is_hidden && b->type == CKA_TRUSTED ? CKR_DEVICE_ERROR
+                                                       : real.C_GetAttributeValue(s, a, b, c);
+}
 
 /* These end what was begun, also when they fail. */
 static CK_RV front_Sign(CK_SESSION_HANDLE s, CK_BYTE *a, CK_ULONG b, CK_BYTE *c, CK_ULONG *d)
@@ -187,6 +204,8 @@ static int begin(void **state)
 {
     (void)state;
     stand_in_front();
+    snprintf(officer_uri, sizeof officer_uri, "pkcs11:token=lorajs-test;object=officer%s", strchr(uri, '?'));
+    assert_int_equal(ljs_token_init(officer_uri, LJS_TOKEN_ROTATABLE, so_pin, sizeof so_pin - 1), LJS_OK);
     assert_int_equal(ljs_token_init(uri, LJS_TOKEN_SEALED, pin, sizeof pin), LJS_OK);
     assert_int_equal(ljs_vault_token(&vault, uri, pin, sizeof pin), LJS_OK);
     for (size_t i = 0; i < COUNT(sealed); i++)
@@ -254,6 +273,7 @@ static void full_of_what_nobody_uses(void **state)
     objects_max = 14; /* a step has nine of them at once */
     for (size_t i = 0; i < 4 * COUNT(sealed); i++) {
         assert_int_equal(step(&got, &sealed[i % COUNT(sealed)]), LJS_OK);
+        assert_int_equal(step(&got, &sealed[i % COUNT(sealed)]), LJS_OK); /* with what stayed */
         assert_int_equal(seal(&w), LJS_OK);
         ljs__wr_drop(&w);
     }
@@ -291,6 +311,45 @@ static void fewer_sessions_than_threads(void **state)
     assert_int_equal(failed, 0);
 }
 
+/* What was read wrong when the token was opened is read again. */
+static void policy_read_wrong(void **state)
+{
+    ljs_vault *sealed_one = vault;
+    struct answer got;
+    struct wr w = { 0 };
+
+    (void)state;
+    assert_int_equal(ljs_vault_token(&vault, officer_uri, pin, sizeof pin), LJS_OK);
+    assert_int_equal(seal(&w), LJS_OK);
+    assert_int_equal(step(&got, &w), LJS_OK);
+    softhsm_reset();
+    assert_int_equal(step(&got, &w), LJS_E_TOKEN);
+    trust_is_hidden = true;
+    assert_int_equal(step(&got, &w), LJS_E_TOKEN);
+    trust_is_hidden = false;
+    assert_int_equal(step(&got, &w), LJS_OK);
+    ljs__wr_drop(&w);
+    ljs_vault_free(vault);
+    vault = sealed_one;
+    assert_int_equal(step(&got, &sealed[0]), LJS_E_TOKEN); /* it was reset for both */
+    assert_int_equal(step(&got, &sealed[0]), LJS_OK);
+}
+
+/* A few tries lock it, so there is one.  The last test: this vault is not asked again. */
+static void a_pin_is_tried_once(void **state)
+{
+    struct answer got;
+
+    (void)state;
+    softhsm_reset();
+    assert_int_equal(step(&got, &sealed[0]), LJS_E_TOKEN);
+    pin_is_wrong = true;
+    logins = 0;
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(step(&got, &sealed[0]), LJS_E_PIN);
+    assert_int_equal(logins, 1);
+}
+
 int main(void)
 {
     enum { SKIPPED = 77 };
@@ -298,6 +357,8 @@ int main(void)
         cmocka_unit_test(each_call_fails),
         cmocka_unit_test(full_of_what_nobody_uses),
         cmocka_unit_test(fewer_sessions_than_threads),
+        cmocka_unit_test(policy_read_wrong),
+        cmocka_unit_test(a_pin_is_tried_once),
     };
 
     if (!(uri = softhsm_begin()))
