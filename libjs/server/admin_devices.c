@@ -401,15 +401,17 @@ enum problem ljs__admin_parcel(struct asking *a)
         err = begin_once(&once, &kept, a, 200);
     if (err)
         return ljs__admin_problem_of(err);
-    if (to.block && (err = ljs__step_device(a->server, a->dev_eui, LJS_DEVICE_BLOCK, NULL, NULL)) == LJS_E_STATE)
-        err = LJS_OK; /* blocked already, or what the next step says */
-    if (!err)
-        err = ljs__step_device(a->server, a->dev_eui, LJS_DEVICE_EXPOSE, NULL, once);
+    err = ljs__step_device(a->server, a->dev_eui, LJS_DEVICE_EXPOSE, NULL, once);
     ljs_buf_free(&kept.value);
     if (kept.other)
         return P_KEY_REUSED;
     if (kept.again)
         err = LJS_OK;
+    /* After that, so that what is refused blocks nothing; asked again, too, since the first may have come so far only.
+     */
+    if (!err && to.block &&
+        (err = ljs__step_device(a->server, a->dev_eui, LJS_DEVICE_BLOCK, NULL, NULL)) == LJS_E_STATE)
+        err = LJS_OK; /* blocked already */
     if (!err)
         err = ljs_server_note(a->server, LJS_AUDIT_EXPORT, a->dev_eui, LJS_OK, "over HTTP");
     if (!err)

@@ -7,9 +7,11 @@
 
 enum { ONCE_SCHEMA = 1, ONCE_FIELDS = 4, ONCE_SECONDS = 24 * 60 * 60, ONCE_MAX = 4096, COUNT_EVERY = 64 };
 
-/* What was asked, which may have keys in it: its digest is keyed, so that the disk tells nothing of them. */
+/* What was asked, and under which key, so that no value serves for another; it may have root keys in it: its digest is
+ * keyed, so that the disk tells nothing of them. */
 static void write_request(struct wr *w, const struct once *once)
 {
+    ljs__wr(w, once->key.at, once->key.len);
     ljs__wr(w, once->method, strlen(once->method) + 1);
     ljs__wr(w, once->target, strlen(once->target) + 1);
     ljs__wr(w, once->in, once->in_len);

@@ -359,6 +359,49 @@ static void test_once(void **state)
     admin_end();
 }
 
+static struct key_seen {
+    uint8_t at[2][17];
+    unsigned n;
+} keys_seen;
+
+static ljs_err see_key(void *user, const uint8_t *key, size_t key_len)
+{
+    (void)user;
+    assert_true(keys_seen.n < 2);
+    assert_int_equal(key_len, 17);
+    memcpy(keys_seen.at[keys_seen.n++], key, 17);
+    return LJS_OK;
+}
+
+/* Whoever writes to the disk may file what was done under another idempotency key: it is no answer there. */
+static void test_once_filed_elsewhere(void **state)
+{
+    ljs_buf value[2];
+    ljs_change change[2];
+
+    (void)state;
+    admin_begin();
+    create(1);
+    expect(ASK(.method = "POST", .target = DEVICE "/block", .once = "a"), 200, NULL);
+    expect(ASK(.method = "POST", .target = DEVICE "/unblock", .once = "b"), 200, NULL);
+    keys_seen.n = 0;
+    assert_int_equal(ljs_store_each(aw.w.store, (const uint8_t *)"i", 1, see_key, NULL), LJS_OK);
+    assert_int_equal(keys_seen.n, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        change[i] = (ljs_change){ .key = keys_seen.at[i], .key_len = 17 };
+        assert_int_equal(ljs_store_get(&value[i], &change[i].if_version, aw.w.store, keys_seen.at[i], 17), LJS_OK);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        change[i].in = value[!i].data;
+        change[i].in_len = value[!i].len;
+    }
+    assert_int_equal(ljs_store_commit(aw.w.store, change, 2), LJS_OK);
+    ljs_buf_free(&value[0]);
+    ljs_buf_free(&value[1]);
+    expect(ASK(.method = "POST", .target = DEVICE "/unblock", .once = "a"), 422, "idempotency-key-reused");
+    admin_end();
+}
+
 static ljs_err count_row(void *user, const uint8_t *key, size_t key_len)
 {
     (void)key, (void)key_len;
@@ -492,6 +535,12 @@ static void test_export(void **state)
                .body = "{\"recipient\":\"0000000000000000000000000000000000000000000000000000000000000000\"}"),
            422, "invalid-body");
     assert_false(device_in(&aw.w, 0x70b3d5499f000001).exposed); /* nothing was marked for nothing */
+    create(2);
+    expect(ASK(.method = "POST", .target = "/v1/devices/70b3d5499f000002/block", .once = "used"), 200, NULL);
+    expect(ASK(.method = "POST", .target = DEVICE "/export", .body = body, .once = "used"), 422,
+           "idempotency-key-reused");
+    d = device_in(&aw.w, 0x70b3d5499f000001);
+    assert_false(d.exposed || d.state == LJS_STATE_BLOCKED); /* nor blocked for nothing */
     for (int again = 0; again < 2; again++) {
         got = ASK(.method = "POST", .target = DEVICE "/export", .body = body, .once = "e");
         expect(got, 200, NULL);
@@ -572,6 +621,7 @@ int main(void)
         cmocka_unit_test(test_provisioning),
         cmocka_unit_test(test_pages),
         cmocka_unit_test(test_once),
+        cmocka_unit_test(test_once_filed_elsewhere),
         cmocka_unit_test(test_idempotency_keys_are_not_kept_for_ever),
         cmocka_unit_test(test_what_was_seen),
         cmocka_unit_test(test_keks),
