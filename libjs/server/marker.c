@@ -168,16 +168,23 @@ static ljs_marker_verdict judge(const ljs_marker *m, const ljs_standing *s)
     return s->count < m->at ? LJS_MARKER_BEHIND : LJS_MARKER_GOOD;
 }
 
-static ljs_err look(struct place *out, const ljs_vault *vault, const ljs_standing *standing, int fd, ljs_err err)
+/* `against` may be NULL.  Where it stands is asked after what the marker says: others may commit and mark meanwhile,
+ * and would seem to have put it back. */
+static ljs_err look(struct place *out, ljs_standing *standing, ljs_vault *vault, ljs_store *against, int fd,
+                    ljs_err err)
 {
+    ljs_err stands;
+
     memset(out, 0, sizeof *out);
     if (!err)
         err = read_file(out, vault, fd);
+    if (against && (stands = ljs_standing_read(standing, vault, against)))
+        return stands;
     if (err == LJS_E_NOTFOUND)
-        out->marker.verdict = standing && standing->marked ? LJS_MARKER_LOST : LJS_MARKER_NEW;
+        out->marker.verdict = against && standing->marked ? LJS_MARKER_LOST : LJS_MARKER_NEW;
     else if (err == LJS_E_SEAL)
         out->marker.verdict = LJS_MARKER_BROKEN;
-    else if (!err && standing)
+    else if (!err && against)
         out->marker.verdict = judge(&out->marker, standing);
     return err == LJS_E_NOTFOUND || err == LJS_E_SEAL ? LJS_OK : err;
 }
@@ -191,10 +198,10 @@ ljs_err ljs_marker_look(ljs_marker *out, ljs_vault *vault, ljs_store *against, c
 
     memset(out, 0, sizeof *out);
     if (!err && against)
-        err = ljs_standing_read(&standing, vault, against);
+        err = ljs_standing_read(&standing, vault, against); /* and the vault has its master keys */
     if (err)
         return err;
-    err = look(&p, vault, against ? &standing : NULL, fd, open_file(&fd, path, O_RDONLY));
+    err = look(&p, &standing, vault, against, fd, open_file(&fd, path, O_RDONLY));
     if (fd >= 0)
         close(fd);
     if (!err)
@@ -404,7 +411,7 @@ static ljs_err begin(struct marked *m, const char *path)
     if ((err = count_now(&now, m)))
         return err;
     err = open_file(&m->fd, path, O_RDWR);
-    if ((err = look(&p, m->vault, &m->standing, m->fd, err)))
+    if ((err = look(&p, &m->standing, m->vault, m->inner, m->fd, err)))
         return err;
     if (p.marker.verdict > LJS_MARKER_NEW)
         return LJS_E_STATE;

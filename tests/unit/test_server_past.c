@@ -471,6 +471,73 @@ static void test_every(void **state)
     assert_in_range(writes[2], 2, 4);
 }
 
+/* A store that another process commits to, and marks, whenever ours has just been told its count. */
+static struct {
+    ljs_store *store, *other;
+    bool off;
+} busy;
+
+static ljs_err busy_get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len)
+{
+    (void)self;
+    return ljs_store_get(out, version, busy.store, key, key_len);
+}
+
+static ljs_err busy_commit(void *self, ljs_change *changes, size_t changes_len)
+{
+    (void)self;
+    return ljs_store_commit(busy.store, changes, changes_len);
+}
+
+static ljs_err busy_each(void *self, const uint8_t *prefix, size_t prefix_len, ljs_store_row *row, void *user)
+{
+    (void)self;
+    return ljs_store_each(busy.store, prefix, prefix_len, row, user);
+}
+
+static ljs_err busy_count(uint64_t *out, void *self)
+{
+    static const uint8_t key[] = "d00000000";
+    ljs_err err = ljs_store_count(out, busy.store);
+
+    (void)self;
+    for (unsigned n = 0; !busy.off && n < 2; n++) {
+        ljs_change change = { .key = key, .key_len = sizeof key - 1, .in = key, .in_len = 1 };
+
+        assert_int_equal(ljs_store_commit(busy.other, &change, 1), LJS_OK);
+        assert_int_equal(change.result, LJS_OK);
+        change = (ljs_change){ .key = key, .key_len = sizeof key - 1 };
+        assert_int_equal(ljs_store_get(&(ljs_buf){ NULL, 0 }, &change.if_version, busy.store, key, sizeof key - 1),
+                         LJS_OK);
+        assert_int_equal(ljs_store_commit(busy.other, &change, 1), LJS_OK);
+    }
+    return err;
+}
+
+static void test_beside_another(void **state)
+{
+    static const ljs_store_ops ops = {
+        .struct_size = sizeof ops, .get = busy_get, .commit = busy_commit, .each = busy_each, .count = busy_count
+    };
+    ljs_store *store, *marked;
+    ljs_marker m;
+
+    (void)state;
+    begin_store("live");
+    busy.store = open_store("live");
+    assert_int_equal(ljs_store_marked(&busy.other, busy.store, vault, in_dir("marker"), 1), LJS_OK);
+    assert_int_equal(ljs_store_custom(&store, &ops, NULL), LJS_OK);
+    busy.off = false;
+    assert_int_equal(ljs_marker_look(&m, vault, store, in_dir("marker")), LJS_OK);
+    assert_int_equal(m.verdict, LJS_MARKER_GOOD);
+    busy.off = true;
+    assert_int_equal(ljs_store_marked(&marked, store, vault, in_dir("marker"), 1), LJS_OK);
+    ljs_store_free(marked);
+    ljs_store_free(store);
+    ljs_store_free(busy.other);
+    ljs_store_free(busy.store);
+}
+
 static void test_is_not_written(void **state)
 {
     struct world w;
@@ -708,12 +775,11 @@ static void test_online(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_DIR(test_no_nonce_twice), IN_DIR(test_without_the_guard),
-        IN_DIR(test_verdicts),       IN_DIR(test_torn),
-        IN_DIR(test_crashes),        IN_DIR(test_every),
-        IN_DIR(test_is_not_written), IN_DIR(test_backup),
-        IN_DIR(test_each_bit),       IN_DIR(test_tampered),
-        cmocka_unit_test(test_plan), IN_DIR(test_online),
+        IN_DIR(test_no_nonce_twice), IN_DIR(test_without_the_guard), IN_DIR(test_verdicts),
+        IN_DIR(test_torn),           IN_DIR(test_crashes),           IN_DIR(test_every),
+        IN_DIR(test_beside_another), IN_DIR(test_is_not_written),    IN_DIR(test_backup),
+        IN_DIR(test_each_bit),       IN_DIR(test_tampered),          cmocka_unit_test(test_plan),
+        IN_DIR(test_online),
     };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);
