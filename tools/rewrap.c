@@ -3,9 +3,11 @@
  * In this order, so that whoever is killed anywhere goes on with the same command:
  *   1. the new key is made, or found where it is kept, and its stand-in is durable as master.*.next;
  *   2. the database has both keys, each sealed under the other, and opens with either;
- *   3. every value is written again under the new one, and all are looked at once more;
+ *   3. every value is written again under the new one, and all are looked at once more; and so is the marker,
+ *      which whoever serves may not write before he ends;
  *   4. the new stand-in takes the place of the old one;
  *   5. the database has the new key alone. */
+#include "marking.h"
 #include "master.h"
 
 #include <errno.h>
@@ -19,7 +21,7 @@ enum { STEP = 256, MARK_LEN = 16, GRACE = 5 };
 
 struct rewrap_opts {
     struct where where;
-    const char *to;
+    const char *to, *marker;
     struct stretch stretch;
     int64_t grace;
     bool leave_damaged, status, dry_run, json;
@@ -30,6 +32,8 @@ static const struct flag flags[] = {
     WHERE_FLAGS(struct rewrap_opts),
     { "to", "SOURCE", "who is to keep the new master key, in the words of --master-key; needed", FLAG_TEXT, AT(to), 0,
       0 },
+    { "marker", "PATH", "the marker of the database, as serve has it; needed where there is one", FLAG_TEXT, AT(marker),
+      0, 0 },
     { "stretch-memory", "MIB", "memory that one guess at a new passphrase costs (default 256)", FLAG_NUMBER,
       AT(stretch.memory), LJS_STRETCH_MEMORY_MIN / 1024, LJS_STRETCH_MEMORY_MAX / 1024 },
     { "stretch-passes", "N", "passes over that memory (default 3)", FLAG_NUMBER, AT(stretch.passes), 1,
@@ -132,6 +136,46 @@ static int open_it(struct run *run)
     if (again)
         complain("%s", why);
     return again ? code : DONE;
+}
+
+/* ---- the marker ---------------------------------------------------------------- */
+
+/* Its tag is of the master key too, and with the old key it would end.  Before anything is begun. */
+static int check_marker(const struct run *run)
+{
+    const char *path = run->opts->marker, *why;
+    ljs_standing is;
+    ljs_marker marker = { .verdict = LJS_MARKER_GOOD };
+    ljs_err err = ljs_standing_read(&is, run->data.vault, run->data.store);
+
+    if (!err && path && is.marked)
+        err = ljs_marker_look(&marker, run->data.vault, run->data.store, path);
+    if (err)
+        return complain_err(err, path ? path : "the database");
+    why = is.marked ? marking_text(marker.verdict) : "the database goes with no marker";
+    if (path ? !why : !is.marked)
+        return DONE;
+    if (!path)
+        complain("rewrap: the database goes with a marker, which is to be under the new master key too: give --marker "
+                 "PATH, as serve has it");
+    else
+        complain("rewrap: %s: %s", path, why);
+    return REFUSED;
+}
+
+/* Opened where both keys are, it is written under the newest. */
+static int write_marker(const struct run *run)
+{
+    const char *path = run->opts->marker;
+    ljs_store *marked = NULL;
+    ljs_err err = path ? ljs_store_marked(&marked, run->data.store, run->data.vault, path, 0) : LJS_OK;
+
+    ljs_store_free(marked);
+    if (err == LJS_E_STORE)
+        complain("rewrap: %s cannot be written", path);
+    else if (err)
+        complain_err(err, path);
+    return err ? FAILED : DONE;
 }
 
 /* ---- begin -------------------------------------------------------------------- */
@@ -260,6 +304,8 @@ static int end(struct run *run, ljs_rewrap *rewrap)
         code = FAILED;
     }
     if (!code && !err)
+        code = write_marker(run);
+    if (!code && !err)
         code = settle(run);
     if (!code && !err)
         err = ljs_rewrap_retire(rewrap, run->opts->leave_damaged ? LJS_REWRAP_LEAVE_DAMAGED : 0);
@@ -303,6 +349,8 @@ static int rewrap(struct run *run)
         tell(run, &so_far, "done before");
         return DONE;
     }
+    if ((code = check_marker(run)))
+        return code;
     code = ljs_vault_versions(run->data.vault) > 1 ? go_on(run) : begin(run);
     place_close(&run->place); /* others may open it while we walk */
     run->version = ljs_vault_version(run->data.vault);
@@ -366,6 +414,8 @@ static int look(struct run *run)
         }
         ljs_key_free(key);
     }
+    if (!code && run->opts->dry_run)
+        code = check_marker(run);
     if (code)
         return code;
     if (run->opts->json)

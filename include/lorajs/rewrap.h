@@ -11,6 +11,8 @@
  *      ljs_server_rotate(server, to)            the new key must be durable elsewhere before
  *      ljs_rewrap_new(&r, server)
  *      do ljs_rewrap_step(&so_far, r, 64) while (!so_far.done)
+ *      ljs_store_marked() and ljs_store_free()  where the store has a marker (backup.h), which opens with the
+ *                                               old key and is written under the new one
  *      ljs_rewrap_retire(r, 0)                  and then the old key may be destroyed
  *
  *  While there are two, who has the old master key and a copy of the store has the new

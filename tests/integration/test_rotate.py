@@ -165,6 +165,31 @@ def test_a_key_that_is_not_the_databases(run, serve, data, made):
     assert all(result(server.ask(device.join())) == "Success" for device in made)
 
 
+def test_the_marker_comes_along(run, serve, data, made, tmp_path):
+    """Though no daemon runs, or one that is idle and then killed: the old key ends, and the next start is no regression."""
+    marker, command = tmp_path / "marker", ["rewrap", "--data", data, "--to", "file", *AT_ONCE]
+    assert "goes with no marker" in run(*command, "--marker", marker, code=REFUSED).stderr and not marker.exists()
+    server = serve(CLEAR, "--marker", marker)
+    assert result(server.ask(made[0].join())) == "Success" and server.stop() == 0
+    for more in ([], ["--dry-run"]):
+        assert "give --marker" in run(*command, *more, code=REFUSED).stderr and master_files(data) == {"master.key"}
+    assert "is not there" in run(*command, "--marker", tmp_path / "other", code=REFUSED).stderr
+    assert json.loads(run("rewrap", "--data", data, "--status", "--json").stdout)["version"] == 1
+    run(*command, "--marker", marker)  # nobody serves
+    server = serve(CLEAR, "--marker", marker)
+    run(*command, "--marker", marker)  # it is idle
+    server.kill()
+    server = serve(CLEAR, "--marker", marker)
+    assert all(result(server.ask(d.join())) == "Success" for d in made)
+    run(*command, "--marker", marker)
+    end = time.monotonic() + PATIENCE
+    while result(server.ask(made[1].join())) != "Success":  # it looks each second
+        assert time.monotonic() < end
+    assert server.stop() == 0
+    server = serve(CLEAR, "--marker", marker)
+    assert json.loads(run("rewrap", "--data", data, "--status", "--json").stdout)["version"] == 4
+
+
 def test_every_keeper(run, data, made, tmp_path):
     """To each, and from each; and the same again is no harm."""
     words = f"passphrase:file:{secret(tmp_path / 'words', 'orbit velvet canyon magnet')}"
