@@ -358,6 +358,7 @@ WIPED(ljs_join_req)
 WIPED(ljs_join_ans)
 WIPED(ljs_message)
 WIPED(ljs_token_report)
+WIPED(ljs_token_storage)
 WIPED(ljs_event)
 WIPED(ljs_audit_link)
 WIPED(ljs_audit_entry)
@@ -582,6 +583,8 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_vault_token;
 %thread ljs_token_pin_source;
 %thread ljs_token_init;
+%thread ljs_token_next;
+%thread ljs_token_look;
 %thread ljs_token_check;
 %thread ljs_aes_encrypt;
 %thread ljs_aes_decrypt;

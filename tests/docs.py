@@ -84,7 +84,7 @@ class Trial:
     def __init__(self, program: Path, work: Path) -> None:
         self.program, self.work = program, work
         self.env = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
-        for name in ("DATA", "BACKUP", "SAFE", "RESTORED", "OTHER", "INSIDE", "ELSEWHERE"):
+        for name in ("DATA", "BACKUP", "SAFE", "RESTORED", "OTHER", "INSIDE", "ROTATED", "ELSEWHERE"):
             self.env[name] = str(work / name.lower())
         (work / "backup").mkdir()
         self.env["SAFE"] = self.env["DATA"]
@@ -199,6 +199,7 @@ MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
 def in_token(t: Trial, b: Blocks) -> None:
     """Keys in a token, where there is SoftHSM: a folder of the trial's own."""
     script = b.take("custody.md", "sh", "lorajs token init")
+    rotate = b.take("custody.md", "sh", "lorajs token next")
     if not MODULE.exists():
         return
     (t.work / "tokens").mkdir()
@@ -207,6 +208,9 @@ def in_token(t: Trial, b: Blocks) -> None:
     t.sh("umask 077 && echo 4711 >pin && softhsm2-util --init-token --free --label lorajs --pin 4711 --so-pin 081500")
     said = t.sh(script.replace("pin-source", f"module-path={MODULE}&pin-source"))
     check("policy sealed" in said and "0 errors" in said and "error  " not in said, said)
+    t.sh("umask 077 && echo 081500 >so-pin")
+    said = t.sh(rotate.replace("pin-source", f"module-path={MODULE}&pin-source"))
+    check("storage key 2, 1 in the token, " in said and ": retired" in said and "policy rotatable, storage key 2" in said, said)
 
 
 def administer(t: Trial, b: Blocks) -> None:

@@ -24,14 +24,14 @@ struct rewrap_opts {
     const char *to, *marker;
     struct stretch stretch;
     int64_t grace;
-    bool leave_damaged, status, dry_run, json;
+    bool leave_damaged, retire, status, dry_run, json;
 };
 
 #define AT(member) offsetof(struct rewrap_opts, member)
 static const struct flag flags[] = {
     WHERE_FLAGS(struct rewrap_opts),
-    { "to", "SOURCE", "who is to keep the new master key, in the words of --master-key; needed", FLAG_TEXT, AT(to), 0,
-      0 },
+    { "to", "SOURCE", "who is to keep the new master key, in the words of --master-key; needed but for keys in a token",
+      FLAG_TEXT, AT(to), 0, 0 },
     { "marker", "PATH", "the marker of the database, as serve has it; needed where there is one", FLAG_TEXT, AT(marker),
       0, 0 },
     { "stretch-memory", "MIB", "memory that one guess at a new passphrase costs (default 256)", FLAG_NUMBER,
@@ -42,6 +42,8 @@ static const struct flag flags[] = {
       AT(grace), 0, 86400 },
     { "leave-damaged", NULL, "end the old key though there are values that no key opens", FLAG_SWITCH,
       AT(leave_damaged), 0, 0 },
+    { "retire", NULL, "for keys in a token: when nothing is under them any more, destroy the older storage keys there",
+      FLAG_SWITCH, AT(retire), 0, 0 },
     { "status", NULL, "tell how far it is, and change nothing", FLAG_SWITCH, AT(status), 0, 0 },
     { "dry-run", NULL, "look whether it could begin and what it would write, and change nothing", FLAG_SWITCH,
       AT(dry_run), 0, 0 },
@@ -58,7 +60,9 @@ const struct usage rewrap_usage = {
     "by itself; give it the new --master-key for its next start.\n"
     "To `file` and `passphrase` a new key is made; in a file elsewhere or a credential a new one must be there "
     "already (`lorajs key generate --length 32`). Stopped or killed at any moment, the same command goes on. Until it "
-    "is done both keys open the database, and backups of it: make one afterwards, and none in between.",
+    "is done both keys open the database, and backups of it: make one afterwards, and none in between.\n"
+    "With --master-key pkcs11:URI and no --to, every key is sealed anew inside the token, under the storage key that "
+    "`lorajs token next` made there.",
     flags,
     0,
     0,
@@ -428,14 +432,115 @@ static int look(struct run *run)
     return DONE;
 }
 
+/* ---- in a token ------------------------------------------------------------------ */
+
+static void tell_token(const struct run *run, const ljs_token_storage *now, const ljs_rewrapped *done,
+                       const char *result)
+{
+    if (run->opts->json)
+        printf("{\"storage_key\":%u,\"storage_keys\":%u,\"values\":%" PRIu64 ",\"written\":%" PRIu64
+               ",\"damaged\":%" PRIu64 ",\"result\":\"%s\"}\n",
+               now->version, now->versions, done->values, done->changed, done->damaged, result);
+    else
+        printf("storage key %u, %u in the token, %" PRIu64 " values, %" PRIu64 " written: %s%s\n", now->version,
+               now->versions, done->values, done->changed, result,
+               now->versions > 1 ? "; --retire destroys the older keys" : "");
+}
+
+static int look_token(struct run *run, const ljs_token_storage *now)
+{
+    uint64_t devices = 0, keks = 0;
+    ljs_err err = ljs_server_each_device(run->data.server, count_device, &devices);
+
+    if (!err)
+        err = ljs_server_each_kek(run->data.server, count_kek, &keks);
+    if (err)
+        return complain_err(err, "rewrap");
+    printf(run->opts->json ? "{\"storage_key\":%u,\"storage_keys\":%u,\"devices\":%" PRIu64 ",\"keks\":%" PRIu64 "}\n"
+                           : "storage key %u, %u in the token; %" PRIu64 " devices, %" PRIu64 " KEKs\n",
+           now->version, now->versions, devices, keks);
+    return DONE;
+}
+
+static int rewrap_token(struct run *run, ljs_token_storage *now)
+{
+    ljs_rewrapped so_far = { .values = 0 };
+    ljs_rewrap *rewrap = NULL;
+    int64_t begun = now_ms();
+    bool retire = run->opts->retire && now->versions > 1;
+    ljs_err err = ljs_rewrap_new(&rewrap, run->data.server);
+    int code = err ? complain_err(err, "rewrap") : walk(run, rewrap, &so_far);
+
+    if (!code && retire) {
+        rest(begun + run->opts->grace * 1000);
+        err = ljs_rewrap_retire(rewrap, run->opts->leave_damaged ? LJS_REWRAP_LEAVE_DAMAGED : 0);
+        if (!err)
+            err = ljs_token_look(now, run->data.vault);
+        if (err == LJS_E_STATE) {
+            complain("rewrap: the token has a newer storage key by now; the same command goes on");
+            code = FAILED;
+        } else if (err == LJS_E_CRYPTO) {
+            complain("rewrap: nothing is under the older storage keys any more, and yet the token does not let them be "
+                     "destroyed: do that with its own tool");
+            code = FAILED;
+        } else if (err) {
+            code = complain_err(err, "rewrap");
+        }
+    }
+    if (!code)
+        tell_token(run, now, &so_far, retire ? "retired" : "rewrapped");
+    ljs_rewrap_free(rewrap);
+    return code;
+}
+
+static int in_token(struct run *run)
+{
+    ljs_token_storage now;
+    ljs_err err;
+    int code;
+
+    if (run->opts->to) {
+        complain(
+            "rewrap: keys in a token stay there: `lorajs token next` makes its next storage key, and rewrap without "
+            "--to seals everything anew under it");
+        return USAGE;
+    }
+    if ((code = data_open(&run->data, &run->opts->where, DATA_OPEN, NULL)))
+        return code;
+    if ((err = ljs_token_look(&now, run->data.vault)))
+        return complain_err(err, "rewrap");
+    if (run->opts->status || run->opts->dry_run)
+        return look_token(run, &now);
+    if (now.policy == LJS_TOKEN_SEALED) {
+        complain(
+            "rewrap: under the policy sealed no root key goes from one storage key to another, and the storage key "
+            "stays for good; where it may be known to others, make new keys with `lorajs token init --policy "
+            "rotatable` under another object=NAME, and give the devices new root keys");
+        return REFUSED;
+    }
+    return rewrap_token(run, &now);
+}
+
 int cmd_rewrap(int argc, char **argv)
 {
     struct rewrap_opts opts = { .grace = GRACE };
     struct run run = { .opts = &opts, .place = { .fd = -1 } };
+    struct source from = { .kept = KEPT_HERE };
     int code = read_flags(&rewrap_usage, &opts, &argc, &argv);
 
+    if (code == GO_ON && opts.where.master_key)
+        code = source_read(&from, opts.where.master_key);
     if (code != GO_ON)
         return code;
+    if (from.from == FROM_TOKEN) {
+        code = in_token(&run);
+        data_close(&run.data);
+        return code;
+    }
+    if (opts.retire) {
+        complain("rewrap --retire is for keys in a token: --master-key pkcs11:URI");
+        return USAGE;
+    }
     if (!opts.to && !opts.status) {
         complain("rewrap needs --to (see `lorajs rewrap --help`)");
         return USAGE;

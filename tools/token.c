@@ -118,6 +118,11 @@ static const struct flag init_flags[] = {
     { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
+static const struct flag next_flags[] = {
+    { "dry-run", NULL, "only look whether it could be made, with the PIN of the user", FLAG_SWITCH, AT(dry_run), 0, 0 },
+    { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
+    { 0 },
+};
 static const struct flag check_flags[] = {
     { "json", NULL, "JSON, an object a line: each finding, then the token", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
@@ -137,6 +142,17 @@ static const struct usage init_usage = {
     "stands "
     "in the URI itself.",
     init_flags,
+    1,
+    1,
+};
+static const struct usage next_usage = {
+    "token next",
+    "URI",
+    "Makes the next storage key in a token whose keys were made with `--policy rotatable`. The PIN, from where the URI "
+    "says or asked for, is that of the security officer. Whoever serves meanwhile finds the key by himself, and "
+    "seals under it from then on; `lorajs rewrap --master-key URI`, with the PIN of the user, seals anew what is under "
+    "the older ones, and with --retire destroys those.",
+    next_flags,
     1,
     1,
 };
@@ -196,6 +212,57 @@ static int cmd_init(int argc, char **argv)
         return complain_token(err, argv[0]);
     printf(opts.json ? "{\"policy\":\"%s\",\"result\":\"%s\"}\n" : "%s: %s\n",
            policy_of(&opts) == LJS_TOKEN_ROTATABLE ? "rotatable" : "sealed", opts.dry_run ? "could be made" : "made");
+    return DONE;
+}
+
+static int complain_stays(void)
+{
+    complain(
+        "token next: the token has no storage key that can be replaced: under the policy sealed it stays for good. "
+        "Where it may be known to others, make new keys with `lorajs token init --policy rotatable` under another "
+        "object=NAME, and give the devices new root keys");
+    return REFUSED;
+}
+
+static ljs_err look_next(uint32_t *out, const char *uri, const ljs_buf *pin)
+{
+    ljs_token_storage now = { .version = 0 };
+    ljs_vault *vault;
+    ljs_err err = ljs_vault_token(&vault, uri, pin->data, pin->len);
+
+    if (!err)
+        err = ljs_token_look(&now, vault);
+    ljs_vault_free(vault);
+    *out = now.version + 1u;
+    return err ? err : now.policy == LJS_TOKEN_ROTATABLE ? LJS_OK : LJS_E_INSIDE;
+}
+
+static int cmd_next(int argc, char **argv)
+{
+    struct token_opts opts = { 0 };
+    uint32_t version;
+    ljs_buf pin;
+    ljs_err err;
+    int code = read_flags(&next_usage, &opts, &argc, &argv);
+
+    if (code != GO_ON)
+        return code;
+    if ((code = read_pin(&pin, argv[0], opts.dry_run ? "token" : "token's security officer")))
+        return code;
+    err = opts.dry_run ? look_next(&version, argv[0], &pin) : ljs_token_next(&version, argv[0], pin.data, pin.len);
+    ljs_buf_free(&pin);
+    if (err == LJS_E_INSIDE || (err == LJS_E_NOTFOUND && !opts.dry_run))
+        return complain_stays();
+    if (err == LJS_E_EXISTS && !opts.dry_run) {
+        complain(
+            "token next: it has all the storage keys that it may have, or more than one token is like that; `lorajs "
+            "rewrap --retire` ends the older keys");
+        return REFUSED;
+    }
+    if (err)
+        return complain_token(err, argv[0]);
+    printf(opts.json ? "{\"storage_key\":%u,\"result\":\"%s\"}\n" : "storage key %u: %s\n", (unsigned)version,
+           opts.dry_run ? "could be made" : "made");
     return DONE;
 }
 
@@ -310,6 +377,7 @@ const char *token_policy_text(ljs_token_policy policy)
 
 const struct command token_commands[] = {
     { "init", "make the keys of a vault in it", cmd_init, NULL, &init_usage },
+    { "next", "make the next storage key in it", cmd_next, NULL, &next_usage },
     { "check", "known answers, and attacks that must fail", cmd_check, NULL, &check_usage },
     { 0 },
 };

@@ -15,6 +15,11 @@
  *                                               old key and is written under the new one
  *      ljs_rewrap_retire(r, 0)                  and then the old key may be destroyed
  *
+ *  Where the keys are in a token (token.h), what changes is its storage key: ljs_token_next() in the place of
+ *  ljs_server_rotate(), and a walk seals every root key and KEK anew inside the token.  ljs_rewrap_retire() then
+ *  destroys the older storage keys there, for good: with it go backups of before, and whatever other databases have
+ *  under them.  Tags stay, since their key is another.
+ *
  *  While there are two, who has the old master key and a copy of the store has the new
  *  one, too: keep no backup of that time where the old key is not trusted.
  *
@@ -64,9 +69,10 @@ LJS_API void ljs_rewrap_free(ljs_rewrap *rewrap);
 LJS_MUST ljs_err ljs_rewrap_step(ljs_rewrapped *out, ljs_rewrap *rewrap, unsigned n);
 
 enum { LJS_REWRAP_LEAVE_DAMAGED = 1 /**< retire though there are values that no key opens */ };
-/** End the old master key: it does not open the store any more.
+/** End the old master key: it does not open the store any more.  In a token, destroy the storage keys before the
+ *  newest: those who seal look for that before and after, so what they wrote past the walk they bring under it.
  *  @return ::LJS_E_STATE when the walk is not done, the master key was changed since it began, or values are
- *  damaged and flags do not say to leave them */
+ *  damaged and flags do not say to leave them; ::LJS_E_CRYPTO when a token does not let its keys be destroyed */
 LJS_MUST ljs_err ljs_rewrap_retire(ljs_rewrap *rewrap, unsigned flags);
 
 #ifdef __cplusplus

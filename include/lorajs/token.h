@@ -57,6 +57,27 @@ LJS_MUST ljs_err ljs_token_pin_source(ljs_buf *out, const char *uri);
  *  user, else as ljs_vault_token() */
 LJS_MUST ljs_err ljs_token_init(const char *uri, ljs_token_policy policy, const uint8_t *in, size_t in_len);
 
+/** Make the next storage key in a token of the policy ::LJS_TOKEN_ROTATABLE.  From then on keys are sealed under it;
+ *  what is under an older one opens as before, until an ljs_rewrap (rewrap.h) has sealed it anew inside the token and
+ *  ljs_rewrap_retire() has destroyed that one.  Who has a vault in this token meanwhile finds the next key by itself.
+ *  @param out  its number, 2 to 65534
+ *  @param in   the PIN of the security officer
+ *  @return ::LJS_E_NOTFOUND where the token has no storage key that an officer made, as under ::LJS_TOKEN_SEALED;
+ *  ::LJS_E_EXISTS when it has eight, ::LJS_E_SPENT after number 65534, ::LJS_E_STATE while this process is logged in as
+ *  the user, else as ljs_vault_token() */
+LJS_MUST ljs_err ljs_token_next(uint32_t *out, const char *uri, const uint8_t *in, size_t in_len);
+
+/** The storage keys of a vault. */
+typedef struct ljs_token_storage {
+    ljs_token_policy policy;
+    uint16_t version;  /**< number of the newest */
+    uint16_t versions; /**< how many there are */
+} ljs_token_storage;
+
+/** Look into the token.
+ *  @return ::LJS_E_STATE for a vault that is in none, ::LJS_E_TOKEN, ::LJS_E_PIN */
+LJS_MUST ljs_err ljs_token_look(ljs_token_storage *out, const ljs_vault *vault);
+
 /** What ljs_token_check() found wrong; bits. */
 typedef enum ljs_token_fault {
     LJS_TOKEN_NO_MECHANISM = 1 << 0, /**< it lacks a mechanism that a join needs */

@@ -10,7 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOKENS_MAX = 64, ATTRIBUTES_MAX = 24, KEY_LEN = 16, KEY_LEN_MAX = 32, BLOCK_LEN = 16, ID_LEN = 2 };
+enum {
+    WRITES = CKF_SERIAL_SESSION | CKF_RW_SESSION,
+    TOKENS_MAX = 64,
+    ATTRIBUTES_MAX = 24,
+    KEY_LEN = 16,
+    KEY_LEN_MAX = 32,
+    BLOCK_LEN = 16,
+    ID_LEN = 2
+};
 
 /* A module of its own by the URI's path, or whatever p11-kit is configured with. */
 struct module {
@@ -229,6 +237,19 @@ static ljs_err destroy(struct cryptoki *c, token_session s, token_object key)
     return err_of(module_of(c)->f->C_DestroyObject(s, key));
 }
 
+static ljs_err retire(struct cryptoki *c, token_object key)
+{
+    struct module *m = module_of(c);
+    token_session s;
+    ljs_err err = err_of(m->f->C_OpenSession(m->slot, WRITES, NULL, NULL, &s));
+
+    if (err)
+        return err;
+    err = destroy(c, s, key);
+    m->f->C_CloseSession(s);
+    return err;
+}
+
 /* ---- what is computed ----------------------------------------------------------- */
 
 static ljs_err cmac(uint8_t out[16], struct cryptoki *c, token_session s, token_object key, const uint8_t *in,
@@ -282,8 +303,7 @@ static ljs_err wrap(uint8_t *out, size_t *out_len, struct cryptoki *c, token_ses
     return err_of(rv);
 }
 
-/* Modules differ in what they say of a blob that was tampered with, and some say it in general, as of a device that
- * is gone: one that knows its session is there. */
+/* Some modules say the same of a blob that was tampered with as of a device that is gone: its session tells. */
 static ljs_err unwrap(token_object *out, struct cryptoki *c, token_session s, token_object kek, const uint8_t *in,
                       size_t in_len, unsigned uses)
 {
@@ -297,9 +317,8 @@ static ljs_err unwrap(token_object *out, struct cryptoki *c, token_session s, to
     rv = f->C_UnwrapKey(s, &mechanism, kek, unconst(in), in_len, t.at, t.n, out);
     if ((rv == CKR_GENERAL_ERROR || rv == CKR_FUNCTION_FAILED) && f->C_GetSessionInfo(s, &info) == CKR_OK)
         return LJS_E_CRYPTO;
-    if (rv == CKR_TEMPLATE_INCONSISTENT) /* the storage key is of another policy than we read when it was opened */
-        return LJS_E_TOKEN;
-    return err_of(rv);
+    /* The storage key may be of another policy than we read when it was opened. */
+    return rv == CKR_TEMPLATE_INCONSISTENT ? LJS_E_TOKEN : err_of(rv);
 }
 
 /* ---- what a check asks ------------------------------------------------------------ */
@@ -418,6 +437,7 @@ static const struct cryptoki_ops ops = {
     .generate = generate,
     .create = create,
     .destroy = destroy,
+    .retire = retire,
     .cmac = cmac,
     .ecb = ecb,
     .derive = derive,

@@ -52,6 +52,7 @@ struct cryptoki_ops {
     ljs_err (*create)(token_object *out, struct cryptoki *c, token_session s, const uint8_t *octets, size_t len,
                       unsigned uses);
     ljs_err (*destroy)(struct cryptoki *c, token_session s, token_object key);
+    ljs_err (*retire)(struct cryptoki *c, token_object key); /* one that was to stay */
     ljs_err (*cmac)(uint8_t out[16], struct cryptoki *c, token_session s, token_object key, const uint8_t *in,
                     size_t in_len);
     ljs_err (*ecb)(uint8_t *out, struct cryptoki *c, token_session s, token_object key, bool decrypt, const uint8_t *in,

@@ -46,11 +46,6 @@ struct token {
 
 /* ---- opened, and opened anew ------------------------------------------------------ */
 
-static ljs_err find_storage(struct token *token, token_session s)
-{
-    return ljs__storage_find(&token->storage, token->c, s);
-}
-
 static void shut(struct token *token)
 {
     if (token->c)
@@ -94,7 +89,7 @@ static ljs_err open_anew(struct token *token)
     if (err)
         return err;
     if (!(err = take_session(&s, token))) {
-        err = find_storage(token, s);
+        err = ljs__storage_find(&token->storage, token->c, s);
         token->idle[token->idle_len++] = s;
     }
     token->broken = err != LJS_OK;
@@ -322,7 +317,7 @@ static ljs_err storage_key(token_object *out, struct ring *ring, uint16_t versio
     pthread_mutex_lock(&token->lock);
     *out = ljs__storage_of(&token->storage, version);
     if (!*out) {
-        err = find_storage(token, ring->session);
+        err = ljs__storage_find(&token->storage, token->c, ring->session);
         *out = ljs__storage_of(&token->storage, version);
     }
     pthread_mutex_unlock(&token->lock);
@@ -337,6 +332,51 @@ unsigned ljs__token_newest(struct token *token)
     version = token->storage.n ? token->storage.version[token->storage.newest] : 0;
     pthread_mutex_unlock(&token->lock);
     return version;
+}
+
+/* Others may have made one, or destroyed one, since we looked. */
+static ljs_err look_again(struct token *token)
+{
+    token_session s;
+    ljs_err err = token->broken ? LJS_E_TOKEN : take_session(&s, token);
+
+    if (err)
+        return err;
+    err = ljs__storage_find(&token->storage, token->c, s);
+    token->idle[token->idle_len++] = s;
+    token->broken |= err == LJS_E_TOKEN;
+    return err;
+}
+
+ljs_err ljs__token_look(ljs_token_storage *out, struct token *token)
+{
+    ljs_err err;
+
+    *out = (ljs_token_storage){ .version = 0 };
+    if (token->process != ljs__process())
+        return LJS_E_STATE;
+    pthread_mutex_lock(&token->lock);
+    err = token->broken && !token->rings ? open_anew(token) : look_again(token);
+    if (!err) {
+        out->policy = token->storage.rotatable ? LJS_TOKEN_ROTATABLE : LJS_TOKEN_SEALED;
+        out->version = token->storage.version[token->storage.newest];
+        out->versions = (uint16_t)token->storage.n;
+    }
+    pthread_mutex_unlock(&token->lock);
+    return err;
+}
+
+ljs_err ljs__token_retire(struct token *token, unsigned version)
+{
+    ljs_err err;
+
+    pthread_mutex_lock(&token->lock);
+    err = look_again(token);
+    if (!err)
+        err = token->storage.version[token->storage.newest] != version ? LJS_E_STATE
+                                                                       : ljs__storage_retire(&token->storage, token->c);
+    pthread_mutex_unlock(&token->lock);
+    return err;
 }
 
 static unsigned in_custody(const struct token *token)

@@ -31,6 +31,10 @@ ljs_err ljs__token_secret(uint8_t out[32], struct token *token);
 
 /* The number of the newest storage key. */
 unsigned ljs__token_newest(struct token *token);
+/* The same after another look into the token, as ljs_token_look() says. */
+ljs_err ljs__token_look(ljs_token_storage *out, struct token *token);
+/* Destroy all storage keys but the newest.  LJS_E_STATE: that has not this number. */
+ljs_err ljs__token_retire(struct token *token, unsigned version);
 
 /* LJS_E_STATE: after fork(), or a ring that is in another token; LJS_E_TOKEN, LJS_E_PIN, LJS_E_NOMEM: it was away,
  * and could not be opened anew. */

@@ -93,6 +93,32 @@ ljs_err ljs_token_init(const char *uri, ljs_token_policy policy, const uint8_t *
     return err;
 }
 
+/* What an officer sees are keys that he made; those of the policy `sealed` are the user's, and private. */
+ljs_err ljs_token_next(uint32_t *out, const char *uri, const uint8_t *in, size_t in_len)
+{
+    struct storage_keys keys = { .n = 0 };
+    unsigned version;
+    struct check k;
+    ljs_err err = begin(&k, uri, in, in_len, LOGIN_OFFICER);
+
+    *out = 0;
+    if (!err)
+        err = ljs__storage_find(&keys, k.c, k.s);
+    if (!err && !keys.rotatable)
+        err = LJS_E_NOTFOUND;
+    if (!err && keys.n == TOKEN_VERSIONS)
+        err = LJS_E_EXISTS;
+    version = keys.version[keys.newest] + 1u;
+    if (!err && version == TAGS_ONLY)
+        err = LJS_E_SPENT;
+    if (!err)
+        err = make(&k, LJS__TOKEN_STORAGE, (uint16_t)version, USE_WRAP | USE_UNWRAP | USE_TRUSTED);
+    end(&k);
+    if (!err)
+        *out = version;
+    return err;
+}
+
 /* ---- known answers -------------------------------------------------------------- */
 
 /* [FIPS 197 App. C.1], [RFC 4493 §4 Example 2], [RFC 3394 §4.1], and the first as a derivation. */

@@ -56,3 +56,13 @@ token_object ljs__storage_of(const struct storage_keys *k, uint16_t version)
             return k->at[i];
     return 0;
 }
+
+ljs_err ljs__storage_retire(const struct storage_keys *k, struct cryptoki *c)
+{
+    ljs_err err = LJS_OK;
+
+    for (size_t i = 0; i < k->n && !err; i++)
+        if (k->version[i] != k->version[k->newest])
+            err = c->ops->retire(c, k->at[i]);
+    return err;
+}

@@ -22,5 +22,7 @@ void ljs__token_label(char out[TOKEN_LABEL_MAX], const struct cryptoki *c, const
 /* LJS_E_NOTFOUND: there is none; LJS_E_STATE: several that nobody trusts. */
 ljs_err ljs__storage_find(struct storage_keys *out, struct cryptoki *c, token_session s);
 token_object ljs__storage_of(const struct storage_keys *k, uint16_t version); /* 0: not there */
+/* All but the newest are destroyed. */
+ljs_err ljs__storage_retire(const struct storage_keys *k, struct cryptoki *c);
 
 #endif

@@ -79,4 +79,10 @@ ljs_err ljs__vault_alive(const ljs_vault *vault);
 /* Is it in a token?  Then no key of it leaves in clear, whoever is allowed that. */
 bool ljs__vault_inside(const ljs_vault *vault);
 
+/* The number of its newest storage key as far as we know, 0 when it is in no token; is it another by now? */
+unsigned ljs__vault_storage(const ljs_vault *vault);
+bool ljs__vault_storage_moved(const ljs_vault *vault, unsigned had);
+/* Destroy the storage keys before the newest, which is this one: LJS_E_STATE when it is not. */
+ljs_err ljs__vault_storage_retire(const ljs_vault *vault, unsigned version);
+
 #endif

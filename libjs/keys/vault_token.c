@@ -1,5 +1,6 @@
 #include "keys/vault_token.h"
 
+#include "keys/masters.h"
 #include "keys/ring_inside.h"
 
 enum {
@@ -56,9 +57,12 @@ ljs_err ljs__token_seal(struct wr *out, struct token *token, const uint8_t tag_k
     uint8_t set[HEADER_LEN + SET_MAX] = { FORMAT }, tag[TAG_LEN];
     uint8_t *at = set + HEADER_LEN;
     uint16_t version = 0;
+    ljs_token_storage now;
     ljs_err err = ad_len > AD_MAX ? LJS_E_INVAL : ljs__token_enter(ring, token);
 
     assert(n <= KEY_IDS);
+    if (!err) /* under none that was replaced since we looked */
+        err = ljs__token_look(&now, token);
     for (size_t i = 0; i < n && !err; i++) {
         uint16_t under = 0;
         size_t len;
@@ -153,6 +157,35 @@ ljs_err ljs__token_fingerprint(uint8_t out[16], const uint8_t print_key[32], str
     ljs__wipe(all, sizeof all); /* without the subkey a guess could be tried on it */
     ljs__wipe_stack(STACK_BELOW);
     return err;
+}
+
+/* ---- storage keys ------------------------------------------------------------------- */
+
+ljs_err ljs_token_look(ljs_token_storage *out, const ljs_vault *vault)
+{
+    ljs_err err = ljs__vault_alive(vault);
+
+    *out = (ljs_token_storage){ .version = 0 };
+    if (err)
+        return err;
+    return vault->token ? ljs__token_look(out, vault->token) : LJS_E_STATE;
+}
+
+unsigned ljs__vault_storage(const ljs_vault *vault)
+{
+    return vault->token ? ljs__token_newest(vault->token) : 0;
+}
+
+bool ljs__vault_storage_moved(const ljs_vault *vault, unsigned had)
+{
+    ljs_token_storage now;
+
+    return vault->token && (ljs__token_look(&now, vault->token) || now.version != had);
+}
+
+ljs_err ljs__vault_storage_retire(const ljs_vault *vault, unsigned version)
+{
+    return ljs__token_retire(vault->token, version);
 }
 
 /* ---- for callers outside ------------------------------------------------------------ */

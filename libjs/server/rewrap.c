@@ -2,6 +2,7 @@
 #include "server/internal.h"
 
 #include <lorajs/master.h>
+#include <lorajs/token.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@ enum { SHARE_MAX = 64 /* values that share a commit */, STEP_MAX = 1024 };
 
 struct ljs_rewrap {
     ljs_server *server;
-    unsigned version;
+    unsigned version, storage; /* of the master key; of the storage key in a token */
     ljs_rewrapped so_far;
     uint64_t changed_before; /* this pass */
     uint8_t *keys;           /* length | octets, one after another */
@@ -172,16 +173,20 @@ static ljs_err begin_pass(ljs_rewrap *r)
 
 ljs_err ljs_rewrap_new(ljs_rewrap **out, ljs_server *server)
 {
+    ljs_token_storage storage = { .version = 0 };
     ljs_rewrap *r;
     ljs_err err = ljs_server_refresh(server);
 
     *out = NULL;
+    if (!err && ljs__vault_inside(server->vault))
+        err = ljs_token_look(&storage, server->vault);
     if (err)
         return err;
     if (!(r = calloc(1, sizeof *r)))
         return LJS_E_NOMEM;
     r->server = server;
     r->version = ljs_vault_version(server->vault);
+    r->storage = storage.version;
     if ((err = begin_pass(r))) {
         ljs_rewrap_free(r);
         return err;
@@ -371,5 +376,6 @@ ljs_err ljs_rewrap_retire(ljs_rewrap *r, unsigned flags)
         return LJS_E_INVAL;
     if (!r->so_far.done || (r->so_far.damaged && !(flags & LJS_REWRAP_LEAVE_DAMAGED)))
         return LJS_E_STATE;
-    return ljs__store_retire(r->server, r->version);
+    return ljs__vault_inside(r->server->vault) ? ljs__vault_storage_retire(r->server->vault, r->storage)
+                                               : ljs__store_retire(r->server, r->version);
 }

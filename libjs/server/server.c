@@ -59,18 +59,38 @@ static ljs_err commit_change(ljs_server *server, const struct key *key, uint64_t
     return ljs__audit_commit(server, 0, changes, n, &entry, 1);
 }
 
-/* A value that came into being while the master key was changed may be under the old one, and whoever looks for
- * such values past its place already.  Before it counts it is brought under the new key; where that is too
- * late, it goes, unless somebody went on with it: then it has given a JoinNonce, maybe, and is not to begin again. */
-static ljs_err settle_created(ljs_server *server, const struct key *key, const ljs_buf *made, const struct masters *had)
+/* What was in force when a value was made. */
+struct under {
+    const struct masters *masters;
+    unsigned storage; /* key in a token */
+};
+
+static struct under under_now(const ljs_server *server)
+{
+    return (struct under){ ljs__masters(server), ljs__vault_storage(server->vault) };
+}
+
+/* A value that came into being while the master key, or a token's storage key, was changed may be under the old one,
+ * and whoever looks for such values past its place already.  Before it counts it is brought under the new key; where
+ * that is too late, it goes, unless somebody went on with it: then it has given a JoinNonce, maybe, and is not to begin
+ * again. */
+static ljs_err settle(ljs_server *server, const struct key *key, const ljs_buf *made, bool created,
+                      const struct under *had)
 {
     ljs_buf value = { NULL, 0 };
     ljs_change change = { .key = key->at, .key_len = key->len };
-    bool changed;
-    ljs_err err = ljs_server_refresh(server);
+    bool changed, moved = ljs__vault_storage_moved(server->vault, had->storage);
+    ljs_err err = LJS_OK;
 
-    if (err != LJS_E_SEAL)
-        return err || ljs__masters(server) == had ? err : ljs__rewrap_key(&changed, server, key);
+    if (!created && !moved) /* who wrote it again since has met with a conflict */
+        return LJS_OK;
+    err = ljs_server_refresh(server);
+    if (!err && ljs__masters(server) == had->masters && !moved)
+        return LJS_OK;
+    if (!err)
+        err = ljs__rewrap_key(&changed, server, key);
+    if (err != LJS_E_SEAL || !created)
+        return err;
     if (!ljs_store_get(&value, &change.if_version, server->store, key->at, key->len) && value.len == made->len &&
         !memcmp(value.data, made->data, made->len))
         (void)!ljs_store_commit(server->store, &change, 1);
@@ -87,7 +107,7 @@ ljs_err ljs__change_once(ljs_server *server, const struct key *key, make_fn *mak
         return err;
     for (unsigned n = 0; n <= CONFLICT_RETRIES * server->opts.retries; n++) {
         ljs_buf old = { NULL, 0 }, new = { NULL, 0 };
-        const struct masters *had = ljs__masters(server);
+        const struct under had = under_now(server);
         uint64_t version = 0;
 
         if (once && (err = ljs__once_load(server, once)))
@@ -103,14 +123,14 @@ ljs_err ljs__change_once(ljs_server *server, const struct key *key, make_fn *mak
             err = ljs__once_write(server, once);
         if (!err && new.data)
             err = commit_change(server, key, version, &old, &new, act, once);
-        if (!err && new.data && !version && act)
-            err = settle_created(server, key, &new, had);
+        if (!err && new.data && act && act->kind != LJS_AUDIT_REWRAP)
+            err = settle(server, key, &new, !version, &had);
         if (!err && new.data && once && !once->version)
-            err = settle_created(server, &once->key, &once->value, had);
+            err = settle(server, &once->key, &once->value, true, &had);
         ljs_buf_free(&old);
         ljs_buf_free(&new);
         if (err != LJS_E_CONFLICT &&
-            !(err == LJS_E_SEAL && key->at[0] != SPACE_STORE && ljs__masters_again(server, had)))
+            !(err == LJS_E_SEAL && key->at[0] != SPACE_STORE && ljs__masters_again(server, had.masters)))
             break;
     }
     return err;

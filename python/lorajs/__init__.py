@@ -126,7 +126,7 @@ from .parcel import Parcel, pack
 from .qr import QR, QRForm
 from .server import Call, Decision, JoinServer, Kek, KekNext, KekUse, Peer, Rewrap, Rewrapped
 from .store import Change, Outcome, Store, StoreBase
-from .token import TokenFault, TokenPolicy, TokenReport, check_token, init_token
+from .token import TokenFault, TokenPolicy, TokenReport, TokenStorage, check_token, init_token, next_storage_key
 
 __version__ = version()
 
@@ -142,9 +142,9 @@ __all__ = [
     "OctetOrder", "Outcome", "Parcel", "Peer", "QR", "QRForm", "Refused", "Restart", "Rewrap", "Rewrapped", "Route",
     "Routing", "Scheme", "SealError", "SecureElement", "SecureElementBase", "Send", "SendAgain", "Sends", "Session", "Start",
     "State", "Stop",
-    "Store", "StoreBase", "Stream", "Tick", "TokenFault", "TokenPolicy", "TokenReport", "Up", "Vault", "Woken",
+    "Store", "StoreBase", "Stream", "Tick", "TokenFault", "TokenPolicy", "TokenReport", "TokenStorage", "Up", "Vault", "Woken",
     "add_join_eui", "app_s_key", "check_record", "check_token", "data_crypt", "data_mic", "derive", "device_json",
     "explain", "explain_accept", "init_token", "join", "join_euis", "make_device", "mc_key_decrypt",
-    "mc_key_encrypt", "open_master", "pack", "raise_generation", "rewrap_device", "route_device", "seal_master",
+    "mc_key_encrypt", "next_storage_key", "open_master", "pack", "raise_generation", "rewrap_device", "route_device", "seal_master",
     "sessions", "step_device", "version",
 ]

@@ -6,9 +6,10 @@ import enum
 from dataclasses import dataclass, field
 from os import PathLike
 
-from . import native
+from . import native, shape
 from .errors import Fault
 from .ids import EUI, DevAddr, NetID
+from .token import TokenStorage
 
 
 class Key:
@@ -154,6 +155,10 @@ class Vault:
         finally:
             pin[:] = bytes(len(pin))
         return vault
+
+    def storage(self) -> TokenStorage:
+        """Look into its token.  Fault STATE for a vault that is in none."""
+        return shape.read(TokenStorage, native.token_look(self.native))
 
     def mark(self) -> bytes:
         """Sixteen octets by which this master key is known again; they say nothing of it."""

@@ -413,7 +413,7 @@ class Rewrap:
         return Rewrapped(s.values, s.looked, s.changed, s.damaged, s.passes, bool(s.done), s.what)
 
     def retire(self, *, leave_damaged: bool = False) -> None:
-        """End the old master key.  Fault STATE when the walk is not done, or values are damaged and not to be left."""
+        """End the old master key; in a token, destroy the older storage keys for good.  Fault STATE when the walk is not done, or values are damaged and not to be left."""
         native.rewrap_retire(self._rewrap, native.LJS_REWRAP_LEAVE_DAMAGED if leave_damaged else 0)
 
 

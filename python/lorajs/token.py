@@ -32,6 +32,17 @@ class TokenFault(enum.IntFlag):
 
 
 @dataclass(frozen=True)
+class TokenStorage:
+    """The storage keys of a vault in a token."""
+
+    policy: TokenPolicy
+    version: int
+    """Of the newest."""
+    versions: int
+    """How many there are."""
+
+
+@dataclass(frozen=True)
 class TokenReport:
     """A token, and what is wrong with it."""
 
@@ -54,6 +65,20 @@ def init_token(uri: str, pin: bytearray, *, policy: TokenPolicy = TokenPolicy.SE
         raise TypeError("a PIN comes in a bytearray, which is wiped")
     try:
         native.token_init(uri, policy, pin)
+    finally:
+        pin[:] = bytes(len(pin))
+
+
+def next_storage_key(uri: str, pin: bytearray) -> int:
+    """Make the next storage key in a token of TokenPolicy.ROTATABLE, and tell its number: keys are sealed under it from
+    then on, and JoinServer.rewrap() brings the others there, inside the token.  `pin` is that of the security officer;
+    it is overwritten with zeros.  NotFound under TokenPolicy.SEALED, Fault STATE while this process has a vault in
+    a token of the module."""
+    if not isinstance(pin, bytearray):
+        del pin
+        raise TypeError("a PIN comes in a bytearray, which is wiped")
+    try:
+        return native.token_next(uri, pin)
     finally:
         pin[:] = bytes(len(pin))
 

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -88,6 +89,42 @@ def test_what_is_refused(uri: str) -> None:
             call(uri, PIN)  # type: ignore[arg-type]
     with pytest.raises(lorajs.NotFound):
         Vault.token(uri.replace("token=python", "token=another"), bytearray(PIN))
+
+
+def test_the_next_storage_key(uri: str) -> None:
+    with pytest.raises(lorajs.NotFound):
+        lorajs.next_storage_key(uri.replace("token=python", "token=another"), bytearray(b"081500"))
+    with pytest.raises(TypeError, match="bytearray"):
+        lorajs.next_storage_key(uri, PIN)  # type: ignore[arg-type]
+    # An officer comes in while no vault of this process is in the token.
+    uri = uri.replace("?", ";object=next?")
+    script = """
+import sys, lorajs
+uri, so_pin, pin = sys.argv[1], b"081500", b"4711"
+lorajs.init_token(uri, bytearray(so_pin), policy=lorajs.TokenPolicy.ROTATABLE)
+vault = lorajs.Vault.token(uri, bytearray(pin))
+store, key = lorajs.Store.memory(), lorajs.Key.generate()
+record = lorajs.make_device(vault, lorajs.Device(lorajs.EUI(1), lorajs.EUI(2), lorajs.Mac.V1_0_4), app_key=key)
+mark = vault.mark()
+del vault
+spent = bytearray(so_pin)
+assert lorajs.next_storage_key(uri, spent) == 2 and spent == bytes(6)
+vault = lorajs.Vault.token(uri, bytearray(pin))
+assert vault.storage() == lorajs.TokenStorage(lorajs.TokenPolicy.ROTATABLE, 2, 2)
+vault.check_mark(mark)
+after = lorajs.rewrap_device(record, vault)
+assert after != record and lorajs.rewrap_device(after, vault) is after
+walk = lorajs.JoinServer(vault, store).rewrap()
+while not walk.step().done:
+    pass
+walk.retire()
+assert vault.storage().versions == 1
+assert lorajs.rewrap_device(after, vault) is after
+"""
+    subprocess.run([sys.executable, "-c", script, uri], check=True)
+    with pytest.raises(Fault) as none:
+        Vault.generate().storage()
+    assert none.value.name == "STATE"
 
 
 @pytest.mark.long
