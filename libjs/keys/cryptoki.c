@@ -10,15 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    WRITES = CKF_SERIAL_SESSION | CKF_RW_SESSION,
-    TOKENS_MAX = 64,
-    ATTRIBUTES_MAX = 24,
-    KEY_LEN = 16,
-    KEY_LEN_MAX = 32,
-    BLOCK_LEN = 16,
-    ID_LEN = 2
-};
+enum { WRITES = CKF_SERIAL_SESSION | CKF_RW_SESSION };
+enum { TOKENS_MAX = 64, ATTRIBUTES_MAX = 24, KEY_LEN = 16, KEY_LEN_MAX = 32, BLOCK_LEN = 16, ID_LEN = 2 };
 
 /* A module of its own by the URI's path, or whatever p11-kit is configured with. */
 struct module {
@@ -551,7 +544,7 @@ ljs_err ljs__cryptoki_open(struct cryptoki **out, const char *uri_text, const ui
         return LJS_E_NOMEM;
     }
     m->is.ops = &ops;
-    m->flags = CKF_SERIAL_SESSION | (as == LOGIN_USER ? 0 : CKF_RW_SESSION);
+    m->flags = as == LOGIN_USER ? CKF_SERIAL_SESSION : WRITES;
     err = take_name(&m->is, uri);
     if (!err)
         err = find_token(m, uri);
