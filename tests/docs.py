@@ -198,7 +198,7 @@ MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
 
 def in_token(t: Trial, b: Blocks) -> None:
     """Keys in a token, where there is SoftHSM: a folder of the trial's own."""
-    script = b.take("custody.md", "sh", "lorajs token init")
+    script = b.take("custody.md", "sh", "lorajs token init \"$TOKEN\"")
     rotate = b.take("custody.md", "sh", "lorajs token next")
     if not MODULE.exists():
         return
@@ -256,7 +256,7 @@ def follow(t: Trial, b: Blocks) -> None:
     process, url, metrics = t.serve(serve)
     check(urllib.request.urlopen(f"{metrics}/readyz").read() == b"ready\n", "ready")
     t.simulate(url, "")
-    t.sh(b.take("custody.md", "sh", "lorajs rewrap"))
+    t.sh(b.take("custody.md", "sh", "--to file --dry-run"))
     t.sh(backup)
     said = t.sh(b.take("custody.md", "sh", "lorajs kek rotate"))
     check("retired" in said and "-> acme-2027" in said, said)
