@@ -117,7 +117,7 @@ static void print_totals(const ljs_audit_totals *t, bool json)
 static int verify(ljs_audit_report **out, const struct audit_opts *opts, const struct usage *usage, FILE *to_tell)
 {
     struct data data;
-    ljs_audit_totals totals;
+    ljs_audit_totals totals = { 0 };
     ljs_audit_finding finding;
     ljs_buf anchor = { NULL, 0 };
     ljs_err err;

@@ -113,8 +113,8 @@ static bool read_prefix(ljs_eui *first, ljs_eui *last, const char *text)
 
     if (n > 16)
         return false;
-    memcpy(low, text, n);
-    memcpy(high, text, n);
+    for (size_t i = 0; i < n; i++)
+        low[i] = high[i] = text[i];
     return !ljs_eui_parse(first, low) && !ljs_eui_parse(last, high);
 }
 

@@ -420,7 +420,8 @@ static ljs_err check_records(struct verify *v)
         v->looking = true;
         err = ljs_server_each_link(v->server, take_link, v);
     }
-    qsort(v->table, v->table ? v->room : 0, sizeof *v->table, by_eui); /* no table any more, but in order */
+    if (v->table)
+        qsort(v->table, v->room, sizeof *v->table, by_eui); /* no table any more, but in order */
     for (size_t i = 0; !err && i < v->room; i++)
         if (v->table[i].used)
             err = judge(v, &v->table[i]);

@@ -91,7 +91,7 @@ ljs_err ljs__generation_change(const ljs_vault *vault, ljs_store *store, make_ge
 
 ljs_err ljs_standing_read(ljs_standing *out, ljs_vault *vault, ljs_store *store)
 {
-    struct generation g;
+    struct generation g = { 0 };
     ljs_standing s = { .count = 0 };
     ljs_err err = ljs__vault_alive(vault);
 

@@ -39,7 +39,7 @@ static ljs_err retag(ljs_buf *out, const ljs_server *server, enum tag_domain dom
 {
     struct wr w = { 0 };
     bool now;
-    ljs_err err = ljs__vault_tagged(&now, server->vault, domain, old->data, old->len);
+    ljs_err err = old->data ? ljs__vault_tagged(&now, server->vault, domain, old->data, old->len) : LJS_E_SEAL;
 
     if (err || now)
         return err;
