@@ -89,7 +89,7 @@ MUTANTS = [
            ".join_nonce = j->r->d.next_join_nonce - 1,", "JOIN_NONCE"),
     Mutant("JoinNonce stays", JS, "r->d.next_join_nonce++;", "(void)0;", "JOIN_NONCE HEALS HEALS_REJOIN"),
     # what is answered, when and to whom
-    Mutant("answered before committed", SERVER, "ljs_err result = err ? LJS_E_STORE : changes[i].result;",
+    Mutant("answered before committed", SERVER, "ljs_err result = results[i] && results[i] != LJS_E_CONFLICT ? LJS_E_STORE : results[i];",
            "ljs_err result = LJS_OK;", "DURABLE", "1.1"),
     Mutant("a repeat answered to another peer", JS, "{ req->peer, peer_len } };", "{ req->peer, 0 } };", "OTHER_PEER"),
     Mutant("a repeat answered for another DevAddr", JS, "{ req->dev_addr, 4 },", "{ 0, 4 },", "OTHER_ADDR"),
