@@ -164,11 +164,13 @@ typedef struct ljs_audit_finding {
 
 /** What was looked at. */
 typedef struct ljs_audit_totals {
-    uint64_t chains, links, entries; /**< of the log */
-    uint64_t devices;                /**< records compared with it */
-    uint64_t findings;               /**< faults */
-    uint32_t generation;             /**< how often a log was begun here; 0: never */
-    uint8_t kept;                    /**< 1: a log is kept; 0: records are not compared */
+    uint64_t chains;     /**< of the log */
+    uint64_t links;      /**< in them */
+    uint64_t entries;    /**< in these */
+    uint64_t devices;    /**< records compared with it */
+    uint64_t findings;   /**< faults */
+    uint32_t generation; /**< how often a log was begun here; 0: never */
+    uint8_t kept;        /**< 1: a log is kept; 0: records are not compared */
 } ljs_audit_totals;
 
 typedef struct ljs_audit_report ljs_audit_report; /**< of ljs_server_verify_audit() */

@@ -69,9 +69,9 @@ LJS_MUST ljs_err ljs_token_next(uint32_t *out, const char *uri, const uint8_t *i
 
 /** The storage keys of a vault. */
 typedef struct ljs_token_storage {
-    ljs_token_policy policy;
-    uint16_t version;  /**< number of the newest */
-    uint16_t versions; /**< how many there are */
+    ljs_token_policy policy; /**< of the newest */
+    uint16_t version;        /**< number of the newest */
+    uint16_t versions;       /**< how many there are */
 } ljs_token_storage;
 
 /** Look into the token.
@@ -96,9 +96,9 @@ typedef struct ljs_token_report {
     ljs_token_policy policy; /**< of its storage key */
     uint16_t version;        /**< newest storage key */
     char label[33];          /**< of the token */
-    char model[17];
-    char manufacturer[33];
-    char serial[17];
+    char model[17];          /**< likewise */
+    char manufacturer[33];   /**< likewise */
+    char serial[17];         /**< likewise */
 } ljs_token_report;
 
 /** Try it: known answers, and every attack of ::ljs_token_fault, with a key of no device.
