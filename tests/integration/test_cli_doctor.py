@@ -287,6 +287,7 @@ def test_too_little_locked_memory(doctor, program, made):
 
 
 def unlimited_cores() -> None:
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # what is begun in the background by a script ignores it
     resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
