@@ -616,10 +616,6 @@ static int start_all(struct serve *s, struct sockets *on)
     address_url(url, on->fd, s->tls ? "https" : "http");
     if (!code)
         code = listen_on(&s->http, s, take_fd(&on->fd), false);
-    if (!code && on->metrics_fd >= 0) {
-        address_url(metrics_url, on->metrics_fd, "http");
-        code = listen_on(&s->metrics_http, s, take_fd(&on->metrics_fd), true);
-    }
     if (!code && on->admin_fd >= 0) {
         const struct admin_opts opts = { .fd = on->admin_fd,
                                          .tls = s->tls,
@@ -632,6 +628,10 @@ static int start_all(struct serve *s, struct sockets *on)
         address_url(admin_url, on->admin_fd, s->tls ? "https" : "http");
         on->admin_fd = -1;
         code = admin_start(&s->admin, &opts);
+    }
+    if (!code && on->metrics_fd >= 0) { /* the last: it tells of the others */
+        address_url(metrics_url, on->metrics_fd, "http");
+        code = listen_on(&s->metrics_http, s, take_fd(&on->metrics_fd), true);
     }
     if (code)
         return code;
@@ -647,10 +647,10 @@ static int start_all(struct serve *s, struct sockets *on)
 
 static void close_all(struct serve *s)
 {
-    admin_stop(s->admin);
     close_queue(s);
     http_free(s->http);
-    http_free(s->metrics_http);
+    http_free(s->metrics_http); /* it looks at the next */
+    admin_stop(s->admin);
     if (s->data.server) {
         flush(s);
         tick_audit(s, true);

@@ -35,6 +35,8 @@ static bool skip(struct text *t, const char *prefix)
 {
     size_t len = strlen(prefix);
 
+    if (!len)
+        return true;
     if (len > t->len || memcmp(t->at, prefix, len) != 0)
         return false;
     t->at += len;

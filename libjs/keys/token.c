@@ -379,9 +379,14 @@ ljs_err ljs__token_retire(struct token *token, unsigned version)
     return err;
 }
 
-static unsigned in_custody(const struct token *token)
+static unsigned in_custody(struct token *token)
 {
-    return token->storage.rotatable ? USE_LEAVE | USE_TRUSTED : 0;
+    bool rotatable;
+
+    pthread_mutex_lock(&token->lock);
+    rotatable = token->storage.rotatable;
+    pthread_mutex_unlock(&token->lock);
+    return rotatable ? USE_LEAVE | USE_TRUSTED : 0;
 }
 
 static void slot_hold(struct ring *ring, enum key_id id, token_object object, size_t len)

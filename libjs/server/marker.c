@@ -193,7 +193,7 @@ ljs_err ljs_marker_look(ljs_marker *out, ljs_vault *vault, ljs_store *against, c
 {
     struct place p;
     ljs_standing standing;
-    ljs_err err = ljs__vault_alive(vault);
+    ljs_err err = ljs__vault_alive(vault), opened;
     int fd = -1;
 
     memset(out, 0, sizeof *out);
@@ -201,7 +201,8 @@ ljs_err ljs_marker_look(ljs_marker *out, ljs_vault *vault, ljs_store *against, c
         err = ljs_standing_read(&standing, vault, against); /* and the vault has its master keys */
     if (err)
         return err;
-    err = look(&p, &standing, vault, against, fd, open_file(&fd, path, O_RDONLY));
+    opened = open_file(&fd, path, O_RDONLY);
+    err = look(&p, &standing, vault, against, fd, opened);
     if (fd >= 0)
         close(fd);
     if (!err)

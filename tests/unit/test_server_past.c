@@ -503,12 +503,13 @@ static ljs_err busy_count(uint64_t *out, void *self)
     (void)self;
     for (unsigned n = 0; !busy.off && n < 2; n++) {
         ljs_change change = { .key = key, .key_len = sizeof key - 1, .in = key, .in_len = 1 };
+        ljs_buf value;
 
         assert_int_equal(ljs_store_commit(busy.other, &change, 1), LJS_OK);
         assert_int_equal(change.result, LJS_OK);
         change = (ljs_change){ .key = key, .key_len = sizeof key - 1 };
-        assert_int_equal(ljs_store_get(&(ljs_buf){ NULL, 0 }, &change.if_version, busy.store, key, sizeof key - 1),
-                         LJS_OK);
+        assert_int_equal(ljs_store_get(&value, &change.if_version, busy.store, key, sizeof key - 1), LJS_OK);
+        ljs_buf_free(&value);
         assert_int_equal(ljs_store_commit(busy.other, &change, 1), LJS_OK);
     }
     return err;
