@@ -9,6 +9,7 @@
 
 #include "device_world.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 enum { EVENTS_MAX = 64 };
@@ -22,10 +23,13 @@ struct world {
 
 static inline void on_log(void *user, const ljs_event *event)
 {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* some tests have several threads */
     struct world *w = user;
 
+    pthread_mutex_lock(&lock);
     w->last = *event;
     w->events++;
+    pthread_mutex_unlock(&lock);
 }
 
 /* Of every server that says nothing of its own; where a log is kept, it is whole in the end. */
