@@ -94,7 +94,7 @@ def test_a_key_that_others_may_use(run, made, bits):
 
 
 @pytest.mark.parametrize("text", [b"", b"00", b"0" * 64, b"0" * 65, b"0" * 63 + b"\n", b"0" * 65 + b"\n",
-                                  b"z" * 64 + b"\n", b"0" * 64 + b"\n\n", b"0" * 64 + b"\r\n", os.urandom(65)])
+                                  b"z" * 64 + b"\n", b"0" * 64 + b"\n\n", b"0" * 64 + b"\r\n", pytest.param(os.urandom(65), id="noise")])
 def test_a_key_of_wrong_form(run, made, text):
     (made / "master.key").write_bytes(text)
     done = run("kek", "list", "--data", made, code=FAILED)
