@@ -350,6 +350,7 @@ WIPED(ljs_accept)
 WIPED(ljs_cf_list)
 WIPED(ljs_data)
 WIPED(ljs_mac_command)
+WIPED(ljs_rekey_message)
 WIPED(ljs_envelope)
 WIPED(ljs_device)
 WIPED(ljs_join_eui)
@@ -603,6 +604,12 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_accept_open;
 %thread ljs_data_mic;
 %thread ljs_data_crypt;
+%thread ljs_rekey_kcv;
+%thread ljs_rekey_mic;
+%thread ljs_rekey_agree;
+%thread ljs_rekey_temp_key;
+%thread ljs_rekey_slot;
+%thread ljs_rekey_slot_mac;
 %thread ljs_device_make;
 %thread ljs_device_add_join_eui;
 %thread ljs_device_read;
@@ -711,6 +718,8 @@ static PyObject *credential_object(const ljs_credential *credential)
 %include <lorajs/frame.h>
 %include <lorajs/mac.h>
 %include <lorajs/keys.h>
+%include <lorajs/rekey_message.h>
+%include <lorajs/rekey_keys.h>
 %include <lorajs/master.h>
 %include <lorajs/token.h>
 %include <lorajs/device.h>

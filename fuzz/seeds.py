@@ -6,6 +6,15 @@ import pathlib
 HERE = pathlib.Path(__file__).parent
 VECTORS = HERE.parent / "tests" / "vectors" / "lorawan-join.json"
 
+REKEY = HERE.parent / "tests" / "vectors" / "rekey-1.txt"
+REKEY_MORE = {
+    "own-abort": "03 00 0700 00010203",
+    "own-abort-rfu": "03 01 0700 00010203",
+    "own-status-none": "02 08 0700 00010203",
+    "own-suite-of-a-later-day": "01 78 0700 0100000000000000 0102 aabbcc 00010203",
+    "own-short": "01 1c 0700 01000000",
+}
+
 # fuzz target: (kind of vector, member)...
 FROM = {
     "fuzz_air_frame": [
@@ -57,6 +66,11 @@ def main() -> None:
                     write(target, vector["id"], before + bytes.fromhex(octets))
     for name, octets in STREAMS.items():
         write("fuzz_air_mac", name, bytes.fromhex(octets))
+    for line in REKEY.read_text().splitlines():
+        if line.split()[:1] and line.split()[0].endswith((".req", ".ans")):
+            write("fuzz_air_rekey", line.split()[0], bytes.fromhex(line.split()[1]))
+    for name, octets in REKEY_MORE.items():
+        write("fuzz_air_rekey", name, bytes.fromhex(octets))
 
 
 if __name__ == "__main__":

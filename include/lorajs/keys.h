@@ -108,6 +108,12 @@ typedef enum ljs_key_name {
     LJS_KEY_MC_NET_S,       /**< McNetSKey, from McKey */
     LJS_KEY_ROOT_WOR_S,     /**< RootWorSKey, from NwkSEncKey (1.1) or NwkSKey  [TS011] */
     LJS_KEY_DATA_BLOCK_INT, /**< DataBlockIntKey, from GenAppKey (1.0.x) or AppKey (1.1)  [TS004] */
+    LJS_KEY_REKEY_INT,      /**< RekeyIntKey, from the rekey key  (rekey_keys.h, as those below) */
+    LJS_KEY_REKEY_JOIN,     /**< JK of suite 1, from the rekey key */
+    LJS_KEY_NEXT_NWK,       /**< the next NwkKey, from JK */
+    LJS_KEY_NEXT_APP,       /**< the next AppKey, from JK */
+    LJS_KEY_NEXT_GEN_APP,   /**< the next GenAppKey, from JK */
+    LJS_KEY_NEXT_REKEY,     /**< the next rekey key, from JK */
 } ljs_key_name;
 
 /** Which rules a session or device follows. */
@@ -120,11 +126,12 @@ typedef enum ljs_scheme {
 typedef struct ljs_derivation {
     ljs_key_name name;   /**< the key to be */
     ljs_scheme scheme;   /**< by whose rules */
-    ljs_eui dev_eui;     /**< JSIntKey, JSEncKey */
-    ljs_eui join_eui;    /**< session keys of ::LJS_SCHEME_1_1 */
+    ljs_eui dev_eui;     /**< JSIntKey, JSEncKey, RekeyIntKey */
+    ljs_eui join_eui;    /**< session keys of ::LJS_SCHEME_1_1; JK */
     ljs_netid net_id;    /**< session keys of ::LJS_SCHEME_1_0 */
     uint32_t join_nonce; /**< session keys */
     uint16_t nonce;      /**< session keys: DevNonce, RJcount0 or RJcount1 */
+    uint16_t epoch;      /**< the next root keys */
     ljs_devaddr mc_addr; /**< McAppSKey, McNetSKey */
 } ljs_derivation;
 

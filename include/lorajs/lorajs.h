@@ -26,6 +26,8 @@
 #include <lorajs/network.h>
 #include <lorajs/parcel.h>
 #include <lorajs/qr.h>
+#include <lorajs/rekey_keys.h>
+#include <lorajs/rekey_message.h>
 #include <lorajs/rewrap.h>
 #include <lorajs/roles.h>
 #include <lorajs/server.h>

@@ -225,6 +225,14 @@ ljs_err ljs__box_open(uint8_t out[32], const uint8_t secret[32], const uint8_t i
     return LJS_OK;
 }
 
+ljs_err ljs__box_agree(uint8_t out[32], const uint8_t secret[32], const uint8_t public_key[32])
+{
+    int bad = crypto_scalarmult(out, secret, public_key);
+
+    ljs__public(&bad, sizeof bad);
+    return bad ? LJS_E_INVAL : LJS_OK;
+}
+
 struct signing {
     crypto_sign_state state; /* of what everybody may see */
 };

@@ -69,6 +69,8 @@ enum { LJS__BOX_LEN = 32 + 48 };
 void ljs__box_public(uint8_t out[32], const uint8_t secret[32]);
 ljs_err ljs__box_seal(uint8_t out[LJS__BOX_LEN], const uint8_t public_key[32], const uint8_t in[32]);
 ljs_err ljs__box_open(uint8_t out[32], const uint8_t secret[32], const uint8_t in[LJS__BOX_LEN]); /* LJS_E_SEAL */
+/* What both halves have in common.  LJS_E_INVAL for a public key that is none. */
+ljs_err ljs__box_agree(uint8_t out[32], const uint8_t secret[32], const uint8_t public_key[32]);
 
 /* Ed25519ph [RFC 8032 §5.1] of octets that come one after another. */
 struct signing;

@@ -11,6 +11,7 @@ enum {
     NONCE = 8, /* DevNonce; RJcount0 or RJcount1 after a rejoin [L2 1.1 §6.2.4.4] */
     DEV_EUI = 16,
     MC_ADDR = 32,
+    EPOCH = 64,
 
     OVER_NET = JOIN_NONCE | NET_ID | NONCE,
     OVER_JOIN = JOIN_NONCE | JOIN_EUI | NONCE,
@@ -51,6 +52,14 @@ static const struct derivation { uint8_t name, scheme, root, to, tag, layout; } 
     { LJS_KEY_ROOT_WOR_S,     ANY, KEY_NONE, KEY_NONE,        0x01, ALONE     },
     /* [TS004]  DataBlockIntKey = aes128_encrypt(GenAppKey or AppKey, 0x30 | pad16) */
     { LJS_KEY_DATA_BLOCK_INT, ANY, KEY_NONE, KEY_NONE,        0x30, ALONE     },
+    /* lorajs-rekey-1 (rekey_keys.h)  RekeyIntKey = aes128_encrypt(RekeyKey, 0xE1 | DevEUI | pad16), JK of suite 1 =
+     *                    aes128_encrypt(RekeyKey, 0xE2 | JoinEUI | pad16), from JK aes128_encrypt(JK, tag | epoch | pad16) */
+    { LJS_KEY_REKEY_INT,      ANY, KEY_NONE, KEY_NONE,        0xe1, DEV_EUI   },
+    { LJS_KEY_REKEY_JOIN,     ANY, KEY_NONE, KEY_NONE,        0xe2, JOIN_EUI  },
+    { LJS_KEY_NEXT_NWK,       ANY, KEY_NONE, KEY_NONE,        0x01, EPOCH     },
+    { LJS_KEY_NEXT_APP,       ANY, KEY_NONE, KEY_NONE,        0x02, EPOCH     },
+    { LJS_KEY_NEXT_GEN_APP,   ANY, KEY_NONE, KEY_NONE,        0x03, EPOCH     },
+    { LJS_KEY_NEXT_REKEY,     ANY, KEY_NONE, KEY_NONE,        0x0f, EPOCH     },
 };
 /* clang-format on */
 
@@ -77,6 +86,8 @@ static block build(unsigned layout, const ljs_derivation *what)
         put_le(&o, what->dev_eui, 8);
     if (layout & MC_ADDR)
         put_le(&o, what->mc_addr, 4);
+    if (layout & EPOCH)
+        put_le(&o, what->epoch, 2);
     return block_get(octets);
 }
 

@@ -311,22 +311,36 @@ class KeyName(enum.IntEnum):
     """RootWorSKey, from NwkSEncKey (1.1) or NwkSKey [TS011]."""
     DATA_BLOCK_INT = native.LJS_KEY_DATA_BLOCK_INT
     """DataBlockIntKey, from GenAppKey (1.0.x) or AppKey (1.1) [TS004]."""
+    REKEY_INT = native.LJS_KEY_REKEY_INT
+    """RekeyIntKey, from the rekey key (lorajs.rekey, as those below)."""
+    REKEY_JOIN = native.LJS_KEY_REKEY_JOIN
+    """JK of suite 1, from the rekey key."""
+    NEXT_NWK = native.LJS_KEY_NEXT_NWK
+    """The next NwkKey, from JK."""
+    NEXT_APP = native.LJS_KEY_NEXT_APP
+    """The next AppKey, from JK."""
+    NEXT_GEN_APP = native.LJS_KEY_NEXT_GEN_APP
+    """The next GenAppKey, from JK."""
+    NEXT_REKEY = native.LJS_KEY_NEXT_REKEY
+    """The next rekey key, from JK."""
 
 
 def derive(name: KeyName, root: Key, *, scheme: Scheme = Scheme.V1_0, dev_eui: int = EUI(0), join_eui: int = EUI(0),
-           net_id: int = NetID(0), join_nonce: int = 0, nonce: int = 0, mc_addr: int = DevAddr(0)) -> Key:
+           net_id: int = NetID(0), join_nonce: int = 0, nonce: int = 0, mc_addr: int = DevAddr(0),
+           epoch: int = 0) -> Key:
     """Derive a key.  Inputs that it does not take are not looked at.
 
     name        which; `root` is the key named there, 16 octets
-    dev_eui     of JSIntKey, JSEncKey
-    join_eui    of session keys of Scheme.V1_1
+    dev_eui     of JSIntKey, JSEncKey, RekeyIntKey
+    join_eui    of session keys of Scheme.V1_1, and of JK
     net_id      of session keys of Scheme.V1_0
     join_nonce  of session keys
     nonce       of session keys: DevNonce, RJcount0 or RJcount1
-    mc_addr     of McAppSKey, McNetSKey"""
+    mc_addr     of McAppSKey, McNetSKey
+    epoch       of the next root keys"""
     what = native.derivation()
     what.name, what.scheme, what.dev_eui, what.join_eui, what.net_id = name, scheme, dev_eui, join_eui, net_id
-    what.join_nonce, what.nonce, what.mc_addr = join_nonce, nonce, mc_addr
+    what.join_nonce, what.nonce, what.mc_addr, what.epoch = join_nonce, nonce, mc_addr, epoch
     return Key(native.derive(what, root.native))
 
 

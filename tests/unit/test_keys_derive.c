@@ -11,7 +11,7 @@
 
 #include "base/cursor.h"
 
-enum { NAMES = LJS_KEY_DATA_BLOCK_INT + 1 };
+enum { NAMES = LJS_KEY_NEXT_REKEY + 1 };
 
 static const ljs_derivation inputs = {
     .dev_eui = 0xd0d1d2d3d4d5d6d7,
@@ -19,6 +19,7 @@ static const ljs_derivation inputs = {
     .net_id = 0xa0a1a2,
     .join_nonce = 0xb0b1b2,
     .nonce = 0xc0c1,
+    .epoch = 0x9091,
     .mc_addr = 0xf0f1f2f3,
 };
 
@@ -27,6 +28,8 @@ static const ljs_derivation inputs = {
 #define JOIN   "b2b1b0e7e6e5e4e3e2e1e0c1c0" /* JoinNonce | JoinEUI | DevNonce */
 #define DEVICE "d7d6d5d4d3d2d1d0"
 #define ADDR   "f3f2f1f0"
+#define EUI    "e7e6e5e4e3e2e1e0"
+#define EPOCH  "919000000000000000000000000000"
 
 /* The block that is encrypted, whole; scheme 1.0 and scheme 1.1. */
 static const char *const blocks[NAMES][2] = {
@@ -43,6 +46,12 @@ static const char *const blocks[NAMES][2] = {
     [LJS_KEY_MC_NET_S] = { "02" ADDR "0000000000000000000000", "02" ADDR "0000000000000000000000" },
     [LJS_KEY_ROOT_WOR_S] = { "01" ZEROS, "01" ZEROS },
     [LJS_KEY_DATA_BLOCK_INT] = { "30" ZEROS, "30" ZEROS },
+    [LJS_KEY_REKEY_INT] = { "e1" DEVICE "00000000000000", "e1" DEVICE "00000000000000" },
+    [LJS_KEY_REKEY_JOIN] = { "e2" EUI "00000000000000", "e2" EUI "00000000000000" },
+    [LJS_KEY_NEXT_NWK] = { "01" EPOCH, "01" EPOCH },
+    [LJS_KEY_NEXT_APP] = { "02" EPOCH, "02" EPOCH },
+    [LJS_KEY_NEXT_GEN_APP] = { "03" EPOCH, "03" EPOCH },
+    [LJS_KEY_NEXT_REKEY] = { "0f" EPOCH, "0f" EPOCH },
 };
 
 static void expect_export(const ljs_key *key, const uint8_t want[16])

@@ -1,0 +1,91 @@
+"""Root-key rekey: its known answers, through the package."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+import lorajs
+from lorajs import KeyName, rekey
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+V = {
+    name: value
+    for name, value in (
+        line.split() for line in (ROOT / "tests/vectors/rekey-1.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    )
+}
+DEV, JOIN, EPOCH = int(V["dev_eui"], 16), int(V["join_eui"], 16), int(V["epoch"], 16)
+
+
+def octets(name: str) -> bytes:
+    return bytes.fromhex(V[name])
+
+
+def key_of(name: str) -> lorajs.Key:
+    return lorajs.Key.from_bytes(bytearray(octets(name)))
+
+
+def derive(name: KeyName, root: lorajs.Key) -> lorajs.Key:
+    return lorajs.derive(name, root, dev_eui=DEV, join_eui=JOIN, epoch=EPOCH)
+
+
+def check_roots(join_key: lorajs.Key, suite: int) -> lorajs.Key:
+    roots = {"nwk": KeyName.NEXT_NWK, "app": KeyName.NEXT_APP, "gen_app": KeyName.NEXT_GEN_APP,
+             "rekey": KeyName.NEXT_REKEY}
+    for name, key_name in roots.items():
+        key = derive(key_name, join_key)
+        assert key.export() == octets(f"{suite}.{name}")
+        assert rekey.rekey_kcv(key) == octets(f"{suite}.{name}_kcv")
+    return derive(KeyName.NEXT_NWK, join_key)
+
+
+def check_message(name: str, key: lorajs.Key) -> rekey.RekeyMessage:
+    message = rekey.RekeyMessage.parse(octets(name))
+    assert message.build() == octets(name)
+    assert message.mic == rekey.rekey_mic(key, DEV, octets(name))
+    assert message.epoch == EPOCH
+    return message
+
+
+def test_suite_1() -> None:
+    root = key_of("rekey_key")
+    assert derive(KeyName.REKEY_INT, root).export() == octets("1.rekey_int")
+    join_key = derive(KeyName.REKEY_JOIN, root)
+    assert join_key.export() == octets("1.join_key")
+    nwk = check_roots(join_key, 1)
+    req = check_message("1.req", derive(KeyName.REKEY_INT, root))
+    assert (req.kind, req.suite, req.join_eui, req.kcv) == (rekey.RekeyKind.REQ, rekey.Suite.SUITE_1, JOIN,
+                                                            octets("1.nwk_kcv"))
+    assert req.flags == rekey.RekeyFlags.JOIN_EUI | rekey.RekeyFlags.APP_KEYS and req.data == b""
+    ans = check_message("1.ans", nwk)
+    assert (ans.kind, ans.status) == (rekey.RekeyKind.ANS, rekey.RekeyStatus.OK)
+
+
+def test_suite_2() -> None:
+    for secret in ("2.eph_secret", "2.dev_secret"):
+        join_key = rekey.rekey_agree(key_of(secret), DEV, JOIN, octets("2.eph_public"), octets("2.dev_public"))
+        assert join_key.export() == octets("2.join_key")
+        check_roots(join_key, 2)
+    req = check_message("2.req", derive(KeyName.REKEY_INT, key_of("rekey_key")))
+    assert (req.suite, req.data) == (rekey.Suite.SUITE_2, octets("2.eph_public"))
+    with pytest.raises(lorajs.InvalidError):
+        rekey.rekey_agree(lorajs.Key.generate(32), DEV, JOIN, octets("2.eph_public"), octets("2.dev_public"))
+
+
+def test_suite_4() -> None:
+    parent, serial = key_of("4.parent"), octets("4.serial")
+    assert rekey.rekey_temp_key(DEV, JOIN, EPOCH) == octets("4.temp_key")
+    assert rekey.rekey_slot(parent, DEV, JOIN, EPOCH, serial).export() == octets("4.app") + octets("4.nwk")
+    assert rekey.rekey_slot_mac(parent, serial) == octets("4.mac")
+    req = check_message("4.req", key_of("4.nwk_before"))
+    assert (req.suite, req.data, req.kcv) == (rekey.Suite.SUITE_4, octets("4.mac"), octets("4.nwk_kcv"))
+
+
+def test_what_is_no_message() -> None:
+    with pytest.raises(lorajs.FrameError):
+        rekey.RekeyMessage.parse(bytes([9]) + bytes(7))
+    with pytest.raises(lorajs.InvalidError):
+        rekey.RekeyMessage(rekey.RekeyKind.REQ, suite=16).build()
