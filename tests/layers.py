@@ -43,6 +43,7 @@ PUBLIC = {
     "end_device": "session",
     "message": "codec",
     "import": "codec",
+    "bulk": "codec",
     "parcel": "codec",
     "qr": "codec",
     "manifest": "codec",

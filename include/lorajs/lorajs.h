@@ -12,6 +12,7 @@
 #include <lorajs/audit.h>
 #include <lorajs/backup.h>
 #include <lorajs/base.h>
+#include <lorajs/bulk.h>
 #include <lorajs/device.h>
 #include <lorajs/end_device.h>
 #include <lorajs/explain.h>

@@ -35,7 +35,7 @@ out:
 
 /* ---- landing ---------------------------------------------------------------- */
 
-enum { NWK, APP, GEN_APP, REKEY, KEYS };
+enum { NWK, APP, GEN_APP, REKEY, KEYS = DEVICE_KEYS };
 
 static ljs_err take_keys(ljs_key *out[KEYS], ljs_vault *way, const struct record *r)
 {
@@ -50,6 +50,18 @@ static ljs_err take_keys(ljs_key *out[KEYS], ljs_vault *way, const struct record
             err = ljs__ring_key(&out[i], ring, ids[i]);
     ljs__ring_give(ring);
     return err;
+}
+
+ljs_err ljs__device_keys(ljs_key *out[DEVICE_KEYS], ljs_vault *vault, const uint8_t *record, size_t record_len)
+{
+    struct record r;
+    ljs_err err = ljs__record_load(&r, vault, record, record_len);
+
+    for (unsigned i = 0; i < DEVICE_KEYS; i++)
+        out[i] = NULL;
+    if (!err && r.d.state == LJS_STATE_REMOVED)
+        err = LJS_E_STATE;
+    return err ? err : take_keys(out, vault, &r);
 }
 
 static int32_t later(int32_t a, int32_t b)

@@ -7,6 +7,10 @@
 
 #include <lorajs/device.h>
 
+/* NwkKey, AppKey, GenAppKey and the rekeying key of a record, NULL where it has none; the caller frees them, also when
+ * it fails.  LJS_E_STATE for a tombstone, LJS_E_INSIDE for a vault in a token, LJS_E_SEAL, LJS_E_VERSION. */
+enum { DEVICE_KEYS = 4 };
+ljs_err ljs__device_keys(ljs_key *out[DEVICE_KEYS], ljs_vault *vault, const uint8_t *record, size_t record_len);
 /* The record under `way`: its current root keys, nonces and settings; sessions stay behind.
  * LJS_E_STATE for a tombstone. */
 ljs_err ljs__device_carry(ljs_buf *out_record, ljs_vault *way, ljs_vault *vault, const uint8_t *record,
