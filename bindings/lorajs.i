@@ -59,7 +59,7 @@ static void set_raiser(PyObject *callable)
 %typemap(out) ljs_err ljs_result_err, ljs_err err, ljs_err result { $result = PyLong_FromLong($1); }
 %typemap(out) ljs_err ljs_server_handle, ljs_err ljs_import_parse, ljs_err ljs_message_answer,
     ljs_err ljs_store_get, ljs_err ljs_server_decision, ljs_err ljs_explain_accept,
-    ljs_err ljs_qr_parse, ljs_err ljs_manifest_next {
+    ljs_err ljs_qr_parse, ljs_err ljs_manifest_next, ljs_err ljs_bulk_next {
     if (called_back())
         SWIG_fail;
     $result = PyLong_FromLong($1);
@@ -123,7 +123,7 @@ $result = and_result($result, ONE);
     }
 }
 %typemap(freearg) const char *, const char *OR_NONE ""
-%apply const char *OR_NONE { const char *peer, const char *ns_label, const char *as_label };
+%apply const char *OR_NONE { const char *peer, const char *ns_label, const char *as_label, const char *title };
 
 /* Text in a struct: as much as there is room for, with its NUL. */
 %typemap(in) char [ANY] (char fixed[$1_dim0]) {
@@ -242,7 +242,7 @@ $result = and_result($result, ONE);
 /* ... but for what may be NULL by its header. */
 %typemap(check) const char *, const ljs_key *kek, const ljs_key *ns_kek, const ljs_key *as_kek, const ljs_key *nwk,
     const ljs_key *app, const ljs_key *gen_app, const ljs_key *rekey, const ljs_key *f_nwk_s_int,
-    const ljs_key *s_nwk_s_int, const ljs_key *nwk_s_enc, const ljs_server_opts *opts, ljs_store *against,
+    const ljs_key *s_nwk_s_int, const ljs_key *nwk_s_enc, const ljs_server_opts *opts, ljs_store *against, ljs_vault *opener,
     const ljs_marker *marker, const ljs_standing *known, void * ""
 
 %define NEEDED(FUNCTION, ARG)
@@ -298,6 +298,7 @@ NEEDED(ljs_server_put_kek, arg3)
 SIZED(ljs_device)
 SIZED(ljs_server_opts)
 SIZED(ljs_credential)
+SIZED(ljs_bulk_opts)
 SIZED(ljs_routing)
 SIZED(ljs_admin_req)
 SIZED(ljs_ns_accepted)
@@ -397,6 +398,17 @@ VALUE(ljs_import)
 %rename("imported") ljs_import; /* "import" is a word of Python */
 %nodefaultctor ljs_import;
 %ignore ljs_import_clear;
+/* A row of a bulk file likewise. */
+VALUE(ljs_bulk_row)
+%extend ljs_bulk_row {
+    ~ljs_bulk_row()
+    {
+        ljs_bulk_row_clear($self);
+        free($self);
+    }
+}
+%nodefaultctor ljs_bulk_row;
+%ignore ljs_bulk_row_clear;
 /* An answer owns its body, which may be a parcel. */
 VALUE(ljs_admin_ans)
 %extend ljs_admin_ans {
@@ -424,7 +436,7 @@ VALUE(ljs_admin_ans)
 }
 %typemap(argout) NUMBER *out { GIVE(PyLong_FromUnsignedLongLong(*$1)) }
 %apply NUMBER *out {
-    uint8_t *out, uint32_t *out, ljs_eui *out, ljs_devaddr *out, ljs_netid *out, ljs_mac *out, uint64_t *version,
+    uint8_t *out, uint32_t *out, ljs_eui *out, ljs_bulk_format *out, ljs_devaddr *out, ljs_netid *out, ljs_mac *out, uint64_t *version,
     uint64_t *out
 };
 /* A place in octets: goes in, and comes out moved. */
@@ -466,6 +478,8 @@ HANDLE(ljs_parcel)
 HANDLE(ljs_audit_report)
 HANDLE(ljs_rewrap)
 HANDLE(ljs_manifest)
+HANDLE(ljs_bulk)
+HANDLE(ljs_bulk_writer)
 HANDLE(ljs_se)
 
 /* ---- 10. callbacks ----------------------------------------------------------------------------- */
@@ -625,6 +639,9 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_explain_field;
 %thread ljs_explain_accept;
 %thread ljs_import_parse;
+%thread ljs_bulk_next;
+%thread ljs_bulk_guess;
+%thread ljs_bulk_put;
 %thread ljs_qr_parse;
 %thread ljs_qr_build;
 %thread ljs_manifest_new;
@@ -726,6 +743,14 @@ static PyObject *credential_object(const ljs_credential *credential)
 %immutable; /* a line is read: what it owns is not replaced */
 %include <lorajs/import.h>
 %mutable;
+%immutable ljs_bulk_row::number;
+%immutable ljs_bulk_row::line;
+%immutable ljs_bulk_row::err;
+%immutable ljs_bulk_row::entry;
+%immutable ljs_bulk_row::has_join_nonce;
+%immutable ljs_bulk_row::exposed;
+%immutable ljs_bulk_row::name;
+%include <lorajs/bulk.h>
 %include <lorajs/parcel.h>
 %include <lorajs/join.h>
 %include <lorajs/message.h>

@@ -13,7 +13,7 @@ from pathlib import Path
 NUMBERS = {"int", "unsigned", "size_t", "uint8_t", "uint16_t", "uint32_t", "uint64_t", "int32_t", "int64_t",
            "ljs_eui", "ljs_devaddr", "ljs_netid"}
 HANDLES = {"ljs_key", "ljs_vault", "ljs_store", "ljs_server", "ljs_peers", "ljs_parcel", "ljs_audit_report", "ljs_rewrap",
-           "ljs_manifest", "ljs_se"}
+           "ljs_manifest", "ljs_bulk", "ljs_bulk_writer", "ljs_se"}
 TUPLES = {"ljs_buf", "ljs_call", "ljs_change", "ljs_store_ops", "ljs_se_ops"}  # in Python of another shape
 RENAMED = {"ljs_import": "imported"}
 # What may be None, by its header; in others it may not.
@@ -22,19 +22,21 @@ MAY_BE_NONE = {"peer", "ns_label", "as_label", "ns_kek", "as_kek", "nwk", "app",
 MAY_BE_NONE_IN = {"ljs_envelope_seal": {"kek"}, "ljs_envelope_open": {"kek"}, "ljs_server_new": {"opts"},
                   "ljs_device_make": {"in", "record"}, "ljs_server_make_device": {"in"},
                   "ljs_parcel_land": {"record"}, "ljs_server_verify_audit": {"in"}, "ljs_server_set_actor": {"who"},
-                  "ljs_marker_look": {"against"}, "ljs_backup_plan": {"marker", "known"}}
+                  "ljs_marker_look": {"against"}, "ljs_bulk_next": {"in"}, "ljs_bulk_put": {"opener", "title"},
+                   "ljs_backup_plan": {"marker", "known"}}
 OCTETS = {"in", "record", "state", "key", "prefix"}
 # Functions whose ljs_err is a result: it is what was asked for, or what comes with it tells more.
 NUMBERED = {"ljs_server_handle", "ljs_import_parse", "ljs_message_answer", "ljs_store_get", "ljs_server_decision",
-            "ljs_explain_accept", "ljs_qr_parse", "ljs_manifest_next", "ljs_result_err"}
+            "ljs_explain_accept", "ljs_qr_parse", "ljs_manifest_next", "ljs_bulk_next", "ljs_result_err"}
 ROWS = {"ljs_store_row": "Callable[[bytes], object]", "ljs_device_row": "Callable[[int], object]",
         "ljs_kek_row": "Callable[[str, int], object]", "ljs_audit_row": "Callable[[int, int], object]",
         "ljs_credential_row": "Callable[[credential], object]"}
 # Made by a function alone; and one whose field has its own name, which SWIG takes for a constructor.
 NO_CONSTRUCTOR = HANDLES | {"ljs_join_eui", "ljs_join_req", "ljs_message", "ljs_ns_opts", "ljs_ns", "ljs_ed_opts",
-                           "ljs_ed_event", "ljs_ed", "ljs_import", "ljs_admin_ans"}
+                           "ljs_ed_event", "ljs_ed", "ljs_import", "ljs_bulk_row",
+                           "ljs_admin_ans"}
 
-READ_ONLY = {"ljs_import", "ljs_admin_ans"}
+READ_ONLY = {"ljs_import", "ljs_bulk_row", "ljs_admin_ans"}
 
 HEAD = '''"""What SWIG makes of the headers, for type checkers.  Written by bindings/stubs.py: do not edit."""
 
@@ -69,7 +71,7 @@ class Api:
         self.functions = [
             (name, result, args) for result, name, args in re.findall(
                 r"\bLJS_(?:API|MUST)\s+([\w\s]+?\*?)\s*\b(ljs_\w+)\s*\(([^;{]*?)\);", text, re.S)
-            if not name.endswith("_free") and name not in ("ljs_buf_copy", "ljs_import_clear")
+            if not name.endswith("_free") and name not in ("ljs_buf_copy", "ljs_import_clear", "ljs_bulk_row_clear")
         ]
 
     # -- structs

@@ -30,6 +30,7 @@ from .air import (  # noqa: E402
     data_crypt,
     data_mic,
 )
+from .bulk import BulkFormat, BulkRow, Loses, bulk_loses, read_bulk, write_bulk
 from .device import (
     KEK,
     Act,
@@ -131,20 +132,20 @@ from .token import TokenFault, TokenPolicy, TokenReport, TokenStorage, check_tok
 __version__ = version()
 
 __all__ = [
-    "AcceptOf", "Accepted", "Act", "CFList", "CID", "Call", "Change", "Clear", "ClosedError", "Code", "DLSettings",
+    "AcceptOf", "Accepted", "Act", "BulkFormat", "BulkRow", "CFList", "CID", "Call", "Change", "Clear", "ClosedError", "Code", "DLSettings",
     "DataFrame", "DataOf", "Decision", "DevAddr", "Device", "DeviceLine", "Direction", "Down", "Downlink", "Due",
     "EUI", "ElementKey", "EndDevice", "EndDeviceOptions", "EndDeviceOutput", "EndDeviceSession", "EndDeviceState",
     "Envelope", "Error", "Event", "Explained", "Fault", "Field", "Frame", "FrameError", "FrameKind", "Has", "Heard",
     "InvalidError", "JoinAccept", "JoinAnswer", "JoinEUINonces", "JoinRequest", "JoinServer", "Joined", "KEK",
-    "Kek", "KekNext", "KekUse", "Key", "KeyName", "Lost", "Mac", "MacCommand", "Manifest", "ManifestEntry",
+    "Kek", "KekNext", "KekUse", "Key", "KeyName", "Loses", "Lost", "Mac", "MacCommand", "Manifest", "ManifestEntry",
     "ManifestVerdict", "Message", "MessageError", "MessageType", "NetID",
     "NetworkContext", "NetworkKeys", "NetworkOptions", "NetworkSession", "NetworkSide", "NetworkState", "NotFound",
     "OctetOrder", "Outcome", "Parcel", "Peer", "QR", "QRForm", "Refused", "Restart", "Rewrap", "Rewrapped", "Route",
     "Routing", "Scheme", "SealError", "SecureElement", "SecureElementBase", "Send", "SendAgain", "Sends", "Session", "Start",
     "State", "Stop",
     "Store", "StoreBase", "Stream", "Tick", "TokenFault", "TokenPolicy", "TokenReport", "TokenStorage", "Up", "Vault", "Woken",
-    "add_join_eui", "app_s_key", "check_record", "check_token", "data_crypt", "data_mic", "derive", "device_json",
+    "add_join_eui", "app_s_key", "bulk_loses", "check_record", "check_token", "data_crypt", "data_mic", "derive", "device_json",
     "explain", "explain_accept", "init_token", "join", "join_euis", "make_device", "mc_key_decrypt",
-    "mc_key_encrypt", "next_storage_key", "open_master", "pack", "raise_generation", "rewrap_device", "route_device", "seal_master",
-    "sessions", "step_device", "version",
+    "mc_key_encrypt", "next_storage_key", "open_master", "pack", "raise_generation", "read_bulk", "rewrap_device", "route_device", "seal_master",
+    "sessions", "step_device", "version", "write_bulk",
 ]

@@ -308,6 +308,15 @@ class DeviceLine:
             octets[:] = bytes(len(octets))
         if err:
             raise error(err, imported.fault)
+        self._take(imported)
+
+    @classmethod
+    def _of(cls, imported: native.imported) -> DeviceLine:
+        line = cls.__new__(cls)
+        line._take(imported)
+        return line
+
+    def _take(self, imported: native.imported) -> None:
         d = imported.device
         self.device = Device._of(d)
         self.join_euis = tuple(EUI(eui) for eui in imported.join_eui[: d.join_euis])

@@ -29,6 +29,9 @@ NOT_REACHED = {
     "ljs_import_clear": "an object frees what it owns",
     "ljs_key_free": "an object frees what it owns",
     "ljs_manifest_free": "an object frees what it owns",
+    "ljs_bulk_free": "an object frees what it owns",
+    "ljs_bulk_row_clear": "an object frees what it owns",
+    "ljs_bulk_writer_free": "an object frees what it owns",
     "ljs_parcel_free": "an object frees what it owns",
     "ljs_peers_free": "an object frees what it owns",
     "ljs_rewrap_free": "an object frees what it owns",
@@ -41,7 +44,8 @@ NOT_REACHED = {
 # Functions that hold the GIL: they look something up, or move a few octets.
 QUICK = set(
     """accept_build accept_parse admin_problem admin_route admin_route_act audit_fault_name audit_fault_text
-    audit_kind_text audit_link_entry audit_link_read audit_report_finding audit_report_totals backup_plan cf_list_build
+    audit_kind_text audit_link_entry audit_link_read audit_report_finding audit_report_totals backup_plan bulk_format_parse
+    bulk_format_text bulk_head bulk_loses bulk_names bulk_new bulk_set bulk_writer_new cf_list_build
     cf_list_parse data_build data_parse dev_addr_parse dl_settings_build dl_settings_parse ed_event_init
     ed_opts_init ed_state_text errname eui_parse frame_build frame_parse import_example join_req_init key_check
     key_export key_len mac_command_build mac_command_parse mac_command_text mac_parse mac_text manifest_end
