@@ -266,6 +266,9 @@ def follow(t: Trial, b: Blocks) -> None:
     shown = t.sh(b.take("audit.md", "sh", "lorajs audit show").replace("2026-01-31", "1"))
     check(shown.count(" join ") >= 12 and '"kind":"join"' in shown and "whole: " in shown, shown)
     check("whole: " in (said := t.sh(b.take("audit.md", "sh", "lorajs audit anchor"))), said)
+    known = json.loads(t.sh("lorajs device list --data $DATA --json").splitlines()[0])["dev_eui"]
+    said = t.sh(b.take("alarms.md", "sh", "--kind alarm").replace("70b3d57ed0000001", known))
+    check(" alarm " not in said and "joined: " in said, said)
 
     t.sh(mark)
     told = t.sh(restore)

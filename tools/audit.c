@@ -18,7 +18,7 @@ struct audit_opts {
 #define AT(member) offsetof(struct audit_opts, member)
 #define SELECT_FLAGS                                                                                                   \
     { "device", "DEVEUI", "entries about this device alone", FLAG_TEXT, AT(device), 0, 0 },                            \
-        { "kind", "KIND", "entries of this kind alone: join, refused, block, export ...", FLAG_TEXT, AT(kind), 0, 0 }, \
+        { "kind", "KIND", "entries of this kind alone: join, refused, alarm, block ...", FLAG_TEXT, AT(kind), 0, 0 },  \
     {                                                                                                                  \
         "json", NULL, "a JSON object an entry", FLAG_SWITCH, AT(json), 0, 0                                            \
     }
@@ -198,7 +198,7 @@ static void print_entry(const ljs_audit_link *link, const ljs_audit_entry *e)
         printf(" %016" PRIx64, e->dev_eui);
     if (e->join_nonce)
         printf(" JoinNonce %" PRIu32, e->join_nonce);
-    if (e->kind == LJS_AUDIT_JOIN || e->kind == LJS_AUDIT_REJOIN)
+    if (e->kind == LJS_AUDIT_JOIN || e->kind == LJS_AUDIT_REJOIN || e->kind == LJS_AUDIT_ALARM)
         printf(" nonce %" PRIu32 " NetID %06" PRIX32, e->nonce, e->net_id);
     if (e->err)
         printf(" %s", ljs_errname(e->err));
@@ -228,7 +228,8 @@ static void print_entry_json(const ljs_audit_link *link, const ljs_audit_entry *
         printf(",\"dev_eui\":\"%016" PRIx64 "\"", e->dev_eui);
     if (e->join_nonce)
         printf(",\"join_nonce\":%" PRIu32, e->join_nonce);
-    if (e->kind == LJS_AUDIT_JOIN || e->kind == LJS_AUDIT_REJOIN || e->kind == LJS_AUDIT_REPEAT)
+    if (e->kind == LJS_AUDIT_JOIN || e->kind == LJS_AUDIT_REJOIN || e->kind == LJS_AUDIT_REPEAT ||
+        e->kind == LJS_AUDIT_ALARM)
         printf(",\"nonce\":%" PRIu32 ",\"net_id\":\"%06" PRIx32 "\"", e->nonce, e->net_id);
     if (e->count)
         printf(",\"count\":%" PRIu32, e->count);

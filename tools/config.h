@@ -36,7 +36,7 @@ struct config {
     int64_t timeout, keep_alive; /* seconds */
     int64_t connections, queue, batch, body_limit;
     int64_t workers, io_threads;
-    int64_t lifetime, rejoin_window, flush, audit_anchor_interval; /* seconds */
+    int64_t lifetime, rejoin_window, alarm_window, alarm_refusals, flush, audit_anchor_interval; /* seconds */
 
     /* What the peer sections say. */
     ljs_peers *peers;

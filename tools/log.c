@@ -135,9 +135,9 @@ static const char *type_text(const ljs_event *e)
     return *text ? text : "unknown";
 }
 
-static enum log_level level_of(ljs_err err)
+static enum log_level level_of(const ljs_event *e)
 {
-    return err == LJS_OK ? SAY_INFO : err > -100 ? SAY_ERROR : SAY_WARNING;
+    return e->err == LJS_OK && !e->alarm ? SAY_INFO : e->err < 0 && e->err > -100 ? SAY_ERROR : SAY_WARNING;
 }
 
 static void put_json(struct line *l, const ljs_event *e, uint64_t more)
@@ -154,6 +154,8 @@ static void put_json(struct line *l, const ljs_event *e, uint64_t more)
         put(l, ",\"repeat\":true");
     if (e->on_word)
         put(l, ",\"on_word\":true");
+    if (e->alarm)
+        put(l, ",\"alarm\":\"%s\"", ljs_alarm_text((ljs_alarm)e->alarm));
     if (more)
         put(l, ",\"more\":%" PRIu64, more);
     if (e->err) {
@@ -173,6 +175,8 @@ static void put_words(struct line *l, const ljs_event *e, uint64_t more)
         put_text(l, e->peer);
     }
     put(l, "%s%s", e->repeat ? " repeat" : "", e->on_word ? " on_word" : "");
+    if (e->alarm)
+        put(l, " alarm=%s", ljs_alarm_text((ljs_alarm)e->alarm));
     if (e->err)
         put(l, ": %s", ljs_strerror(e->err));
     if (more)
@@ -183,7 +187,7 @@ static void write_event(struct log *log, const ljs_event *e, uint64_t more)
 {
     struct line l;
 
-    begin(&l, log, level_of(e->err), e->at);
+    begin(&l, log, level_of(e), e->at);
     if (l.json)
         put_json(&l, e, more);
     else
@@ -237,9 +241,9 @@ void log_event(void *user, const ljs_event *event)
     struct slot old = { .more = 0 };
     bool write_it = true;
 
-    if (level_of(event->err) > log->level)
+    if (level_of(event) > log->level)
         return;
-    if (event->err) {
+    if (event->err && !event->alarm) { /* alarms are few by themselves */
         pthread_mutex_lock(&log->lock);
         write_it = admit(log, event, now_ms() / 1000 + 1, &old);
         pthread_mutex_unlock(&log->lock);

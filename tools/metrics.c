@@ -73,6 +73,14 @@ static void decisions(FILE *to, ljs_server *server)
         }
 }
 
+static void alarms(FILE *to, ljs_server *server)
+{
+    head(to, "lorajs_alarms_total", "counter", "Signs of cloned devices, by kind.");
+    for (int alarm = LJS_ALARM_BACKWARD; alarm <= LJS_ALARM_NETWORK; alarm++)
+        fprintf(to, "lorajs_alarms_total{kind=\"%s\"} %" PRIu64 "\n", ljs_alarm_text((ljs_alarm)alarm),
+                ljs_server_alarms(server, (ljs_alarm)alarm));
+}
+
 ljs_err metrics_text(ljs_buf *out, struct meters *m, ljs_server *server, const struct http_stats *http,
                      uint64_t left_out, struct admin *admin)
 {
@@ -89,6 +97,7 @@ ljs_err metrics_text(ljs_buf *out, struct meters *m, ljs_server *server, const s
     fprintf(to, "lorajs_info{version=\"%s\"} 1\n", ljs_version());
     one(to, "lorajs_start_time_seconds", "gauge", "When the server began, Unix time.", (uint64_t)m->started);
     decisions(to, server);
+    alarms(to, server);
     head(to, "lorajs_http_answers_total", "counter", "HTTP answers, by status.");
     for (unsigned i = 0; i < HTTP_STATUSES; i++)
         if (http->answers[i].status)

@@ -568,6 +568,8 @@ static int open_all(struct serve *s, struct sockets *on)
     ljs_server_opts opts = { .struct_size = sizeof opts,
                              .lifetime = (uint32_t)c->lifetime,
                              .rejoin_window = (uint32_t)c->rejoin_window,
+                             .alarm_window = (uint32_t)c->alarm_window,
+                             .alarm_refusals = (uint32_t)c->alarm_refusals,
                              .audit = strcmp(c->audit, "no") ? LJS_AUDIT_ON : LJS_AUDIT_SWITCH_OFF,
                              .log = log_event,
                              .log_user = s->log };

@@ -126,6 +126,20 @@ static void tell_replay(char *text, size_t room, char *remedy, size_t remedy_roo
                  name);
 }
 
+/* What an alarm may mean, and what not; the runbook has the rest. */
+static void tell_alarm(char *text, size_t room, const ljs_event *e)
+{
+    static const char *const texts[] = {
+        [LJS_ALARM_BACKWARD] = "many counts below the highest one in a day: a clone, a device that lost its memory, or "
+                               "recorded frames that are played",
+        [LJS_ALARM_INTERLEAVED] = "two counts rise in turns: two devices have these root keys",
+        [LJS_ALARM_NETWORK] = "joined by another network minutes ago: two devices have these root keys, or two "
+                              "networks both take it for theirs",
+    };
+
+    snprintf(text, room, "%s", e->alarm < sizeof texts / sizeof *texts ? texts[e->alarm] : "?");
+}
+
 /* The sentence about one decision; remedy is "" when nothing is to be done. */
 static void tell(char *text, size_t room, char *remedy, size_t remedy_room, const struct device *of,
                  const struct told *t)
@@ -170,6 +184,7 @@ static const char *verdict(const struct told *t)
 static void print_one(const struct device *of, const struct told *t, bool json)
 {
     char when[32], text[400], remedy[600];
+    char alarm[200];
     const ljs_event *e = &t->event;
     ljs_netid net_id = t->session ? t->joined.net_id : e->net_id;
 
@@ -183,6 +198,10 @@ static void print_one(const struct device *of, const struct told *t, bool json)
                    *e->peer ? " of " : "", e->peer, text);
         if (!t->session && e->count > 1)
             printf("%22s%" PRIu32 " times in a row\n", "", e->count);
+        if (!t->session && e->alarm) {
+            tell_alarm(alarm, sizeof alarm, e);
+            printf("%22salarm, %s: %s; see docs/alarms.md\n", "", ljs_alarm_text((ljs_alarm)e->alarm), alarm);
+        }
         if (*remedy)
             printf("%22swhat to do: %s\n", "", remedy);
         return;
@@ -200,6 +219,8 @@ static void print_one(const struct device *of, const struct told *t, bool json)
     print_json_text(stdout, text);
     printf(",\"remedy\":");
     print_json_text(stdout, *remedy ? remedy : NULL);
+    printf(",\"alarm\":");
+    print_json_text(stdout, !t->session && e->alarm ? ljs_alarm_text((ljs_alarm)e->alarm) : NULL);
     puts("}");
 }
 

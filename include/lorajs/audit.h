@@ -39,6 +39,7 @@ typedef enum ljs_audit_kind {
     LJS_AUDIT_APP_S_KEY = 18, /**< AppSKey went to `who` */
     LJS_AUDIT_REPEAT = 19,    /**< a session was answered again */
     LJS_AUDIT_REFUSED = 20,   /**< `count` requests of `who` were refused with `err` */
+    LJS_AUDIT_ALARM = 21,     /**< an ::ljs_alarm, `text` says which: `nonce`, `net_id` and `who` are of the request */
 
     LJS_AUDIT_DEVICE_MAKE = 32,  /**< a device was made or brought up to date */
     LJS_AUDIT_DEVICE_LAND = 33,  /**< a device was received in a parcel */

@@ -28,6 +28,18 @@ extern "C" {
 typedef struct ljs_server ljs_server; /**< a Join Server over a vault and a store */
 typedef struct ljs_peers ljs_peers;   /**< who may ask, and for what */
 
+/** What a join or rejoin was noticed for, beside its answer: signs of two devices that are one, or of recorded frames
+ *  that somebody plays.  The numbers are on disk.  Nothing is ever refused for an alarm. */
+typedef enum ljs_alarm {
+    LJS_ALARM_NONE = 0,        /**< for nothing */
+    LJS_ALARM_BACKWARD = 1,    /**< more counts than ljs_server_opts.alarm_refusals, each with a good MIC and below
+                                *   the highest one, were refused within a day */
+    LJS_ALARM_INTERLEAVED = 2, /**< two counts of one device rise in turns: one is answered and one refused */
+    LJS_ALARM_NETWORK = 3,     /**< joined by one network within ljs_server_opts.alarm_window of another */
+} ljs_alarm;
+/** "backward"; "" for ::LJS_ALARM_NONE and for a number that is none. */
+LJS_API const char *ljs_alarm_text(ljs_alarm alarm);
+
 /** One decision, as the operator's log and `lorajs why` tell it.  It has no room for a
  *  key, and that is on purpose. */
 typedef struct ljs_event {
@@ -41,6 +53,7 @@ typedef struct ljs_event {
     uint32_t count;           /**< how often the same was seen in a row */
     uint8_t repeat;           /**< answered as a repeat */
     uint8_t on_word;          /**< a rejoin taken on the peer's word */
+    uint8_t alarm;            /**< an ::ljs_alarm */
     char peer[LJS_LABEL_MAX]; /**< whom the transport vouched for; "" for none */
 } ljs_event;
 
@@ -65,11 +78,13 @@ typedef struct ljs_server_opts {
      *  costs a JoinNonce.  Calls without a time (now 0) are not guarded.  Joins and repeats are answered all the same.
      */
     uint32_t rejoin_window;
-    uint8_t anonymous; /**< answer requests without a peer too: a laboratory on loopback */
-    uint8_t clear;     /**< LJS_CLEAR_NS | LJS_CLEAR_AS for such requests */
-    uint8_t audit;     /**< an ::ljs_audit_mode */
-    ljs_log_fn *log;   /**< may be NULL; called from any thread, without a lock held */
-    void *log_user;    /**< its first argument */
+    uint32_t alarm_window; /**< seconds, for ::LJS_ALARM_NETWORK; 0: no such alarm.  Calls without a time raise none */
+    uint32_t alarm_refusals; /**< for ::LJS_ALARM_BACKWARD; 0: neither that nor ::LJS_ALARM_INTERLEAVED.  Likewise */
+    uint8_t anonymous;       /**< answer requests without a peer too: a laboratory on loopback */
+    uint8_t clear;           /**< LJS_CLEAR_NS | LJS_CLEAR_AS for such requests */
+    uint8_t audit;           /**< an ::ljs_audit_mode */
+    ljs_log_fn *log;         /**< may be NULL; called from any thread, without a lock held */
+    void *log_user;          /**< its first argument */
 } ljs_server_opts;
 
 /** A store that has never been used is made this vault's; any other must be.
@@ -124,6 +139,8 @@ LJS_API void ljs_server_handle_batch(ljs_server *server, ljs_call *calls, size_t
 LJS_MUST ljs_err ljs_server_ready(ljs_server *server);
 /** How many messages of a type were answered with `err` so far. */
 LJS_API uint64_t ljs_server_count(ljs_server *server, ljs_message_type type, ljs_err err);
+/** How many alarms of a kind there were so far. */
+LJS_API uint64_t ljs_server_alarms(ljs_server *server, ljs_alarm alarm);
 /** Write what `lorajs why` tells of refusals; between two calls they are in memory, so
  *  that forged requests cannot make the disk work.  Call it every few seconds and
  *  before the end. */

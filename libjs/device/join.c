@@ -222,6 +222,22 @@ static bool fresh_rj_count0(const struct join *j)
     return !j->under || j->frame.nonce > j->under->rj_count0;
 }
 
+/* What a count that is not fresh had to exceed, for who looks for two devices that are one. */
+static void note_highest(struct join *j)
+{
+    struct record *r = j->r;
+
+    r->counting = j->context->join_eui;
+    if (j->frame.kind == LJS_FRAME_JOIN) {
+        r->highest = r->d.mac < LJS_MAC_1_0_4 ? -1 : j->context->dev_nonce;
+    } else if (j->frame.kind == LJS_FRAME_REJOIN1) {
+        r->highest = j->context->rj_count1;
+    } else {
+        r->highest = j->under->rj_count0; /* without a session of ours every count is fresh */
+        r->counting = j->under->join_nonce;
+    }
+}
+
 static void use_dev_nonce(struct join *j)
 {
     if (j->r->d.mac < LJS_MAC_1_0_4)
@@ -391,8 +407,10 @@ ljs_err ljs__join(ljs_join_ans *out, ljs_buf *out_record, ljs_vault *vault, stru
     if (is_repeat(&j)) {
         out->repeat = 1;
     } else {
-        if (!rule->fresh(&j))
+        if (!rule->fresh(&j)) {
+            note_highest(&j);
             return LJS_E_REPLAY;
+        }
         ljs__record_raise(r, req->generation);
         if (r->d.next_join_nonce >= JOIN_NONCE_END) /* [L2 1.1 §6.2.3]  24 bits that never repeat */
             return LJS_E_SPENT;

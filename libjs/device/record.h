@@ -55,6 +55,8 @@ struct record { /* borrows the octets it was read from */
     struct key_set set[EPOCHS_MAX];
     unsigned sets;
     bool has_last, has_print, blocked;
+    int32_t highest;   /* of a join that was refused for its count: what that had to exceed; -1 where none counts */
+    uint64_t counting; /* and which count it is: JoinEUI, or for RJcount0 the session's JoinNonce */
     uint8_t last[16];  /* what the newest session answered: see digest() of join.c */
     uint8_t print[16]; /* ljs__record_root_print() of a removed device */
 };

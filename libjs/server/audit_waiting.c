@@ -102,7 +102,7 @@ void ljs__audit_tell(ljs_server *server, int64_t now, const struct entry *e)
     if (a->state != AUDIT_NOT_KEPT) {
         if (!a->pending_len && !a->refused_len && !a->missed && now - a->refused_at > MINUTE)
             a->refused_at = now; /* the minute begins with the first that waits */
-        if (!e->err || e->kind == LJS_AUDIT_DENIED || had_good_mic(e->err))
+        if (!e->err || e->kind == LJS_AUDIT_DENIED || e->kind == LJS_AUDIT_ALARM || had_good_mic(e->err))
             wait_for_link(a, e);
         else
             count_refused(a, e->who, e->err, 1);

@@ -30,7 +30,7 @@ static bool same(const ljs_event *a, const ljs_event *b)
 {
     return a->dev_eui == b->dev_eui && a->err == b->err && a->type == b->type && a->nonce == b->nonce &&
            a->kind == b->kind && a->net_id == b->net_id && a->repeat == b->repeat && a->on_word == b->on_word &&
-           strcmp(a->peer, b->peer) == 0;
+           a->alarm == b->alarm && strcmp(a->peer, b->peer) == 0;
 }
 
 /* No device can be told more of than DECISIONS_MAX: what is older of it goes first, so that a flood at one
@@ -78,6 +78,8 @@ void ljs__decide(ljs_server *server, const ljs_event *event, bool known)
 
     e.count = 1;
     atomic_fetch_add_explicit(&server->count[e.type][-e.err % COUNTERS], 1, memory_order_relaxed);
+    if (e.alarm)
+        atomic_fetch_add_explicit(&server->alarms.count[e.alarm % ALARMS], 1, memory_order_relaxed);
     if (known) {
         pthread_mutex_lock(&server->waiting.lock);
         keep(&server->waiting, &e);
@@ -89,9 +91,10 @@ void ljs__decide(ljs_server *server, const ljs_event *event, bool known)
 
 /* ---- at rest ---------------------------------------------------------------- */
 
-/* A device's value: [schema, DevEUI, event ...], newest first, and the tag. */
-enum { DECISION_SCHEMA = 1, EVENT_FIELDS = 9 };
-enum { E_REPEAT = 1, E_ON_WORD = 2 };
+/* A device's value: [schema, DevEUI, event ...], newest first, and the tag.  Only one that tells of an alarm
+ * is of schema 2: of all others a lorajs that knows none can go on to tell. */
+enum { SCHEMA_PLAIN = 1, SCHEMA_ALARMS = 2, EVENT_FIELDS = 9 };
+enum { E_REPEAT = 1, E_ON_WORD = 2, E_ALARM_SHIFT = 2, E_ALL = 15 };
 
 struct decisions {
     ljs_event event[DECISIONS_MAX];
@@ -111,9 +114,10 @@ static void read_event(struct unpack *u, ljs_event *e)
     e->net_id = (ljs_netid)ljs__unpack_uint(u, 0xffffff);
     e->nonce = (uint32_t)ljs__unpack_uint(u, 0xffff);
     e->count = (uint32_t)ljs__unpack_uint(u, UINT32_MAX);
-    flags = (unsigned)ljs__unpack_uint(u, E_REPEAT | E_ON_WORD);
+    flags = (unsigned)ljs__unpack_uint(u, E_ALL);
     e->repeat = !!(flags & E_REPEAT);
     e->on_word = !!(flags & E_ON_WORD);
+    e->alarm = (uint8_t)(flags >> E_ALARM_SHIFT);
     ljs__unpack_text(u, e->peer, sizeof e->peer);
 }
 
@@ -127,7 +131,7 @@ static ljs_err read_decisions(struct decisions *out, const ljs_vault *vault, ljs
     if (err)
         return err;
     n = ljs__unpack_array(&u);
-    if (ljs__unpack_uint(&u, 0xffff) > DECISION_SCHEMA)
+    if (ljs__unpack_uint(&u, 0xffff) > SCHEMA_ALARMS)
         return LJS_E_VERSION;
     if (n < 2 || n - 2 > DECISIONS_MAX || ljs__unpack_uint(&u, UINT64_MAX) != dev_eui)
         return LJS_E_SEAL;
@@ -143,10 +147,13 @@ static ljs_err read_decisions(struct decisions *out, const ljs_vault *vault, ljs
 static ljs_err write_decisions(ljs_buf *out, const ljs_vault *vault, ljs_eui dev_eui, const struct decisions *d)
 {
     struct wr w = { 0 };
+    bool alarms = false;
     ljs_err err;
 
+    for (size_t i = 0; i < d->len; i++)
+        alarms |= d->event[i].alarm;
     ljs__pack_array(&w, (unsigned)d->len + 2);
-    ljs__pack_uint(&w, DECISION_SCHEMA);
+    ljs__pack_uint(&w, alarms ? SCHEMA_ALARMS : SCHEMA_PLAIN);
     ljs__pack_uint(&w, dev_eui);
     for (size_t i = 0; i < d->len; i++) {
         const ljs_event *e = &d->event[i];
@@ -159,7 +166,8 @@ static ljs_err write_decisions(ljs_buf *out, const ljs_vault *vault, ljs_eui dev
         ljs__pack_uint(&w, e->net_id);
         ljs__pack_uint(&w, e->nonce);
         ljs__pack_uint(&w, e->count);
-        ljs__pack_uint(&w, (e->repeat ? E_REPEAT : 0U) | (e->on_word ? E_ON_WORD : 0U));
+        ljs__pack_uint(&w, (e->repeat ? E_REPEAT : 0U) | (e->on_word ? E_ON_WORD : 0U) |
+                               (unsigned)e->alarm << E_ALARM_SHIFT);
         ljs__pack_text(&w, e->peer);
     }
     if ((err = ljs__vault_tag(&w, vault, TAG_LOG))) {

@@ -143,8 +143,11 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
     req.now = job->call->now;
 
     storm = req.rejoin && rejoin_storm(server, record, req.now);
-    if ((err = ljs__join(&ans, &job->record, server->vault, ring, &req, ns_label, as_label, record)))
+    if ((err = ljs__join(&ans, &job->record, server->vault, ring, &req, ns_label, as_label, record))) {
+        if (err == LJS_E_REPLAY)
+            job->event.alarm = (uint8_t)ljs__alarm_refused(server, frame.kind, frame.nonce, record, req.now);
         goto out;
+    }
     if (storm && !ans.repeat) {
         ljs_buf_free(&job->record);
         err = LJS_E_BUSY;
@@ -164,7 +167,9 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
     job->join_nonce = ans.join_nonce;
     job->event.repeat = ans.repeat;
     job->event.on_word = ans.on_word;
-    job->quiet = !ans.repeat && !ans.on_word;
+    if (!ans.repeat)
+        job->event.alarm = (uint8_t)ljs__alarm_joined(server, record);
+    job->quiet = !ans.repeat && !ans.on_word && !job->event.alarm;
 out:
     ljs__wipe(&ans, sizeof ans);
     return err;
@@ -255,6 +260,15 @@ static struct entry entry_of(const struct job *job)
                            .who = job->event.peer };
 }
 
+static struct entry alarm_of(const struct job *job)
+{
+    struct entry entry = entry_of(job);
+
+    entry.kind = LJS_AUDIT_ALARM;
+    entry.text = ljs_alarm_text((ljs_alarm)job->event.alarm);
+    return entry;
+}
+
 /* What was answered without a change of the record: nothing waits for it to be durable. */
 static void audit(const struct job *job, ljs_server *server)
 {
@@ -264,6 +278,10 @@ static void audit(const struct job *job, ljs_server *server)
         entry.kind = LJS_AUDIT_REPEAT;
     if (entry.err || (entry.kind && !job->changed))
         ljs__audit_tell(server, job->call->now, &entry);
+    if (job->event.alarm && !job->changed) {
+        entry = alarm_of(job);
+        ljs__audit_tell(server, job->call->now, &entry);
+    }
 }
 
 /* The answer as text; what is in it of a request is a header alone unless err is LJS_OK. */
@@ -362,7 +380,7 @@ static ljs_err step_once(struct job *job, ljs_server *server, const ljs_peers *p
     if (!err && record.d.state == LJS_STATE_REMOVED) /* nobody need know that there was one */
         err = LJS_E_DEVICE;
     job->known = !err;
-    job->event.repeat = job->event.on_word = 0; /* of an earlier try */
+    job->event.repeat = job->event.on_word = job->event.alarm = 0; /* of an earlier try */
     job->join_nonce = 0;
     if (!err)
         memcpy(job->before, old.data + old.len - LINK_TAG_LEN, LINK_TAG_LEN); /* which was checked */
@@ -407,20 +425,23 @@ static ljs_change change_of(const struct job *job)
 static ljs_err commit_linked(ljs_server *server, struct job *const *jobs, size_t len)
 {
     ljs_change changes[BATCH_MAX + AUDIT_ROOM];
-    struct entry entries[BATCH_MAX];
+    struct entry entries[2 * BATCH_MAX];
+    size_t n = 0;
     int64_t now = 0;
 
     for (size_t i = 0; i < len; i++) {
         const struct job *job = jobs[i];
 
         changes[i] = change_of(job);
-        entries[i] = entry_of(job);
-        entries[i].before = job->before;
-        entries[i].after = job->record.data + job->record.len - LINK_TAG_LEN;
+        entries[n] = entry_of(job);
+        entries[n].before = job->before;
+        entries[n++].after = job->record.data + job->record.len - LINK_TAG_LEN;
+        if (job->event.alarm)
+            entries[n++] = alarm_of(job);
         if (job->call->now > now)
             now = job->call->now;
     }
-    return ljs__audit_commit(server, now, changes, len, entries, len);
+    return ljs__audit_commit(server, now, changes, len, entries, n);
 }
 
 /* Without one each is a group of its own. */

@@ -89,6 +89,25 @@ struct open_keks {
     unsigned next; /* to be given up for another */
 };
 
+/* One count of a device that was seen below its highest (alarms.c). */
+struct watched {
+    ljs_eui dev_eui;     /* 0: nothing is here */
+    ljs_frame_kind kind; /* of the frames */
+    uint64_t counting;   /* as in struct record */
+    int64_t since;       /* the day that `count` is of */
+    int32_t highest;     /* at the last refusal */
+    uint32_t nonce;      /* that was refused last */
+    uint32_t count;      /* of them in this day */
+    unsigned turns;      /* in which both rose */
+    bool told;           /* in this day */
+};
+enum { WATCHED_MAX = 256, WATCHED_WAYS = 4, ALARMS = LJS_ALARM_NETWORK + 1 };
+struct alarms {
+    pthread_mutex_t lock; /* of `watched` */
+    struct watched watched[WATCHED_MAX];
+    _Atomic uint64_t count[ALARMS];
+};
+
 struct chain;
 
 enum { PENDING_MAX = 64, REFUSED_MAX = 32 };
@@ -126,6 +145,7 @@ struct ljs_server {
     struct waiting waiting;
     struct open_keks keks;
     struct audit audit;
+    struct alarms alarms;
     unsigned once_room; /* how many more idempotency keys may be kept before somebody counts them */
     _Atomic uint64_t count[LJS_MSG_HOME_NS_ANS + 1][COUNTERS]; /* by -err */
 };
@@ -240,6 +260,15 @@ ljs_err ljs__decisions_init(ljs_server *server);
 void ljs__decisions_free(ljs_server *server);
 /* Count it, log it, and keep it for `why` where it is of a known device and no new session. */
 void ljs__decide(ljs_server *server, const ljs_event *event, bool known);
+
+/* ---- alarms.c: signs of a cloned device ------------------------------------------ */
+
+struct record;
+/* After a join or rejoin that was refused for its count, and after one that made a session: `record` as the step has
+ * left it. */
+ljs_alarm ljs__alarm_refused(ljs_server *server, ljs_frame_kind kind, uint32_t nonce, const struct record *record,
+                             int64_t now);
+ljs_alarm ljs__alarm_joined(const ljs_server *server, const struct record *record);
 
 /* ---- once.c: what was done under an idempotency key ---------------------------- */
 

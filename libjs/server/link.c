@@ -157,6 +157,7 @@ static const struct {
     { LJS_AUDIT_APP_S_KEY, "app-s-key" },
     { LJS_AUDIT_REPEAT, "repeat" },
     { LJS_AUDIT_REFUSED, "refused" },
+    { LJS_AUDIT_ALARM, "alarm" },
     { LJS_AUDIT_DEVICE_MAKE, "device-make" },
     { LJS_AUDIT_DEVICE_LAND, "device-land" },
     { LJS_AUDIT_JOIN_EUI, "join-eui" },

@@ -190,6 +190,7 @@ ljs_err ljs_server_new(ljs_server **out, ljs_vault *vault, ljs_store *store, con
     server->process = ljs__process();
     pthread_mutex_init(&server->lock, NULL);
     ljs__keks_init(server);
+    pthread_mutex_init(&server->alarms.lock, NULL);
     if ((err = ljs__decisions_init(server)) || (err = ljs__audit_init(server)) || (err = ljs__store_claim(server)) ||
         (err = ljs__generation_read(&generation, NULL, vault, store))) {
         ljs_server_free(server);
@@ -208,6 +209,7 @@ void ljs_server_free(ljs_server *server)
     ljs__peers_give(server->peers);
     ljs__decisions_free(server);
     ljs__keks_free(server);
+    pthread_mutex_destroy(&server->alarms.lock);
     pthread_mutex_destroy(&server->lock);
     free(server);
 }

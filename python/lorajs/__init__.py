@@ -125,14 +125,15 @@ from .network import (
 )
 from .parcel import Parcel, pack
 from .qr import QR, QRForm
-from .server import Call, Decision, JoinServer, Kek, KekNext, KekUse, Peer, Rewrap, Rewrapped
+from .server import Alarm, Call, Decision, JoinServer, Kek, KekNext, KekUse, Peer, Rewrap, Rewrapped
 from .store import Change, Outcome, Store, StoreBase
 from .token import TokenFault, TokenPolicy, TokenReport, TokenStorage, check_token, init_token, next_storage_key
 
 __version__ = version()
 
 __all__ = [
-    "AcceptOf", "Accepted", "Act", "BulkFormat", "BulkRow", "CFList", "CID", "Call", "Change", "Clear", "ClosedError", "Code", "DLSettings",
+    "AcceptOf", "Accepted", "Act", "Alarm", "BulkFormat", "BulkRow", "CFList", "CID", "Call", "Change", "Clear", "ClosedError",
+    "Code", "DLSettings",
     "DataFrame", "DataOf", "Decision", "DevAddr", "Device", "DeviceLine", "Direction", "Down", "Downlink", "Due",
     "EUI", "ElementKey", "EndDevice", "EndDeviceOptions", "EndDeviceOutput", "EndDeviceSession", "EndDeviceState",
     "Envelope", "Error", "Event", "Explained", "Fault", "Field", "Frame", "FrameError", "FrameKind", "Has", "Heard",

@@ -29,6 +29,8 @@ class Kind(enum.IntEnum):
     APP_S_KEY = native.LJS_AUDIT_APP_S_KEY
     REPEAT = native.LJS_AUDIT_REPEAT
     REFUSED = native.LJS_AUDIT_REFUSED
+    ALARM = native.LJS_AUDIT_ALARM
+    """A sign of a cloned device; `text` says which."""
     DEVICE_MAKE = native.LJS_AUDIT_DEVICE_MAKE
     DEVICE_LAND = native.LJS_AUDIT_DEVICE_LAND
     JOIN_EUI = native.LJS_AUDIT_JOIN_EUI

@@ -44,6 +44,23 @@ class Peer:
             raise TypeError("as_ids and keks are tuples of texts, not a text")
 
 
+class Alarm(enum.IntEnum):
+    """What a join or rejoin was noticed for, beside its answer: signs of two devices that are one, or of recorded
+    frames that somebody plays.  Nothing is ever refused for an alarm."""
+
+    NONE = native.LJS_ALARM_NONE
+    BACKWARD = native.LJS_ALARM_BACKWARD
+    """More than JoinServer(alarm_refusals) counts with a good MIC below the highest one within a day."""
+    INTERLEAVED = native.LJS_ALARM_INTERLEAVED
+    """Two counts of one device rise in turns."""
+    NETWORK = native.LJS_ALARM_NETWORK
+    """Joined by one network within JoinServer(alarm_window) of another."""
+
+    def __str__(self) -> str:
+        """"backward"; "" for NONE."""
+        return native.alarm_text(self)
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """One decision, as the log and decisions() tell it.  It has no room for a key, and that is on purpose."""
@@ -65,6 +82,7 @@ class Decision:
     """Answered as a repeat."""
     on_word: bool
     """A rejoin taken on the peer's word."""
+    alarm: Alarm
     peer: str
 
     @property
@@ -104,14 +122,17 @@ class JoinServer:
     After a fork the child cannot use it: Fault STATE."""
 
     def __init__(self, vault: Vault, store: Store | StoreBase, *, retries: int = 0, lifetime: int = 0,
-                 rejoin_window: int = 0, anonymous: bool = False, clear: Clear = Clear.NONE,
-                 audit: bool | None = None, log: Callable[[Decision], object] | None = None) -> None:
+                 rejoin_window: int = 0, alarm_window: int = 0, alarm_refusals: int = 0, anonymous: bool = False,
+                 clear: Clear = Clear.NONE, audit: bool | None = None, log: Callable[[Decision], object] | None = None) -> None:
         """A store that has never been used is made this vault's; any other must be, or it is SealError.
 
         retries        after a fault of the store, and eight times as often after a conflict; 0 means 8
         lifetime       Lifetime of answers, in seconds; 0 promises nothing
         rejoin_window  seconds; a device whose newest eight sessions were all made by rejoins within them gets
                        Refused BUSY for the next rejoin; 0: no guard
+        alarm_window   seconds within which a join by another network is Alarm.NETWORK; 0: no such alarm
+        alarm_refusals  more counts than these below the highest one in a day are Alarm.BACKWARD; 0: neither that
+                       nor Alarm.INTERLEAVED
         anonymous      answers requests without a peer too, and `clear` is for those: a laboratory on loopback
         audit          True keeps an audit log (lorajs.audit), False ends one that was begun; None does as the store says
         log            is told each decision, in the thread of the call that made it; what it raises comes out of
@@ -129,6 +150,7 @@ class JoinServer:
             raise TypeError("log is a callable, or None")
         opts = native.server_opts()
         opts.retries, opts.lifetime, opts.rejoin_window = retries, lifetime, rejoin_window
+        opts.alarm_window, opts.alarm_refusals = alarm_window, alarm_refusals
         opts.anonymous, opts.clear = int(anonymous), int(clear)
         opts.audit = {None: native.LJS_AUDIT_AS_STORE, True: native.LJS_AUDIT_ON,
                       False: native.LJS_AUDIT_SWITCH_OFF}[audit]
@@ -323,6 +345,10 @@ class JoinServer:
     def count(self, type: MessageType, code: int = Code.OK) -> int:
         """How many messages of a type were answered with this code so far."""
         return native.server_count(self._open, type, code)
+
+    def alarms(self, alarm: Alarm) -> int:
+        """How many of a kind there were so far."""
+        return native.server_alarms(self._open, alarm)
 
     def flush(self) -> None:
         """Write what decisions() tells of refusals: call it every few seconds, and before the end."""

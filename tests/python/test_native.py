@@ -43,7 +43,7 @@ NOT_REACHED = {
 
 # Functions that hold the GIL: they look something up, or move a few octets.
 QUICK = set(
-    """accept_build accept_parse admin_problem admin_route admin_route_act audit_fault_name audit_fault_text
+    """accept_build accept_parse admin_problem admin_route admin_route_act alarm_text audit_fault_name audit_fault_text
     audit_kind_text audit_link_entry audit_link_read audit_report_finding audit_report_totals backup_plan bulk_format_parse
     bulk_format_text bulk_head bulk_loses bulk_names bulk_new bulk_set bulk_writer_new cf_list_build
     cf_list_parse data_build data_parse dev_addr_parse dl_settings_build dl_settings_parse ed_event_init
@@ -52,8 +52,9 @@ QUICK = set(
     manifest_expect_join_eui manifest_verdict_name manifest_verdict_text message_init
     message_reply message_type_text net_id_parse ns_opts_init ns_state_text parcel_again parcel_device
     parcel_head parcel_time parcel_wants peers_add peers_add_as_id peers_add_kek peers_add_net_id
-    peers_add_ns_id peers_new qr_checksum rekey_build rekey_parse rekey_status_text remedy result_code result_err role_text roles_allow roles_parse
-    se_custom server_count server_set_actor server_set_peers store_custom store_memory strerror vault_version
+    peers_add_ns_id peers_new qr_checksum rekey_build rekey_parse rekey_status_text remedy result_code result_err role_text
+    roles_allow roles_parse se_custom server_alarms server_count server_set_actor server_set_peers store_custom store_memory
+    strerror vault_version
     vault_versions version""".split()
 )
 
