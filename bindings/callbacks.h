@@ -507,6 +507,36 @@ static ljs_err credential_row(void *user, const ljs_credential *credential)
     return leave(&e, OTHER) ? LJS_E_STATE : LJS_OK;
 }
 
+static PyObject *account_object(const ljs_account *account); /* of the module's own class */
+
+static ljs_err account_row(void *user, const ljs_account *account)
+{
+    struct entry e;
+    PyObject *made;
+
+    if (!enter(&e, OTHER))
+        return LJS_E_STATE;
+    if ((made = account_object(account)))
+        Py_XDECREF(PyObject_CallFunctionObjArgs(user, made, NULL));
+    Py_XDECREF(made);
+    return leave(&e, OTHER) ? LJS_E_STATE : LJS_OK;
+}
+
+static PyObject *claim_object(const ljs_claim *claim); /* of the module's own class */
+
+static ljs_err claim_row(void *user, const ljs_claim *claim)
+{
+    struct entry e;
+    PyObject *made;
+
+    if (!enter(&e, OTHER))
+        return LJS_E_STATE;
+    if ((made = claim_object(claim)))
+        Py_XDECREF(PyObject_CallFunctionObjArgs(user, made, NULL));
+    Py_XDECREF(made);
+    return leave(&e, OTHER) ? LJS_E_STATE : LJS_OK;
+}
+
 /* ---- the log -------------------------------------------------------------------- */
 
 static PyObject *event_object(const ljs_event *event); /* of the module's own class */

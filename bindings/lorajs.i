@@ -299,6 +299,9 @@ SIZED(ljs_device)
 SIZED(ljs_server_opts)
 SIZED(ljs_credential)
 SIZED(ljs_bulk_opts)
+SIZED(ljs_account)
+SIZED(ljs_claim)
+SIZED(ljs_claim_req)
 SIZED(ljs_routing)
 SIZED(ljs_admin_req)
 SIZED(ljs_ns_accepted)
@@ -365,6 +368,9 @@ WIPED(ljs_event)
 WIPED(ljs_audit_link)
 WIPED(ljs_audit_entry)
 WIPED(ljs_credential)
+WIPED(ljs_account)
+WIPED(ljs_claim)
+WIPED(ljs_claim_req)
 WIPED(ljs_audit_totals)
 WIPED(ljs_audit_finding)
 WIPED(ljs_rewrapped)
@@ -508,6 +514,8 @@ ROWS(ljs_device_row, device_row)
 ROWS(ljs_kek_row, kek_row)
 ROWS(ljs_audit_row, audit_row)
 ROWS(ljs_credential_row, credential_row)
+ROWS(ljs_account_row, account_row)
+ROWS(ljs_claim_row, claim_row)
 
 %ignore ljs_server_opts::log;
 %ignore ljs_server_opts::log_user;
@@ -528,6 +536,26 @@ static PyObject *event_object(const ljs_event *event)
         return PyErr_NoMemory();
     *copy = *event;
     return SWIG_NewPointerObj(copy, SWIGTYPE_p_ljs_event, SWIG_POINTER_OWN);
+}
+
+static PyObject *account_object(const ljs_account *account)
+{
+    ljs_account *copy = malloc(sizeof *copy);
+
+    if (!copy)
+        return PyErr_NoMemory();
+    *copy = *account;
+    return SWIG_NewPointerObj(copy, SWIGTYPE_p_ljs_account, SWIG_POINTER_OWN);
+}
+
+static PyObject *claim_object(const ljs_claim *claim)
+{
+    ljs_claim *copy = malloc(sizeof *copy);
+
+    if (!copy)
+        return PyErr_NoMemory();
+    *copy = *claim;
+    return SWIG_NewPointerObj(copy, SWIGTYPE_p_ljs_claim, SWIG_POINTER_OWN);
 }
 
 static PyObject *credential_object(const ljs_credential *credential)
@@ -713,6 +741,14 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_server_each_credential;
 %thread ljs_server_check_token;
 %thread ljs_server_check_certificate;
+%thread ljs_server_add_account;
+%thread ljs_server_get_account;
+%thread ljs_server_suspend_account;
+%thread ljs_server_del_account;
+%thread ljs_server_each_account;
+%thread ljs_server_claim;
+%thread ljs_server_get_claim;
+%thread ljs_server_each_claim_in;
 %thread ljs_server_verify_audit;
 %thread ljs_audit_report_anchor;
 %thread ljs_server_heads;
@@ -761,6 +797,7 @@ static PyObject *credential_object(const ljs_credential *credential)
 %include <lorajs/audit.h>
 %include <lorajs/rewrap.h>
 %include <lorajs/roles.h>
+%include <lorajs/claim.h>
 %include <lorajs/admin.h>
 %include <lorajs/network.h>
 %include <lorajs/end_device.h>

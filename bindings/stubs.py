@@ -22,7 +22,8 @@ MAY_BE_NONE = {"peer", "ns_label", "as_label", "ns_kek", "as_kek", "nwk", "app",
 MAY_BE_NONE_IN = {"ljs_envelope_seal": {"kek"}, "ljs_envelope_open": {"kek"}, "ljs_server_new": {"opts"},
                   "ljs_device_make": {"in", "record"}, "ljs_server_make_device": {"in"},
                   "ljs_parcel_land": {"record"}, "ljs_server_verify_audit": {"in"}, "ljs_server_set_actor": {"who"},
-                  "ljs_marker_look": {"against"}, "ljs_bulk_next": {"in"}, "ljs_bulk_put": {"opener", "title"},
+                  "ljs_server_claim": {"in"}, "ljs_marker_look": {"against"},
+                  "ljs_bulk_next": {"in"}, "ljs_bulk_put": {"opener", "title"},
                    "ljs_backup_plan": {"marker", "known"}}
 OCTETS = {"in", "record", "state", "key", "prefix"}
 # Functions whose ljs_err is a result: it is what was asked for, or what comes with it tells more.
@@ -30,7 +31,8 @@ NUMBERED = {"ljs_server_handle", "ljs_import_parse", "ljs_message_answer", "ljs_
             "ljs_explain_accept", "ljs_qr_parse", "ljs_manifest_next", "ljs_bulk_next", "ljs_result_err"}
 ROWS = {"ljs_store_row": "Callable[[bytes], object]", "ljs_device_row": "Callable[[int], object]",
         "ljs_kek_row": "Callable[[str, int], object]", "ljs_audit_row": "Callable[[int, int], object]",
-        "ljs_credential_row": "Callable[[credential], object]"}
+        "ljs_credential_row": "Callable[[credential], object]", "ljs_account_row": "Callable[[account], object]",
+        "ljs_claim_row": "Callable[[claim], object]"}
 # Made by a function alone; and one whose field has its own name, which SWIG takes for a constructor.
 NO_CONSTRUCTOR = HANDLES | {"ljs_join_eui", "ljs_join_req", "ljs_message", "ljs_ns_opts", "ljs_ns", "ljs_ed_opts",
                            "ljs_ed_event", "ljs_ed", "ljs_import", "ljs_bulk_row",

@@ -52,6 +52,7 @@ PUBLIC = {
     "audit": "server",
     "rewrap": "server",
     "roles": "server",
+    "claim": "server",
     "admin": "server",
     "backup": "server",
     "lorajs": "server",

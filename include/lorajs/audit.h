@@ -57,6 +57,18 @@ typedef enum ljs_audit_kind {
     LJS_AUDIT_KEK_ROTATE = 50,   /**< another KEK is used in the place of this one */
     LJS_AUDIT_KEK_RETIRE = 51,   /**< a KEK was retired, or taken back */
 
+    LJS_AUDIT_ENROL = 52,    /**< a device got an owner token */
+    LJS_AUDIT_CLAIM = 53,    /**< an account, `text`, claimed a device, or said anew where it belongs */
+    LJS_AUDIT_ASSIGN = 54,   /**< a device was assigned to an account */
+    LJS_AUDIT_RELEASE = 55,  /**< an owner let a device go */
+    LJS_AUDIT_OFFER = 56,    /**< an owner offered a device to an account */
+    LJS_AUDIT_WITHDRAW = 57, /**< and took that back */
+    LJS_AUDIT_ACCEPT = 58,   /**< an account took what it was offered */
+    LJS_AUDIT_SUSPEND = 59,  /**< a device of an owner was blocked */
+    LJS_AUDIT_RESUME = 60,   /**< and unblocked */
+    LJS_AUDIT_RETIRE = 61,   /**< a device is nobody's for good */
+    LJS_AUDIT_ACCOUNT = 62,  /**< an account was made, suspended, resumed or ended */
+
     LJS_AUDIT_EXPORT = 64,  /**< devices were exported */
     LJS_AUDIT_RECEIVE = 65, /**< devices were received */
     LJS_AUDIT_BACKUP = 66,  /**< the database was copied */

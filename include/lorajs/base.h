@@ -82,6 +82,8 @@ typedef enum ljs_err {
     LJS_E_SESSION = -117,  /**< no session of this SessionKeyID */
     LJS_E_ROAMING = -118,  /**< sender may not ask for this device's home network */
     LJS_E_BUSY = -119,     /**< temporarily refused: come again later */
+    LJS_E_CLAIM = -120,    /**< no such device, another's, or a wrong owner token: not told which */
+    LJS_E_LIMIT = -121,    /**< too many failed tries: come again later */
 } ljs_err;
 
 LJS_API const char *ljs_errname(ljs_err err);  /**< "MIC"; "?" for a number that is no ::ljs_err */

@@ -49,6 +49,7 @@ enum {
     LJS_ACTS = 13,
     LJS_ROLES_ALL = 31,
     LJS_CREDENTIAL_NAME_MAX = 64, /**< octets of a name, with its NUL */
+    LJS_ACCOUNT_MAX = 64,         /**< octets of the name of an account (claim.h), with its NUL */
 };
 
 /** 1: one of the roles allows it; 0: none does, or there is no such act.  @param roles  LJS_ROLE_... */
@@ -66,11 +67,13 @@ typedef struct ljs_credential {
     int64_t at;                         /**< since when, Unix time in seconds */
     int64_t expires;                    /**< from when on it is nothing; 0 for never */
     uint8_t certificate;                /**< it is shown by a client certificate of this name, not by a token */
+    char account[LJS_ACCOUNT_MAX];      /**< for which account (claim.h) it acts, and for nothing else; "" for none.
+                                         *   Then its one role is ::LJS_ROLE_CLAIM */
 } ljs_credential;
 
 /** Make one.
  *  @param out  its token, text without a NUL; nobody can tell it a second time.  Empty for a certificate
- *  @return ::LJS_E_EXISTS when the name is taken, ::LJS_E_INVAL */
+ *  @return ::LJS_E_EXISTS when the name is taken, ::LJS_E_NOTFOUND for an account that is not there, ::LJS_E_INVAL */
 LJS_MUST ljs_err ljs_server_add_credential(ljs_buf *out, ljs_server *server, const ljs_credential *credential);
 /** From now on it is nothing.  @return ::LJS_E_NOTFOUND, ::LJS_E_INVAL */
 LJS_MUST ljs_err ljs_server_del_credential(ljs_server *server, const char *name);

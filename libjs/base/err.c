@@ -106,6 +106,13 @@ static const struct error {
       "NoRoamingAgreement" },
     { LJS_E_BUSY, "BUSY", "temporarily refused: come again later", "wait, then send the request again", "Deferred",
       "Deferred" },
+    { LJS_E_CLAIM, "CLAIM", "no such device, another's, or a wrong owner token",
+      "read the label again: DevEUI and owner token are those of its QR code; a device that has an owner is released "
+      "or "
+      "offered by him",
+      "Other", "Other" },
+    { LJS_E_LIMIT, "LIMIT", "too many failed tries", "wait an hour, and read the label again before the next try",
+      "Other", "Other" },
 };
 
 /* The way back.  A code that stands for several errors is read as the likeliest of the

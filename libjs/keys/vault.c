@@ -219,6 +219,22 @@ ljs_err ljs__vault_check(const ljs_vault *vault, enum tag_domain domain, const u
     return ljs__vault_tagged(&now, vault, domain, in, in_len);
 }
 
+/* Under a subkey of the one that is carried on for the audit log. */
+ljs_err ljs__vault_lasting(uint8_t out[16], const ljs_vault *vault, const uint8_t *in, size_t in_len)
+{
+    uint8_t key[32];
+    ljs_err err = ljs__vault_alive(vault);
+
+    memset(out, 0, TAG_LEN);
+    if (err)
+        return err;
+    ljs__subkey(key, masters_of(vault)->audit, 1, "ljs.last");
+    ljs__tag(out, key, in, in_len);
+    ljs__wipe(key, sizeof key);
+    ljs__wipe_stack(STACK_BELOW);
+    return LJS_OK;
+}
+
 static const uint8_t marked[] = "master key";
 
 ljs_err ljs_vault_mark(uint8_t out[16], ljs_vault *vault)

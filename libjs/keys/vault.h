@@ -59,6 +59,8 @@ enum tag_domain {
     TAG_GENERATION = 12, /* numbers between are for others */
     TAG_MARKER = 13,
     TAG_BACKUP = 14,
+    TAG_ACCOUNT = 15,
+    TAG_CLAIM = 16,
     TAG_DOMAINS /* the next number is for the next kind, which goes before this line */
 };
 
@@ -68,6 +70,10 @@ ljs_err ljs__vault_tag(struct wr *w, const ljs_vault *vault, enum tag_domain dom
 ljs_err ljs__vault_tagged(bool *now, const ljs_vault *vault, enum tag_domain domain, const uint8_t *in, size_t in_len);
 /* The same for who does not care which. */
 ljs_err ljs__vault_check(const ljs_vault *vault, enum tag_domain domain, const uint8_t *in, size_t in_len);
+
+/* A keyed hash that is the same under all versions of the master key, for what nobody could hash again: of owner
+ * tokens.  16 octets; `in` tells itself from what others hash. */
+ljs_err ljs__vault_lasting(uint8_t out[16], const ljs_vault *vault, const uint8_t *in, size_t in_len);
 
 /* Recognise the same keys again without keeping them: keyed, 16 octets, over role and octets. */
 ljs_err ljs__vault_fingerprint(uint8_t out[16], const ljs_vault *vault, struct ring *ring, const enum key_id *ids,

@@ -1,7 +1,5 @@
 /* Credentials at rest, and whose a token is. */
-#include "server/internal.h"
-
-#include <lorajs/roles.h>
+#include "server/claim.h"
 
 #include "base/pack.h"
 #include "base/secret.h"
@@ -17,12 +15,13 @@ enum {
     STACK_BELOW = 4096, /* what hashing leaves there */
 };
 
-/* The value: [schema, name, roles, at, expires, digest of the secret, or nothing for a certificate], and the tag.
+/* The value: [schema, name, roles, at, expires, digest of the secret, or nothing for a certificate], and the tag; of
+ * one that acts for an account the schema is 2, and the account's name comes last.
  *
  * The digest has no key.  A secret of 256 random bits needs none against whoever reads the disk; against whoever
  * writes it there is the tag; and a digest under a subkey of the master key would end with that master key, since
  * nobody but the holder could make it anew. */
-enum { CREDENTIAL_SCHEMA = 1, CREDENTIAL_FIELDS = 6 };
+enum { CREDENTIAL_SCHEMA = 1, CREDENTIAL_FIELDS = 6, ACCOUNT_SCHEMA = 2, ACCOUNT_FIELDS = 7 };
 
 struct held {
     ljs_credential c;
@@ -45,12 +44,12 @@ static ljs_err read_held(struct held *out, const ljs_vault *vault, const uint8_t
     const uint8_t *digest;
     size_t digest_len = 0;
     ljs_err err = ljs__vault_check(vault, TAG_CREDENTIAL, in, in_len);
-    bool good;
+    unsigned fields = ljs__unpack_array(&u), schema = (unsigned)ljs__unpack_uint(&u, 0xffff);
+    bool good = fields == (schema == ACCOUNT_SCHEMA ? ACCOUNT_FIELDS : CREDENTIAL_FIELDS);
 
     memset(out, 0, sizeof *out);
     out->c.struct_size = sizeof out->c;
-    good = ljs__unpack_array(&u) == CREDENTIAL_FIELDS;
-    if (ljs__unpack_uint(&u, 0xffff) > CREDENTIAL_SCHEMA && !err)
+    if (schema > ACCOUNT_SCHEMA && !err)
         return LJS_E_VERSION;
     ljs__unpack_text(&u, out->c.name, sizeof out->c.name);
     out->c.roles = (uint32_t)ljs__unpack_uint(&u, LJS_ROLES_ALL);
@@ -60,6 +59,8 @@ static ljs_err read_held(struct held *out, const ljs_vault *vault, const uint8_t
     out->c.certificate = digest_len == 0;
     if (digest && digest_len == DIGEST_LEN)
         memcpy(out->digest, digest, DIGEST_LEN);
+    if (schema == ACCOUNT_SCHEMA)
+        ljs__unpack_text(&u, out->c.account, sizeof out->c.account);
     good = good && rd_done(&u.rd) && (digest_len == 0 || digest_len == DIGEST_LEN);
     return err ? err : good ? LJS_OK : LJS_E_SEAL;
 }
@@ -69,13 +70,15 @@ static ljs_err write_held(ljs_buf *out, const ljs_vault *vault, const struct hel
     struct wr w = { 0 };
     ljs_err err;
 
-    ljs__pack_array(&w, CREDENTIAL_FIELDS);
-    ljs__pack_uint(&w, CREDENTIAL_SCHEMA);
+    ljs__pack_array(&w, *k->c.account ? ACCOUNT_FIELDS : CREDENTIAL_FIELDS);
+    ljs__pack_uint(&w, *k->c.account ? ACCOUNT_SCHEMA : CREDENTIAL_SCHEMA);
     ljs__pack_text(&w, k->c.name);
     ljs__pack_uint(&w, k->c.roles);
     ljs__pack_int(&w, k->c.at);
     ljs__pack_int(&w, k->c.expires);
     ljs__pack_bin(&w, k->digest, k->c.certificate ? 0 : DIGEST_LEN);
+    if (*k->c.account)
+        ljs__pack_text(&w, k->c.account);
     if ((err = ljs__vault_tag(&w, vault, TAG_CREDENTIAL))) {
         ljs__wr_drop(&w);
         return err;
@@ -108,12 +111,17 @@ ljs_err ljs_server_add_credential(ljs_buf *out, ljs_server *server, const ljs_cr
     char text[LJS_LABEL_MAX];
     struct entry act = { .kind = LJS_AUDIT_ROLE, .text = text };
     struct key key;
+    ljs_account account;
     ljs_err err;
 
     *out = (ljs_buf){ NULL, 0 };
     if (k.c.struct_size != sizeof k.c || !name_ok(k.c.name, name_len) || !k.c.roles || k.c.roles & ~LJS_ROLES_ALL ||
         k.c.expires < 0)
         return LJS_E_INVAL;
+    if (*k.c.account && (k.c.roles != LJS_ROLE_CLAIM || !ljs__account_name_ok(k.c.account, sizeof k.c.account)))
+        return LJS_E_INVAL;
+    if (*k.c.account && (err = ljs_server_get_account(&account, server, k.c.account)))
+        return err;
     k.c.certificate = !!k.c.certificate;
     snprintf(text, sizeof text, "%s may", k.c.name);
     for (unsigned role = 1; role <= LJS_ROLES_ALL; role <<= 1)

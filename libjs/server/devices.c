@@ -250,13 +250,14 @@ static ljs_err one_row(void *user, const uint8_t *key, size_t key_len)
 
 /* A range is at most 2,040 blocks of keys that begin alike, each the largest that begins where the one
  * before has ended. */
-ljs_err ljs_server_each_device_in(ljs_server *server, ljs_eui first, ljs_eui last, ljs_device_row *row, void *user)
+ljs_err ljs__each_eui_in(ljs_server *server, enum space space, ljs_eui first, ljs_eui last, ljs_device_row *row,
+                         void *user)
 {
     struct rows rows = { row, user };
     ljs_err err = ljs__server_alive(server);
 
     while (!err && first <= last) {
-        struct key key = ljs__key_eui(SPACE_DEVICE, first);
+        struct key key = ljs__key_eui(space, first);
         unsigned octets = 8; /* of the EUI that all of the block share */
         ljs_eui end = first;
 
@@ -270,6 +271,11 @@ ljs_err ljs_server_each_device_in(ljs_server *server, ljs_eui first, ljs_eui las
         first = end + 1;
     }
     return err;
+}
+
+ljs_err ljs_server_each_device_in(ljs_server *server, ljs_eui first, ljs_eui last, ljs_device_row *row, void *user)
+{
+    return ljs__each_eui_in(server, SPACE_DEVICE, first, last, row, user);
 }
 
 ljs_err ljs_server_each_device(ljs_server *server, ljs_device_row *row, void *user)

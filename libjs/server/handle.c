@@ -40,6 +40,8 @@ static ljs_err load_kek(ljs_server *server, struct ring *ring, enum key_id id, c
 {
     ljs_err err = *label ? ljs__kek_load(server, ring, id, label, room, peer, use) : LJS_OK;
 
+    if (!err && *label)
+        *label = ljs__kek_wire(*label);
     return err == LJS_E_NOTFOUND ? LJS_E_KEK : err;
 }
 

@@ -26,6 +26,8 @@ enum space {
     SPACE_DECISION = 'w',   /* DevEUI: what `why` tells */
     SPACE_AUDIT = 'a',      /* nothing: is a log kept; writer and sequence: a link of it */
     SPACE_CREDENTIAL = 'c', /* name */
+    SPACE_ACCOUNT = 'o',    /* name */
+    SPACE_CLAIM = 'q',      /* DevEUI: who owns the device */
     SPACE_ONCE = 'i',       /* a digest of whose idempotency key it is, and of the key */
 };
 
@@ -62,6 +64,18 @@ struct once {
 };
 ljs_err ljs__change_once(ljs_server *server, const struct key *key, make_fn *make, void *user, const struct entry *act,
                          struct once *once); /* NULL: as ljs__change() */
+
+/* Several values as one: what `make` gives new values to is written, all of it or nothing, and tried again from the
+ * load as above.  The first is a device's record, to whose tags `act` leads. */
+struct valued {
+    struct key key;
+    ljs_buf old, new;
+    uint64_t version;
+};
+enum { VALUED_MAX = 3 };
+typedef ljs_err make_group_fn(void *user, struct valued *at);
+ljs_err ljs__change_group(ljs_server *server, struct valued *at, size_t len, make_group_fn *make, void *user,
+                          const struct entry *act, struct once *once);
 
 /* Refusals and repeats that wait to be written. */
 struct waiting {
@@ -108,6 +122,12 @@ struct alarms {
     _Atomic uint64_t count[ALARMS];
 };
 
+struct claim_limit;
+struct claims {
+    pthread_mutex_t lock;
+    struct claim_limit *limit; /* NULL until the first try */
+};
+
 struct chain;
 
 enum { PENDING_MAX = 64, REFUSED_MAX = 32 };
@@ -146,6 +166,7 @@ struct ljs_server {
     struct open_keks keks;
     struct audit audit;
     struct alarms alarms;
+    struct claims claims;
     unsigned once_room; /* how many more idempotency keys may be kept before somebody counts them */
     _Atomic uint64_t count[LJS_MSG_HOME_NS_ANS + 1][COUNTERS]; /* by -err */
 };
@@ -219,6 +240,9 @@ ljs_err ljs__ns_label(const char **out, const struct grant *grant, const ljs_dev
 void ljs__as_label(const char **out, const char **holder, bool *named, const struct grant *grant,
                    const ljs_peers *peers, const ljs_device *device);
 
+/* A KEK's label as envelopes name it: of an account's without the account. */
+const char *ljs__kek_wire(const char *label);
+
 /* ---- kek.c ------------------------------------------------------------------ */
 
 void ljs__keks_init(ljs_server *server);
@@ -287,6 +311,9 @@ ljs_err ljs__once_room(ljs_server *server, int64_t now);
 ljs_err ljs__step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act, const uint8_t *if_tag,
                          struct once *once);
 ljs_err ljs__route_device(ljs_server *server, ljs_eui dev_eui, const ljs_routing *routing, const uint8_t *if_tag);
+/* Each DevEUI of a space from `first` to `last`, rising. */
+ljs_err ljs__each_eui_in(ljs_server *server, enum space space, ljs_eui first, ljs_eui last, ljs_device_row *row,
+                         void *user);
 /* LJS_E_EXISTS for a device that is there, whatever its keys. */
 ljs_err ljs__create_device(ljs_server *server, const ljs_import *import, struct once *once);
 

@@ -254,9 +254,17 @@ bool ljs__ns_id(ljs_eui *out, const struct grant *grant, const ljs_message *msg,
     return true;
 }
 
+/* That of an account (claim.h) may be any peer's: no device of another account can name it. */
 static bool holds(const struct peer *p, const char *label)
 {
-    return has_text(p->kek, p->keks, label);
+    return label[0] == '@' || has_text(p->kek, p->keks, label);
+}
+
+const char *ljs__kek_wire(const char *label)
+{
+    const char *own = label[0] == '@' ? strchr(label, '/') : NULL;
+
+    return own ? own + 1 : label;
 }
 
 /* The one a device names, or the peer's first. */

@@ -64,6 +64,8 @@ static const struct {
     { SPACE_GENERATION, TAG_GENERATION, NULL, "generation" },
     { SPACE_CREDENTIAL, TAG_CREDENTIAL, NULL, "credential" },
     { SPACE_ONCE, TAG_ONCE, NULL, "idempotency key" },
+    { SPACE_ACCOUNT, TAG_ACCOUNT, NULL, "account" },
+    { SPACE_CLAIM, TAG_CLAIM, NULL, "claim of" },
     { SPACE_AUDIT, TAG_AUDIT, NULL, "audit log" }, /* its tags stay: they are those of one key for ever */
 };
 
@@ -215,7 +217,7 @@ static bool next_key(struct key *out, ljs_rewrap *r)
 static void damaged(ljs_rewrap *r, const struct key *key)
 {
     char *at = r->so_far.what, *end = at + sizeof r->so_far.what;
-    bool text = key->at[0] == SPACE_KEK || key->at[0] == SPACE_CREDENTIAL;
+    bool text = key->at[0] == SPACE_KEK || key->at[0] == SPACE_CREDENTIAL || key->at[0] == SPACE_ACCOUNT;
 
     r->so_far.damaged++;
     at += snprintf(at, (size_t)(end - at), "%s ", kinds[kind_of(key->at)].name);

@@ -1,4 +1,4 @@
-#include "server/internal.h"
+#include "server/claim.h"
 
 #include "base/secret.h"
 
@@ -141,6 +141,97 @@ ljs_err ljs__change(ljs_server *server, const struct key *key, make_fn *make, vo
     return ljs__change_once(server, key, make, user, act, NULL);
 }
 
+/* ---- several values as one ---------------------------------------------------- */
+
+static ljs_err load_group(ljs_server *server, struct valued *at, size_t len)
+{
+    ljs_err err = LJS_OK;
+
+    for (size_t i = 0; !err && i < len; i++) {
+        err = ljs_store_get(&at[i].old, &at[i].version, server->store, at[i].key.at, at[i].key.len);
+        if (err == LJS_E_NOTFOUND) {
+            at[i].version = 0;
+            err = LJS_OK;
+        }
+    }
+    return err;
+}
+
+static ljs_err commit_group(ljs_server *server, struct valued *at, size_t len, const struct entry *act,
+                            const struct once *once)
+{
+    ljs_change changes[VALUED_MAX + 1 + AUDIT_ROOM];
+    struct entry entry = *act;
+    size_t n = 0;
+
+    memset(changes, 0, sizeof changes);
+    for (size_t i = 0; i < len; i++)
+        if (at[i].new.data)
+            changes[n++] = (ljs_change){ .key = at[i].key.at,
+                                         .key_len = at[i].key.len,
+                                         .in = at[i].new.data,
+                                         .in_len = at[i].new.len,
+                                         .if_version = at[i].version };
+    if (!n)
+        return LJS_OK;
+    if (once)
+        changes[n++] = (ljs_change){ .key = once->key.at,
+                                     .key_len = once->key.len,
+                                     .in = once->value.data,
+                                     .in_len = once->value.len,
+                                     .if_version = once->version };
+    if (at[0].new.data) {
+        entry.before = tag_of(&at[0].key, &at[0].old);
+        entry.after = tag_of(&at[0].key, &at[0].new);
+    }
+    return ljs__audit_commit(server, 0, changes, n, &entry, 1);
+}
+
+static ljs_err settle_group(ljs_server *server, struct valued *at, size_t len, const struct once *once,
+                            const struct under *had)
+{
+    ljs_err err = LJS_OK;
+
+    for (size_t i = 0; !err && i < len; i++)
+        if (at[i].new.data)
+            err = settle(server, &at[i].key, &at[i].new, !at[i].version, had);
+    if (!err && once && once->value.data && !once->version)
+        err = settle(server, &once->key, &once->value, true, had);
+    return err;
+}
+
+ljs_err ljs__change_group(ljs_server *server, struct valued *at, size_t len, make_group_fn *make, void *user,
+                          const struct entry *act, struct once *once)
+{
+    ljs_err err = ljs__server_alive(server);
+
+    for (unsigned n = 0; !err && n <= CONFLICT_RETRIES * server->opts.retries; n++) {
+        const struct under had = under_now(server);
+
+        for (size_t i = 0; i < len; i++)
+            at[i].old = at[i].new = (ljs_buf){ NULL, 0 };
+        if (once && (err = ljs__once_load(server, once)))
+            break;
+        err = load_group(server, at, len);
+        if (!err)
+            err = make(user, at);
+        if (!err && once)
+            err = ljs__once_write(server, once);
+        if (!err)
+            err = commit_group(server, at, len, act, once);
+        if (!err)
+            err = settle_group(server, at, len, once, &had);
+        for (size_t i = 0; i < len; i++) {
+            ljs_buf_free(&at[i].old);
+            ljs_buf_free(&at[i].new);
+        }
+        if (!err || (err != LJS_E_CONFLICT && !(err == LJS_E_SEAL && ljs__masters_again(server, had.masters))))
+            break;
+        err = n == CONFLICT_RETRIES * server->opts.retries ? err : LJS_OK;
+    }
+    return err;
+}
+
 /* ---- the server ------------------------------------------------------------- */
 
 ljs_err ljs__store_name(uint8_t name[STORE_NAME_LEN], ljs_vault *vault, ljs_store *store)
@@ -191,6 +282,7 @@ ljs_err ljs_server_new(ljs_server **out, ljs_vault *vault, ljs_store *store, con
     pthread_mutex_init(&server->lock, NULL);
     ljs__keks_init(server);
     pthread_mutex_init(&server->alarms.lock, NULL);
+    ljs__claim_limit_init(server);
     if ((err = ljs__decisions_init(server)) || (err = ljs__audit_init(server)) || (err = ljs__store_claim(server)) ||
         (err = ljs__generation_read(&generation, NULL, vault, store))) {
         ljs_server_free(server);
@@ -210,6 +302,7 @@ void ljs_server_free(ljs_server *server)
     ljs__decisions_free(server);
     ljs__keks_free(server);
     pthread_mutex_destroy(&server->alarms.lock);
+    ljs__claim_limit_free(server);
     pthread_mutex_destroy(&server->lock);
     free(server);
 }

@@ -48,6 +48,17 @@ class Kind(enum.IntEnum):
     """Another KEK is used in the place of this one."""
     KEK_RETIRE = native.LJS_AUDIT_KEK_RETIRE
     """A KEK was retired, or taken back."""
+    ENROL = native.LJS_AUDIT_ENROL
+    CLAIM = native.LJS_AUDIT_CLAIM
+    ASSIGN = native.LJS_AUDIT_ASSIGN
+    RELEASE = native.LJS_AUDIT_RELEASE
+    OFFER = native.LJS_AUDIT_OFFER
+    WITHDRAW = native.LJS_AUDIT_WITHDRAW
+    ACCEPT = native.LJS_AUDIT_ACCEPT
+    SUSPEND = native.LJS_AUDIT_SUSPEND
+    RESUME = native.LJS_AUDIT_RESUME
+    RETIRE = native.LJS_AUDIT_RETIRE
+    ACCOUNT = native.LJS_AUDIT_ACCOUNT
     EXPORT = native.LJS_AUDIT_EXPORT
     RECEIVE = native.LJS_AUDIT_RECEIVE
     BACKUP = native.LJS_AUDIT_BACKUP

@@ -50,6 +50,8 @@ class Code(enum.IntEnum):
     SESSION = native.LJS_E_SESSION
     ROAMING = native.LJS_E_ROAMING
     BUSY = native.LJS_E_BUSY
+    CLAIM = native.LJS_E_CLAIM
+    LIMIT = native.LJS_E_LIMIT
 
     @property
     def text(self) -> str:

@@ -60,6 +60,8 @@ class Credential:
     """From when on it is nothing; 0 for never."""
     certificate: bool = False
     """It is shown by a client certificate of this name, not by a token."""
+    account: str = ""
+    """For which account (lorajs.claims) it acts, and for nothing else; its one role is then CLAIM."""
 
 
 def add_credential(server: JoinServer, credential: Credential) -> bytes:

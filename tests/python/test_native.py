@@ -43,10 +43,10 @@ NOT_REACHED = {
 
 # Functions that hold the GIL: they look something up, or move a few octets.
 QUICK = set(
-    """accept_build accept_parse admin_problem admin_route admin_route_act alarm_text audit_fault_name audit_fault_text
+    """accept_build accept_parse account_kek admin_problem admin_route admin_route_act alarm_text audit_fault_name audit_fault_text
     audit_kind_text audit_link_entry audit_link_read audit_report_finding audit_report_totals backup_plan bulk_format_parse
     bulk_format_text bulk_head bulk_loses bulk_names bulk_new bulk_set bulk_writer_new cf_list_build
-    cf_list_parse data_build data_parse dev_addr_parse dl_settings_build dl_settings_parse ed_event_init
+    cf_list_parse claim_act_text claim_state_text data_build data_parse dev_addr_parse dl_settings_build dl_settings_parse ed_event_init
     ed_opts_init ed_state_text errname eui_parse frame_build frame_parse import_example join_req_init key_check
     key_export key_len mac_command_build mac_command_parse mac_command_text mac_parse mac_text manifest_end
     manifest_expect_join_eui manifest_verdict_name manifest_verdict_text message_init

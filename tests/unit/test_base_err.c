@@ -25,7 +25,7 @@ static void each_error(void (*check)(const char *name, ljs_err err, const char *
         }
     }
     fclose(f);
-    assert_int_equal(n, 34);
+    assert_int_equal(n, 36);
 }
 
 static unsigned seen[200];
@@ -93,6 +93,8 @@ static const struct {
     { LJS_E_SESSION, "Other", "Other" },
     { LJS_E_ROAMING, "NoRoamingAgreement", "NoRoamingAgreement" },
     { LJS_E_BUSY, "Deferred", "Deferred" },
+    { LJS_E_CLAIM, "Other", "Other" },
+    { LJS_E_LIMIT, "Other", "Other" },
 };
 
 static void check_code(const char *name, ljs_err err, const char *comment)

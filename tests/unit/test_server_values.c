@@ -2,6 +2,7 @@
  * kind, with every bit of it turned, and with every other value put in its place.  Each is found. */
 #include "server/internal.h"
 
+#include <lorajs/claim.h>
 #include <lorajs/master.h>
 #include <lorajs/rewrap.h>
 #include <lorajs/roles.h>
@@ -55,6 +56,20 @@ static ljs_err one_credential(void *user, const ljs_credential *credential)
 {
     (void)user;
     (void)credential;
+    return LJS_OK;
+}
+
+static ljs_err one_account(void *user, const ljs_account *account)
+{
+    (void)user;
+    (void)account;
+    return LJS_OK;
+}
+
+static ljs_err one_claim(void *user, const ljs_claim *claim)
+{
+    (void)user;
+    (void)claim;
     return LJS_OK;
 }
 
@@ -141,6 +156,10 @@ static ljs_err read_value(struct world *w, const struct value *v)
         return ljs_server_each_kek(w->server, one_kek, NULL);
     case SPACE_CREDENTIAL:
         return ljs_server_each_credential(w->server, one_credential, NULL);
+    case SPACE_ACCOUNT:
+        return ljs_server_each_account(w->server, one_account, NULL);
+    case SPACE_CLAIM:
+        return ljs_server_each_claim_in(w->server, 0, UINT64_MAX, one_claim, NULL);
     case SPACE_DECISION:
         return ljs_server_decision(&event, w->server, eui_of(v), 0);
     case SPACE_AUDIT:
@@ -155,12 +174,29 @@ static ljs_err read_value(struct world *w, const struct value *v)
     return LJS_OK;
 }
 
+static void claim_some(struct world *w)
+{
+    ljs_account a = { .struct_size = sizeof a, .at = NOW };
+    ljs_claim_req req = { .struct_size = sizeof req, .now = NOW };
+    ljs_buf token;
+
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(a.name, sizeof a.name, "account-%u", i);
+        assert_int_equal(ljs_server_add_account(w->server, &a), LJS_OK);
+        req.dev_eui = DEV + i;
+        req.act = i ? LJS_CLAIM_ASSIGN : LJS_CLAIM_ENROL;
+        strcpy(req.account, a.name);
+        assert_int_equal(ljs_server_claim(&token, w->server, &req, NULL, 0), LJS_OK);
+        ljs_buf_free(&token);
+    }
+}
+
 /* ---- a store that has one of each kind, and two where there may be two ------ */
 
 static void fill(struct world *w)
 {
     const struct generation generation = { .number = 2, .before = 1 };
-    const char *kinds = "mgidkwac";
+    const char *kinds = "mgidkwacoq";
     ljs_credential c = { .struct_size = sizeof c, .roles = LJS_ROLE_OPERATE, .at = NOW };
     ljs_buf token;
 
@@ -179,6 +215,7 @@ static void fill(struct world *w)
         assert_int_equal(ljs_server_add_credential(&token, w->server, &c), LJS_OK);
         ljs_buf_free(&token);
     }
+    claim_some(w);
     assert_int_equal(ljs__generation_write(w->store, vault, 0, &generation), LJS_OK);
     write_once(w);
     values_len = 0;
