@@ -72,6 +72,18 @@ static int hold(PyObject *holder, const char *name, PyObject *held)
     return PyObject_SetAttrString(holder, name, held);
 }
 
+/* All that another object holds now. */
+static int hold_alike(PyObject *holder, PyObject *other)
+{
+    PyObject *held = PyObject_GetAttrString(other, "__dict__");
+    PyObject *now = held ? PyDict_Copy(held) : NULL;
+    int done = now ? hold(holder, "held", now) : -1;
+
+    Py_XDECREF(held);
+    Py_XDECREF(now);
+    return done;
+}
+
 /* One more result: alone, or a tuple.  SWIG's own differs from version to version. */
 static PyObject *and_result(PyObject *results, PyObject *one)
 {
@@ -269,15 +281,21 @@ NEEDED(ljs_server_put_kek, arg3)
 }
 
 /* ... and the struct holds it, as a struct that is inside another holds that one: neither outlives what it
- * points to.  `args` is the object whose member is read, as it is where a function takes one argument alone. */
+ * points to.  `args` is the object whose member is read, as it is where a function takes one argument alone.
+ * A key that is read holds what the struct holds then, since another may be put in its place. */
 %typemap(memberin) const ljs_key * {
     if (hold(swig_obj[0], "$symname", swig_obj[1]) < 0)
         SWIG_fail;
     $1 = $input;
 }
-%typemap(out) SWIGTYPE *, const ljs_key * {
+%typemap(out) SWIGTYPE * {
     $result = SWIG_NewPointerObj(SWIG_as_voidptr($1), $1_descriptor, $owner);
     if (!($owner & SWIG_POINTER_OWN) && $result && $result != Py_None && hold($result, "inside", args) < 0)
+        Py_CLEAR($result);
+}
+%typemap(out) const ljs_key * {
+    $result = SWIG_NewPointerObj(SWIG_as_voidptr($1), $1_descriptor, $owner);
+    if ($result && $result != Py_None && (hold($result, "inside", args) < 0 || hold_alike($result, args) < 0))
         Py_CLEAR($result);
 }
 

@@ -358,8 +358,11 @@ def test_a_struct_inside_another_keeps_it() -> None:
     keys.app, held = key, weakref.ref(key)
     del key
     assert held() is not None and native.key_len(keys.app) == 16
+    read = keys.app
     keys.app = None
-    assert held() is None and keys.app is None
+    assert held() is not None and native.key_len(read) == 16 and keys.app is None
+    del read
+    assert held() is None
 
 
 ANOTHER = """
