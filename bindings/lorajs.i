@@ -72,15 +72,43 @@ static int hold(PyObject *holder, const char *name, PyObject *held)
     return PyObject_SetAttrString(holder, name, held);
 }
 
-/* All that another object holds now. */
-static int hold_alike(PyObject *holder, PyObject *other)
+/* All that another object holds now, its own pointer too; a tuple, since of a list the collector takes the parts. */
+static PyObject *held_by(PyObject *object)
 {
-    PyObject *held = PyObject_GetAttrString(other, "__dict__");
-    PyObject *now = held ? PyDict_Copy(held) : NULL;
-    int done = now ? hold(holder, "held", now) : -1;
+    PyObject *held = PyObject_GetAttrString(object, "__dict__");
+    PyObject *values = held ? PyDict_Values(held) : NULL;
+    PyObject *now = values ? PyList_AsTuple(values) : NULL;
 
     Py_XDECREF(held);
+    Py_XDECREF(values);
+    return now;
+}
+
+static int hold_alike(PyObject *holder, PyObject *other)
+{
+    PyObject *now = held_by(other);
+    int done = now ? hold(holder, "held", now) : -1;
+
     Py_XDECREF(now);
+    return done;
+}
+
+/* What a call was given, one argument or a tuple of them, of which those of ours matter. */
+static int hold_lent(PyObject *holder, PyObject *args)
+{
+    int many = args && PyTuple_Check(args);
+    Py_ssize_t n = many ? PyTuple_Size(args) : args ? 1 : 0;
+    PyObject *lent = PyTuple_New(n);
+    int done = lent ? 0 : -1;
+
+    for (Py_ssize_t i = 0; !done && i < n; i++) {
+        PyObject *arg = many ? PyTuple_GetItem(args, i) : args;
+        PyObject *now = SWIG_Python_GetSwigThis(arg) ? held_by(arg) : SWIG_Py_Void();
+
+        done = now ? PyTuple_SetItem(lent, i, now) : -1;
+    }
+    done = done ? -1 : hold(holder, "lent", lent);
+    Py_XDECREF(lent);
     return done;
 }
 
@@ -116,40 +144,47 @@ $result = and_result($result, ONE);
 
 /* ---- 2. text: a str, whole.  A zero in it would end it: "acme\0x" is not "acme" ---- */
 
-%typemap(in) const char * (Py_ssize_t len) {
-    if (!($1 = ($1_ltype)PyUnicode_AsUTF8AndSize($input, &len)))
-        SWIG_fail;
-    if (strlen($1) != (size_t)len) {
-        PyErr_SetString(PyExc_ValueError, "embedded null character");
-        SWIG_fail;
+%{
+static const char *text_of(PyObject *given, const char *what)
+{
+    const char *text;
+    Py_ssize_t len;
+
+    if (!PyUnicode_Check(given)) {
+        PyErr_Format(PyExc_TypeError, "%s is a str", what);
+        return NULL;
     }
+    if ((text = PyUnicode_AsUTF8AndSize(given, &len)) && strlen(text) != (size_t)len) {
+        PyErr_SetString(PyExc_ValueError, "embedded null character");
+        return NULL;
+    }
+    return text;
 }
-%typemap(in) const char *OR_NONE (Py_ssize_t len) {
-    if ($input == Py_None)
-        $1 = NULL;
-    else if (!($1 = ($1_ltype)PyUnicode_AsUTF8AndSize($input, &len)))
+%}
+%typemap(in) const char * {
+    if (!($1 = ($1_ltype)text_of($input, "$1_name")))
         SWIG_fail;
-    else if (strlen($1) != (size_t)len) {
-        PyErr_SetString(PyExc_ValueError, "embedded null character");
+}
+%typemap(in) const char *OR_NONE {
+    $1 = NULL;
+    if ($input != Py_None && !($1 = ($1_ltype)text_of($input, "$1_name")))
         SWIG_fail;
-    }
 }
 %typemap(freearg) const char *, const char *OR_NONE ""
 %apply const char *OR_NONE { const char *peer, const char *ns_label, const char *as_label, const char *title };
 
 /* Text in a struct: as much as there is room for, with its NUL. */
 %typemap(in) char [ANY] (char fixed[$1_dim0]) {
-    Py_ssize_t len = 0;
-    const char *text = PyUnicode_AsUTF8AndSize($input, &len);
+    const char *text = text_of($input, "$1_name");
 
     if (!text)
         SWIG_fail;
-    if (len >= (Py_ssize_t)sizeof fixed || strlen(text) != (size_t)len) {
-        PyErr_SetString(PyExc_ValueError, strlen(text) != (size_t)len ? "embedded null character" : "text too long");
+    if (strlen(text) >= sizeof fixed) {
+        PyErr_SetString(PyExc_ValueError, "text too long");
         SWIG_fail;
     }
     memset(fixed, 0, sizeof fixed);
-    memcpy(fixed, text, (size_t)len);
+    memcpy(fixed, text, strlen(text));
     $1 = fixed;
 }
 %typemap(memberin) char [ANY] { memcpy($1, $input, sizeof $1); }
@@ -506,6 +541,21 @@ HANDLE(ljs_bulk)
 HANDLE(ljs_bulk_writer)
 HANDLE(ljs_se)
 
+/* What one of these borrows is given back after it, in whatever order the collector takes them: it is the
+ * pointers that are held, and not the objects that have them. */
+%define BORROWS(T)
+%typemap(argout) T **out {
+    PyObject *object = SWIG_NewPointerObj(*$1, SWIGTYPE_p_ ## T, SWIG_POINTER_OWN);
+
+    if (object && hold_lent(object, args) < 0)
+        Py_CLEAR(object);
+    GIVE(object)
+}
+%enddef
+BORROWS(ljs_store)
+BORROWS(ljs_server)
+BORROWS(ljs_rewrap)
+
 /* ---- 10. callbacks ----------------------------------------------------------------------------- */
 
 /* An object with the methods that callbacks.h calls; C keeps a reference to it until it is closed. */
@@ -537,12 +587,16 @@ ROWS(ljs_claim_row, claim_row)
 
 %ignore ljs_server_opts::log;
 %ignore ljs_server_opts::log_user;
+%typemap(in) PyObject *told {
+    if (hold(swig_obj[0], "told", $input) < 0)
+        SWIG_fail;
+    $1 = $input;
+}
 %extend ljs_server_opts {
-    /* Borrowed: whoever keeps the server keeps the callable. */
-    void log_to(PyObject *callable)
+    void log_to(PyObject *told)
     {
         $self->log = log_event;
-        $self->log_user = callable;
+        $self->log_user = told;
     }
 }
 %{

@@ -164,7 +164,7 @@ def stub(text: str) -> str:
         lines.append(f"class {py(struct)}:\n    thisown: bool\n"
                      + "".join(field.format(name, hint) for name, hint in api.fields(struct))
                      + f"    def __init__(self{', ' + made if made else ''}) -> None: ...\n"
-                     + ("    def log_to(self, callable: Callable[[event], object]) -> None: ...\n"
+                     + ("    def log_to(self, told: Callable[[event], object]) -> None: ...\n"
                         if struct == "ljs_server_opts" else ""))
     lines.append("def main_interpreter() -> None: ...")
     lines.append("def set_raiser(callable: Callable[[int, str, str, str], BaseException]) -> None: ...")

@@ -142,9 +142,7 @@ def marked(store: Store, vault: Vault, path: Path, *, every: int = 0) -> Store:
     every  how many changes it runs ahead, and that a store which was put back may lack unseen; 0: MARKER_EVERY
 
     Fault STATE when the marker says that the store was put back; Fault MISSING for a store that does not count."""
-    handle = native.store_marked(store._open, vault.native, fspath(path), every)
-    setattr(handle, "borrowed", (store._open, vault.native))  # let go after the call in flight that holds it
-    return Store(handle)
+    return Store(native.store_marked(store._open, vault.native, fspath(path), every))
 
 
 def reserve(path: Path, vault: Vault, plan: Standing) -> None:

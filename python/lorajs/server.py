@@ -154,13 +154,9 @@ class JoinServer:
         opts.anonymous, opts.clear = int(anonymous), int(clear)
         opts.audit = {None: native.LJS_AUDIT_AS_STORE, True: native.LJS_AUDIT_ON,
                       False: native.LJS_AUDIT_SWITCH_OFF}[audit]
-        tell = None if log is None else _told(log)
-        if tell is not None:
-            opts.log_to(tell)
-        server = native.server_new(vault.native, store._open, opts)
-        # What C borrows is held by the object that a call in flight holds, and let go after it.
-        setattr(server, "borrowed", (vault.native, store._open, tell))
-        self._server = server
+        if log is not None:
+            opts.log_to(_told(log))
+        self._server = native.server_new(vault.native, store._open, opts)
 
     @property
     def _open(self) -> native.server:

@@ -3,6 +3,7 @@ what callbacks raise back out of the call that caused them."""
 
 from __future__ import annotations
 
+import gc
 import itertools
 import pathlib
 import re
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+import lorajs
 from lorajs import InvalidError, native
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -363,6 +365,58 @@ def test_a_struct_inside_another_keeps_it() -> None:
     assert held() is not None and native.key_len(read) == 16 and keys.app is None
     del read
     assert held() is None
+
+
+class Log:
+    def __call__(self, event: native.event) -> None:
+        self.code = event.err
+
+
+def test_what_is_borrowed_outlives_the_borrower() -> None:
+    """A server has its vault, its store and its log to the end, and a marked store what it stands on."""
+    vault, store, opts, log = native.vault_new(bytes(range(32))), native.store_memory(), native.server_opts(), Log()
+    opts.anonymous = 1
+    opts.log_to(log)
+    gone = [weakref.ref(thing) for thing in (vault, store, opts)]
+    told = weakref.ref(log)
+    server = native.server_new(vault, store, opts)
+    opts.log_to(print)  # the next one's
+    del vault, store, opts, log
+    assert [was() for was in gone] == [None] * 3 and told() is not None
+    walk = native.rewrap_new(server)
+    others = [(native.vault_new(bytes(32 - n for n in range(32))), native.store_memory()) for _ in range(64)]
+    _, answer = native.server_handle(server, None, 0, lorajs.Message.home_ns_req(1, 2, 3).build())
+    assert b"UnknownDevEUI" in answer and told().code == native.LJS_E_DEVICE  # type: ignore[union-attr]
+    native.server_ready(server)
+    del server, others
+    assert native.rewrap_step(walk, 64).done
+    del walk
+    assert told() is None
+
+
+def test_a_marked_store_keeps_what_it_stands_on(tmp_path: pathlib.Path) -> None:
+    vault, plain = native.vault_new(bytes(range(32))), native.store_sqlite(str(tmp_path / "db"))
+    native.server_new(vault, plain, None)
+    store = native.store_marked(plain, vault, str(tmp_path / "marker"), 0)
+    del vault, plain
+    assert native.store_commit(store, [(b"a", b"1", 0, 0)]) == [0] and native.store_get(store, b"a")[1] == b"1"
+
+
+def test_what_is_borrowed_in_a_circle() -> None:
+    """The collector gives back server and store, whatever it comes to first."""
+    mine, log, opts = Dictionary(), Log(), native.server_opts()
+    opts.log_to(log)
+    log.server = native.server_new(native.vault_new(bytes(range(32))), native.store_custom(mine), opts)  # type: ignore[attr-defined]
+    del log, opts
+    gc.collect()
+    assert mine.closed == 1
+
+
+def test_no_text_is_told_what_it_is() -> None:
+    for call in (lambda: native.mac_parse(5), lambda: native.peers_add(native.peers_new(), b"acme", 0),
+                 lambda: setattr(native.kek(), "label", None)):
+        with pytest.raises(TypeError, match="^(text|name|label) is a str$"):
+            call()
 
 
 ANOTHER = """
