@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import native
-from .keys import Key
+from .keys import Key, handles
 from .roles import AdminAct
 from .server import JoinServer
 from .shape import read, write
@@ -49,14 +49,22 @@ class AdminAnswer:
     body: bytes
 
 
+@handles("signer")
 def handle(server: JoinServer, request: AdminRequest, body: bytes = b"", *, signer: Key | None = None) -> AdminAnswer:
-    """Answer one request; refusals are answers too.  One thread at a time for one server.
+    """Answer one request; refusals are answers too.  Several threads take turns at one server.
 
-    signer  Ed25519, for exports; without it there are none"""
-    req = write(native.admin_req(), request)
-    if signer is not None:
-        req.signer = signer.native
-    return read(AdminAnswer, native.admin_handle(server._open, req, body))
+    signer  Ed25519, for exports; without it there are none
+
+    ValueError for a header longer than any that is looked at: 431 for your client."""
+    try:
+        req = write(native.admin_req(), request)
+        if signer is not None:
+            req.signer = signer.native
+        with server.acting:
+            answer = native.admin_handle(server._open, req, body)
+    finally:
+        del body  # a traceback shows no key
+    return read(AdminAnswer, answer)
 
 
 def routes() -> Iterator[tuple[str, AdminAct | None]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import os
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
@@ -60,11 +61,11 @@ def _copy(raised: BaseException) -> BaseException:
             vars(twin).update({name: [*value] if name == "__notes__" else value for name, value in vars(raised).items()})
         else:
             twin = copy.copy(raised)
-    except Exception:
+        twin.__cause__, twin.__context__ = raised.__cause__, raised.__context__
+        twin.__suppress_context__ = raised.__suppress_context__
+        return twin.with_traceback(raised.__traceback__)
+    except Exception:  # also of one that lets nothing be written into it
         return raised
-    twin.__cause__, twin.__context__ = raised.__cause__, raised.__context__
-    twin.__suppress_context__ = raised.__suppress_context__
-    return twin.with_traceback(raised.__traceback__)
 
 
 class _Call:
@@ -93,6 +94,7 @@ class AsyncJoinServer:
         if min(queue, batch, workers) < 1 or not flush > 0:
             raise ValueError("queue, batch and workers are at least 1, flush is above 0")
         self.server = server
+        self._process = os.getpid()
         self._queue, self._batch, self._workers, self._flush_after = queue, batch, workers, flush
         self._lock = threading.Lock()  # of all below; nobody waits while holding it
         self._waiting: OrderedDict[_Call, None] = OrderedDict()
@@ -109,6 +111,7 @@ class AsyncJoinServer:
         err, answer, raised = await self.outcome(message, peer=peer, now=now)
         try:
             if raised:
+                del answer  # which a traceback would show, and which may have keys in clear
                 raise raised
         finally:
             del raised  # or the frame in its traceback has it, and both wait for the collector
@@ -120,7 +123,9 @@ class AsyncJoinServer:
         """The same without its exceptions: (ljs_err, answer, what a store of yours raised).
 
         With 0 there is an answer, also to whom it raised: `Other`; with LJS_E_MESSAGE one that says
-        so; with another error there may be none."""
+        so; with another error there may be none.  QueueFull; ClosedError; Fault STATE after a fork."""
+        if os.getpid() != self._process:  # its threads are not here
+            raise error(native.LJS_E_STATE)
         loop = asyncio.get_running_loop()
         call = _Call(bytes(memoryview(message)), peer, now, loop)
         with self._lock:

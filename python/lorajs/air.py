@@ -12,7 +12,7 @@ from . import native
 from .errors import NotFound
 from .explained import Explained, explain, explain_accept
 from .ids import EUI, DevAddr, NetID
-from .keys import Key, Scheme, handle
+from .keys import Key, Scheme, handle, handles
 from .shape import read, write
 
 
@@ -58,12 +58,14 @@ class Frame:
         """The PHYPayload, with the MIC as it stands; InvalidError for a field that the kind does not carry."""
         return native.frame_build(self._native())
 
+    @handles("key")
     def sign(self, key: Key) -> bytes:
         """The PHYPayload, with its MIC computed.
 
         The key is AppKey or NwkKey for JOIN, JSIntKey for REJOIN1, SNwkSIntKey for REJOIN0 and REJOIN2."""
         return native.frame_sign(self._native(), key.native)
 
+    @handles("key")
     def verify(self, key: Key) -> None:
         """Raise Refused MIC when the MIC does not match."""
         native.frame_verify(key.native, self.build())
@@ -155,10 +157,12 @@ class JoinAccept:
         """The way back: 13 or 29 octets; InvalidError for a field over its bits."""
         return native.accept_build(self._native())
 
+    @handles("mic_key")
     def mic(self, of: AcceptOf, mic_key: Key) -> bytes:
         """Four octets.  The key is JSIntKey in Scheme.V1_1, else NwkKey or AppKey."""
         return native.accept_mic(self._native(), write(native.accept_of(), of), mic_key.native)
 
+    @handles("mic_key", "enc_key")
     def seal(self, of: AcceptOf, mic_key: Key, enc_key: Key | None = None) -> bytes:
         """Sign and encrypt: the 17 or 33 octets that a device is sent.
 
@@ -168,12 +172,14 @@ class JoinAccept:
         return native.accept_seal(self._native(), write(native.accept_of(), of), mic_key.native, enc_key.native)
 
     @classmethod
+    @handles("mic_key", "enc_key")
     def open(cls, phy: bytes, of: AcceptOf, mic_key: Key, enc_key: Key | None = None) -> JoinAccept:
         """What a device does with it.  Refused MIC, FrameError."""
         enc_key = enc_key or mic_key
         what = write(native.accept_of(), of)
         return read(cls, native.accept_open(what, mic_key.native, enc_key.native, phy))
 
+    @handles("mic_key")
     def explain(self, of: AcceptOf | None = None, mic_key: Key | None = None) -> Explained:
         """Field by field, as an annotated table; with its MIC where both are given."""
         return explain_accept(self.build() + (self.mic(of, mic_key) if of and mic_key is not None else b""))
@@ -232,11 +238,13 @@ class DataFrame:
         """The PHYPayload, with the MIC as it stands; InvalidError for a field out of its range."""
         return native.data_build(write(native.data(), self))
 
+    @handles("f_nwk_s_int", "s_nwk_s_int")
     def sign(self, of: DataOf, f_nwk_s_int: Key | None, s_nwk_s_int: Key | None = None) -> bytes:
         """The PHYPayload, with its MIC computed; the keys are those of data_mic()."""
         return replace(self, mic=data_mic(self.build(), of, f_nwk_s_int, s_nwk_s_int)).build()
 
 
+@handles("f_nwk_s_int", "s_nwk_s_int")
 def data_mic(phy: bytes, of: DataOf, f_nwk_s_int: Key | None, s_nwk_s_int: Key | None = None) -> bytes:
     """The MIC of a whole data frame, whose last four octets are not looked at.  [L2 1.1 §4.4]
 
@@ -256,6 +264,7 @@ class Stream(enum.IntEnum):
     """1.1, NwkSEncKey: downlinks counted by AFCntDown (FPort > 0) [errata of 1.1]."""
 
 
+@handles("key")
 def data_crypt(octets: bytes, key: Key, *, direction: Direction, dev_addr: int, fcnt: int,
                stream: Stream = Stream.FRM_PAYLOAD) -> bytes:
     """Encrypt or decrypt a payload: the same.  InvalidError over 242 octets, over 15 of FOpts."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from os import PathLike, fspath
 
 from . import native
-from .keys import Vault
+from .keys import Vault, handles
 from .shape import read
 from .store import Store
 
@@ -119,11 +119,13 @@ class Backup:
         return out
 
 
+@handles("vault")
 def standing(store: Store, vault: Vault) -> Standing:
     """NotFound for a store that no server has used; SealError."""
     return Standing._of(native.standing_read(vault.native, store._open))
 
 
+@handles("vault")
 def raise_standing(store: Store, vault: Vault, generation: int, *, count: int = 0, marked: bool = False) -> None:
     """Begin a generation: for a store that was put back by other means.  Servers over it are to be made after that.
 
@@ -131,11 +133,13 @@ def raise_standing(store: Store, vault: Vault, generation: int, *, count: int = 
     native.standing_raise(vault.native, store._open, generation, count, marked)
 
 
+@handles("vault")
 def look_at_marker(path: Path, vault: Vault, store: Store | None = None) -> Marker:
     """What it says, of a store where one is given."""
     return Marker._of(native.marker_look(vault.native, store._open if store else None, fspath(path)))
 
 
+@handles("vault")
 def marked(store: Store, vault: Vault, path: Path, *, every: int = 0) -> Store:
     """A store that writes its marker before it commits what the marker does not cover.
 
@@ -145,11 +149,13 @@ def marked(store: Store, vault: Vault, path: Path, *, every: int = 0) -> Store:
     return Store(native.store_marked(store._open, vault.native, fspath(path), every))
 
 
+@handles("vault")
 def reserve(path: Path, vault: Vault, plan: Standing) -> None:
     """A generation is about to begin: noted in the marker, so that none begins twice."""
     native.marker_reserve(vault.native, fspath(path), plan.generation, plan.name)
 
 
+@handles("vault")
 def make_backup(store: Store, vault: Vault, path: Path, now: int) -> Backup:
     """All of the store at one moment, while others use it, in a new file of mode 0600, durable and read back.
 
@@ -157,6 +163,7 @@ def make_backup(store: Store, vault: Vault, path: Path, now: int) -> Backup:
     return Backup._of(native.backup_make(vault.native, store._open, fspath(path), now))
 
 
+@handles("vault")
 def check_backup(path: Path, vault: Vault) -> Backup:
     """Reads all of it.  SealError when an octet is not as it was written, or it is none of this master key."""
     return Backup._of(native.backup_check(vault.native, fspath(path)))
@@ -172,6 +179,7 @@ def plan_restore(backup: Backup, now: int, *, marker: Marker | None = None, know
                                            known._native() if known else None, guard, now))
 
 
+@handles("vault")
 def extract_backup(path: Path, to: Path, vault: Vault, plan: Standing) -> Backup:
     """The database of a backup as a new file, for Store.sqlite(), that stands as the plan says."""
     return Backup._of(native.backup_extract(vault.native, fspath(path), fspath(to), plan._native()))

@@ -11,7 +11,7 @@ from . import native
 from .air import FrameKind
 from .errors import error
 from .ids import EUI, DevAddr, NetID
-from .keys import Clear, Envelope, Key, Scheme, Vault, handle
+from .keys import Clear, Envelope, Key, Scheme, Vault, handle, handles
 from .shape import read, write
 
 
@@ -175,6 +175,7 @@ def device_json(record: bytes) -> bytes:
     return native.device_json(record)
 
 
+@handles("vault")
 def check_record(record: bytes, vault: Vault) -> None:
     """Check the record's tag: SealError when it was tampered with."""
     native.device_check(vault.native, record)
@@ -195,12 +196,14 @@ class Act(enum.IntEnum):
     """Its root keys are about to leave: marked until each of them is another."""
 
 
+@handles("vault")
 def raise_generation(record: bytes, generation: int, vault: Vault) -> bytes:
     """The record as a store of this generation has it: JoinNonces that the store may have given before it was
     restored from a backup are passed over.  join() does the same by JoinRequest.generation.  SealError."""
     return native.device_raise(vault.native, generation, record)
 
 
+@handles("vault")
 def step_device(record: bytes, act: Act, vault: Vault) -> bytes:
     """An act of administration: the next record.  Fault STATE for an act that the device's state does not allow."""
     return native.device_step(vault.native, act, record)
@@ -237,17 +240,20 @@ class Routing:
         return made
 
 
+@handles("vault")
 def route_device(record: bytes, routing: Routing, vault: Vault) -> bytes:
     """Say where a device belongs: the next record.  Fault STATE for one that was removed."""
     return native.device_route(vault.native, routing._native(), record)
 
 
+@handles("vault")
 def rewrap_device(record: bytes, vault: Vault) -> bytes:
     """Bring a record under the vault's newest master key (Vault.add): the record to save, or the same object when
     there is nothing to do.  Fault SEAL when a part of it does not open."""
     return native.device_rewrap(vault.native, record) or record
 
 
+@handles("vault")
 def add_join_eui(record: bytes, join_eui: int, vault: Vault) -> bytes:
     """One more JoinEUI, with nonces of its own; InvalidError when there are four."""
     return native.device_add_join_eui(vault.native, join_eui, record)
@@ -268,6 +274,7 @@ def _nonces(used: Iterable[int]) -> bytes | None:
     return b"".join(nonce.to_bytes(2, "little") for nonce in used) or None
 
 
+@handles("vault", "nwk_key", "app_key", "gen_app_key", "rekey_key")
 def make_device(vault: Vault, device: Device, *, nwk_key: Key | None = None, app_key: Key | None = None,
                 gen_app_key: Key | None = None, rekey_key: Key | None = None, record: bytes | None = None,
                 replace_keys: bool = False, allow_weak: bool = False, last_dev_nonce: int = -1,
@@ -300,8 +307,10 @@ class DeviceLine:
 
     def __init__(self, line: bytes | str) -> None:
         """InvalidError names the member that is wrong, and says what is wrong with it."""
-        octets = bytearray(line.encode() if isinstance(line, str) else line)
-        del line  # a traceback shows no key
+        try:
+            octets = bytearray(line.encode(errors="surrogatepass") if isinstance(line, str) else memoryview(line))
+        finally:
+            del line  # a traceback shows no key
         try:
             err, imported = native.import_parse(octets)
         finally:
@@ -332,6 +341,7 @@ class DeviceLine:
         keys.nwk, keys.app, keys.gen_app, keys.rekey = i.nwk, i.app, i.gen_app, i.rekey
         return keys
 
+    @handles("vault")
     def make(self, vault: Vault, record: bytes | None = None, *, replace_keys: bool = False,
              allow_weak: bool = False) -> bytes:
         """make_device() and add_join_eui() for all that the line says."""
@@ -436,6 +446,7 @@ def _kek(kek: KEK | None) -> tuple[native.key | None, str | None]:
     return (kek[1].native, kek[0]) if kek else (None, None)
 
 
+@handles("vault", "ns_kek", "as_kek")
 def join(record: bytes, request: JoinRequest, vault: Vault, *, ns_kek: KEK | None = None,
          as_kek: KEK | None = None) -> tuple[bytes, JoinAnswer]:
     """The join procedure: (record, request) -> (record to save before the answer is sent, answer).
@@ -449,6 +460,7 @@ def join(record: bytes, request: JoinRequest, vault: Vault, *, ns_kek: KEK | Non
     return after or record, read(JoinAnswer, answer)
 
 
+@handles("vault", "as_kek")
 def app_s_key(record: bytes, session_key_id: bytes, vault: Vault, *, as_id: str, as_kek: KEK | None = None,
               clear: Clear = Clear.NONE) -> tuple[bytes, Envelope]:
     """One AppSKeyReq: (record to save, AppSKey of a session we keep, for the application server as_id).

@@ -20,7 +20,7 @@ from . import native
 from .air import FrameKind, JoinAccept, OctetOrder
 from .device import Mac
 from .ids import EUI, DevAddr, NetID
-from .keys import Key, Scheme, handle
+from .keys import Key, Scheme, handle, handles
 from .shape import read, write
 
 # ---- the secure element ----------------------------------------------------
@@ -102,6 +102,7 @@ class SecureElement:
         self.native = handle
 
     @classmethod
+    @handles("nwk_key", "app_key")
     def software(cls, nwk_key: Key | None = None, app_key: Key | None = None) -> SecureElement:
         """One in software: copies of the keys in guarded memory.
 

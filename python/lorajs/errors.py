@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import threading
 import types
 from typing import TYPE_CHECKING
 
@@ -150,6 +151,23 @@ def _make(code: int, name: str, text: str, remedy: str) -> Error:
 def error(code: int, text: str | None = None) -> Error:
     """The exception of a code; `text` where more is known than the code says."""
     return _make(code, native.errname(code), text or native.strerror(code), native.remedy(code))
+
+
+class Alone:
+    """Around the calls of a handle that one thread at a time may use.  Another thread, or a callback of the call
+    that has it, is Fault STATE: C would write where the other reads."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise error(Code.STATE, "in use by another thread, or by the call that this is called back by")
+
+    def __exit__(self, *raised: object) -> None:
+        self._lock.release()
 
 
 def _call_directly() -> None:

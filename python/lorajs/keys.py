@@ -3,13 +3,49 @@
 from __future__ import annotations
 
 import enum
+import functools
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from os import PathLike
+from typing import Any, TypeVar, cast
 
 from . import native, shape
 from .errors import Fault
 from .ids import EUI, DevAddr, NetID
 from .token import TokenStorage
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def handles(*names: str) -> Callable[[F], F]:
+    """These parameters are Keys, or a Vault, or KEKs with a label.  Octets or digits that somebody gives in their
+    place are a TypeError before any function of ours has them in a local, which a traceback would show."""
+
+    def of(function: F) -> F:
+        places = [(list(inspect.signature(function).parameters).index(name), name) for name in names]
+
+        @functools.wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            try:
+                for place, name in places:
+                    if not _is_handle(args[place] if place < len(args) else kwargs.get(name)):
+                        raise TypeError(f"{name} is a Vault: Vault.from_file(path) reads its key" if name == "vault" else
+                                        f"{name} is a Key, or has one: Key.from_hex() and Key.from_bytes() make a Key")
+                return function(*args, **kwargs)
+            finally:
+                del args, kwargs
+
+        return cast(F, checked)
+
+    return of
+
+
+def _is_handle(given: object) -> bool:
+    if isinstance(given, tuple):  # (label, key)
+        return bool(given) and isinstance(given[-1], Key)
+    return given is None or hasattr(given, "native")
 
 
 class Key:
@@ -124,7 +160,7 @@ class Vault:
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> Vault:
         """From a file of 64 hexadecimal digits, as `lorajs serve` keeps it."""
-        with open(path, encoding="ascii") as file:
+        with open(path, encoding="latin-1") as file:  # whatever it is, no error shows it
             text = file.read().strip()
         try:
             master = bytearray.fromhex(text)
@@ -136,6 +172,7 @@ class Vault:
         return cls(master)
 
     @classmethod
+    @handles("key")
     def from_key(cls, key: Key) -> Vault:
         """From a master key as a handle: 32 octets."""
         vault = cls.__new__(cls)
@@ -153,6 +190,7 @@ class Vault:
         try:
             vault.native = native.vault_token(uri, pin)
         finally:
+            del uri  # which may have a PIN
             pin[:] = bytes(len(pin))
         return vault
 
@@ -168,6 +206,7 @@ class Vault:
         """Raise Fault SEAL when this was the mark of another master key; compared in constant time."""
         native.vault_is(self.native, mark)
 
+    @handles("key")
     def add(self, key: Key) -> None:
         """The next version of the master key, 32 octets: from now on records are sealed and tagged under it, and
         those under the versions before still open.  Fault EXISTS, STATE with four versions."""
@@ -202,6 +241,7 @@ class Vault:
         raise TypeError("a Vault is not pickled")
 
 
+@handles("key")
 def seal_master(key: Key, passphrase: bytes | bytearray, *, memory: int = 0, passes: int = 0) -> bytes:
     """A master key of 32 octets under a passphrase of 12 to 1024, by Argon2id [RFC 9106].
 
@@ -245,12 +285,14 @@ class Envelope:
     """24 octets wrapped [RFC 3394], 16 in clear."""
 
     @classmethod
+    @handles("key", "kek")
     def seal(cls, key: Key, kek: Key | None = None, kek_label: str = "") -> Envelope:
         """Wrap a key of 16 octets under a KEK; without one it is in clear, and has no label."""
         envelope = cls._of(native.envelope_seal(key.native, handle(kek), kek_label))
         assert envelope
         return envelope
 
+    @handles("kek")
     def open(self, kek: Key | None = None) -> Key:
         """The key inside; without a KEK for one in clear.
 
@@ -325,6 +367,7 @@ class KeyName(enum.IntEnum):
     """The next rekey key, from JK."""
 
 
+@handles("root")
 def derive(name: KeyName, root: Key, *, scheme: Scheme = Scheme.V1_0, dev_eui: int = EUI(0), join_eui: int = EUI(0),
            net_id: int = NetID(0), join_nonce: int = 0, nonce: int = 0, mc_addr: int = DevAddr(0),
            epoch: int = 0) -> Key:
@@ -344,11 +387,13 @@ def derive(name: KeyName, root: Key, *, scheme: Scheme = Scheme.V1_0, dev_eui: i
     return Key(native.derive(what, root.native))
 
 
+@handles("mc_ke_key", "mc_key")
 def mc_key_encrypt(mc_ke_key: Key, mc_key: Key) -> bytes:
     """McKey_encrypted of McGroupSetupReq: aes128_decrypt(McKEKey, McKey) [TS005]."""
     return native.mc_key_encrypt(mc_ke_key.native, mc_key.native)
 
 
+@handles("mc_ke_key")
 def mc_key_decrypt(mc_ke_key: Key, octets: bytes) -> Key:
     """What a device does with it."""
     return Key(native.mc_key_decrypt(mc_ke_key.native, octets))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from . import native
-from .errors import error
+from .errors import Alone, error
 from .ids import EUI
 
 _PIECE = 1 << 16
@@ -107,12 +107,14 @@ class Manifest:
     """A manifest of secure elements, of any length: iterate for its entries, good or refused, as they are read.
 
     No entry has a root key.  `signers` and `roots` are certificates, PEM or DER, of who is trusted besides Microchip;
-    with `join_euis`, entries of another JoinEUI are refused.  Once, and one thread at a time."""
+    with `join_euis`, entries of another JoinEUI are refused.  Once, and one thread at a time:
+    Fault STATE for another."""
 
     def __init__(self, file: BinaryIO, *, signers: Iterable[bytes] = (), roots: Iterable[bytes] = (),
                  join_euis: Iterable[int] = ()) -> None:
         """`file` stays the caller's.  InvalidError for a certificate that is none of the kind."""
         self.native = native.manifest_new()
+        self._alone = Alone()
         self._file = file
         for signer in signers:
             native.manifest_trust_signer(self.native, signer)
@@ -126,13 +128,15 @@ class Manifest:
         while octets := self._file.read(_PIECE):
             at = 0
             while True:
-                err, entry, at = native.manifest_next(at, self.native, octets)
+                with self._alone:
+                    err, entry, at = native.manifest_next(at, self.native, octets)
                 if err == native.LJS_E_NOTFOUND:
                     break
                 if err:
                     raise error(err, "this is no JSON array of entries, or something stands behind it")
                 yield _entry(entry)
-        native.manifest_end(self.native)
+        with self._alone:
+            native.manifest_end(self.native)
 
     def __repr__(self) -> str:
         return "<Manifest>"

@@ -114,9 +114,8 @@ class Message:
         With a fault in its members it is a message all the same, see `error`."""
         try:
             return cls._of(native.message_parse(octets))
-        except MessageError:
+        finally:
             del octets  # a traceback shows no key
-            raise
 
     def build(self) -> bytes:
         """The JSON: exactly the members that its type carries.  InvalidError when a mandatory one is missing."""
@@ -131,8 +130,10 @@ class Message:
 
         MessageError when it is malformed, of another type or TransactionID, or names another sender, receiver
         or device; Refused for an answer that is a refusal, with the answer as its `message`."""
-        err, answer = native.message_answer(self._native(), octets)
-        del octets  # a traceback shows no key
+        try:
+            err, answer = native.message_answer(self._native(), octets)
+        finally:
+            del octets  # a traceback shows no key
         if not err:
             return self._of(answer)
         raised = error(err)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from . import native
 from .air import FrameKind, OctetOrder
 from .ids import EUI, DevAddr, NetID
-from .keys import Key, Scheme, Vault, handle
+from .keys import Key, Scheme, Vault, handle, handles
 from .shape import read, write
 
 
@@ -101,6 +101,9 @@ class NetworkKeys:
     """NwkSKey in Scheme.V1_0, where the others are not looked at."""
     s_nwk_s_int: Key | None = None
     nwk_s_enc: Key | None = None
+
+
+setattr(NetworkKeys, "__init__", handles("f_nwk_s_int", "s_nwk_s_int", "nwk_s_enc")(NetworkKeys.__init__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +275,7 @@ class NetworkSide:
 
     __slots__ = ("_vault",)
 
+    @handles("vault")
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 

@@ -7,10 +7,11 @@ from typing import BinaryIO
 
 from . import native
 from .device import Device, _flags
-from .errors import InvalidError
-from .keys import Key, Vault
+from .errors import Alone, InvalidError
+from .keys import Key, Vault, handles
 
 
+@handles("vault", "sign")
 def pack(file: BinaryIO, records: Iterable[bytes], vault: Vault, *, to: bytes, sign: Key, now: int) -> int:
     """Write a parcel of these records, and return how many.
 
@@ -30,8 +31,9 @@ class Parcel:
     """A parcel that was read from its first octet to its last, and is whole, unaltered and from this sender.
 
     To take what is in it, iterate: each device comes by, and while it does, land() makes its record, as
-    JoinServer.land() does over a store.  One thread at a time."""
+    JoinServer.land() does over a store.  One thread at a time: Fault STATE for another."""
 
+    @handles("key")
     def __init__(self, file: BinaryIO, key: Key, sender: bytes) -> None:
         """`file` can seek; it stays the caller's.  `key` is the recipient's X25519 key, `sender` the public
         Ed25519 key of who must have sent it, 32 octets.
@@ -40,6 +42,7 @@ class Parcel:
         else, Fault VERSION for one of a newer lorajs, InvalidError for what is no parcel, is cut short, or has something
         behind it."""
         self.native = native.parcel_open(key.native, sender)
+        self.alone = Alone()
         self._file = file
         self._start = file.tell()
         for _ in self._round():
@@ -48,7 +51,9 @@ class Parcel:
     def _round(self) -> Iterator[None]:
         self._file.seek(self._start)
         while wanted := native.parcel_wants(self.native):
-            native.parcel_feed(self.native, self._read(wanted))
+            octets = self._read(wanted)
+            with self.alone:
+                native.parcel_feed(self.native, octets)
             yield
         if self._file.read(1):
             raise _invalid("something stands behind the parcel")
@@ -68,19 +73,23 @@ class Parcel:
         return native.parcel_time(self.native)
 
     def __iter__(self) -> Iterator[Device]:
-        native.parcel_again(self.native)
+        with self.alone:
+            native.parcel_again(self.native)
         for _ in self._round():
             try:
-                device = native.parcel_device(self.native)
+                with self.alone:
+                    device = native.parcel_device(self.native)
             except KeyError:  # the head, the length of a piece, or the end
                 continue
             yield Device._of(device)
 
+    @handles("vault")
     def land(self, vault: Vault, record: bytes | None = None, *, replace_keys: bool = False,
              allow_weak: bool = False) -> bytes:
         """The device that comes by as a record under this vault, over the one that is there, by the rules of make_device()
         and with all its JoinEUIs and nonces.  Marked as exposed."""
-        return native.parcel_land(self.native, vault.native, _flags(replace_keys, allow_weak), record)
+        with self.alone:
+            return native.parcel_land(self.native, vault.native, _flags(replace_keys, allow_weak), record)
 
     def __repr__(self) -> str:
         return "<Parcel>"

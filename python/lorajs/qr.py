@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass, field
 
 from . import native
-from .errors import error
+from .errors import Code, error
 from .ids import EUI
 
 
@@ -47,7 +47,10 @@ class QR:
 
         `lenient` also takes what people print: lower case, spaces around it, a missing JoinEUI or profile, a wrong
         checksum; `strict` is False then."""
-        err, qr = native.qr_parse(native.LJS_QR_LENIENT if lenient else 0, text.encode())
+        try:
+            err, qr = native.qr_parse(native.LJS_QR_LENIENT if lenient else 0, text.encode(errors="surrogatepass"))
+        finally:
+            del text  # a traceback shows no OwnerToken
         if err:
             raise error(err, qr.fault)
         return cls(
@@ -67,13 +70,16 @@ class QR:
         """The text in its final form.  InvalidError without JoinEUI, VendorID or VendorProfileID, and for values that
         no QR code of TR005 has: A-Z, 0-9, space and $%*+-./ are what there is, for the OwnerToken the first two."""
         qr = native.qr()
-        qr.has_join_eui = int(self.join_eui is not None)
-        qr.has_profile = int(self.vendor_id is not None and self.vendor_profile_id is not None)
-        qr.join_eui = self.join_eui or 0
-        qr.dev_eui = self.dev_eui
-        qr.vendor_id = self.vendor_id or 0
-        qr.vendor_profile_id = self.vendor_profile_id or 0
-        qr.owner_token = self.owner_token
-        qr.serial = self.serial
-        qr.proprietary = self.proprietary
+        try:
+            qr.has_join_eui = int(self.join_eui is not None)
+            qr.has_profile = int(self.vendor_id is not None and self.vendor_profile_id is not None)
+            qr.join_eui = self.join_eui or 0
+            qr.dev_eui = self.dev_eui
+            qr.vendor_id = self.vendor_id or 0
+            qr.vendor_profile_id = self.vendor_profile_id or 0
+            qr.owner_token = self.owner_token
+            qr.serial = self.serial
+            qr.proprietary = self.proprietary
+        except (OverflowError, ValueError):  # more than the struct has room for
+            raise error(Code.INVAL) from None
         return native.qr_build(qr, native.LJS_QR_CHECKSUM if checksum else 0).decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,9 +12,9 @@ from typing import NamedTuple, TypeVar
 from . import native
 from .air import FrameKind
 from .device import Act, Device, DeviceLine, Routing, _flags, _nonces, _root_keys
-from .errors import ClosedError, Code, MessageError, error
+from .errors import Alone, ClosedError, Code, MessageError, error
 from .ids import EUI, NetID
-from .keys import Clear, Key, Vault
+from .keys import Clear, Key, Vault, handles
 from .message import MessageType
 from .parcel import Parcel
 from .shape import read
@@ -138,6 +139,7 @@ class JoinServer:
         log            is told each decision, in the thread of the call that made it; what it raises comes out of
                        that call, though the answer is durable"""
         self._server: native.server | None = None
+        self.acting = threading.RLock()  # of lorajs.admin: the audit log is told who acts
         if not isinstance(vault, Vault):
             del vault  # a traceback shows no key
             raise TypeError("vault is a Vault: Vault.from_file(path) reads its key, Vault.generate() makes one")
@@ -148,6 +150,8 @@ class JoinServer:
                             "Store.memory() is gone with the process")
         if log is not None and not callable(log):
             raise TypeError("log is a callable, or None")
+        if audit is not None and not isinstance(audit, bool):
+            raise TypeError("audit is True, False or None")
         opts = native.server_opts()
         opts.retries, opts.lifetime, opts.rejoin_window = retries, lifetime, rejoin_window
         opts.alarm_window, opts.alarm_refusals = alarm_window, alarm_refusals
@@ -207,6 +211,7 @@ class JoinServer:
 
     # -- devices
 
+    @handles("nwk_key", "app_key", "gen_app_key", "rekey_key")
     def make_device(self, device: Device, *, nwk_key: Key | None = None, app_key: Key | None = None,
                     gen_app_key: Key | None = None, rekey_key: Key | None = None, replace_keys: bool = False,
                     allow_weak: bool = False, last_dev_nonce: int = -1, used_dev_nonces: Iterable[int] = ()) -> None:
@@ -247,7 +252,8 @@ class JoinServer:
 
     def land(self, parcel: Parcel, *, replace_keys: bool = False, allow_weak: bool = False) -> None:
         """Parcel.land() of the device that comes by, over what the store has of it."""
-        native.server_land_device(self._open, parcel.native, _flags(replace_keys, allow_weak))
+        with parcel.alone:
+            native.server_land_device(self._open, parcel.native, _flags(replace_keys, allow_weak))
 
     def step(self, dev_eui: int, act: Act) -> None:
         """lorajs.step_device() over the store."""
@@ -286,6 +292,7 @@ class JoinServer:
 
     # -- KEKs
 
+    @handles("kek")
     def put_kek(self, label: str, kek: Key, *, replace: bool = False) -> None:
         """Keep a KEK under a label of 1 to 127 octets; Fault EXISTS when another key has it."""
         native.server_put_kek(self._open, label, kek.native, int(replace))
@@ -318,6 +325,7 @@ class JoinServer:
 
     # -- another master key
 
+    @handles("to")
     def rotate(self, to: Key) -> None:
         """The store's new master key, 32 octets, which must be durable elsewhere: from now on both open it, and the
         new one seals and tags.  Then rewrap().  Fault EXISTS while a change to another is under way."""
@@ -422,21 +430,24 @@ class Rewrap:
         while not walk.step().done: ...
         walk.retire()
 
-    One thread at a time; cut off anywhere, another walk goes on."""
+    One thread at a time: Fault STATE for another.  Cut off anywhere, another walk goes on."""
 
     def __init__(self, server: native.server) -> None:
         """JoinServer.rewrap() makes it."""
-        self._server = server
+        self._alone = Alone()
         self._rewrap = native.rewrap_new(server)
 
     def step(self, n: int = 64) -> Rewrapped:
         """The next n values, 1 to 1024; Fault VERSION for one of a newer lorajs."""
-        s = native.rewrap_step(self._rewrap, n)
+        with self._alone:
+            s = native.rewrap_step(self._rewrap, n)
         return Rewrapped(s.values, s.looked, s.changed, s.damaged, s.passes, bool(s.done), s.what)
 
     def retire(self, *, leave_damaged: bool = False) -> None:
-        """End the old master key; in a token, destroy the older storage keys for good.  Fault STATE when the walk is not done, or values are damaged and not to be left."""
-        native.rewrap_retire(self._rewrap, native.LJS_REWRAP_LEAVE_DAMAGED if leave_damaged else 0)
+        """End the old master key; in a token, destroy the older storage keys for good.  Fault STATE when the walk is
+        not done, or values are damaged and not to be left."""
+        with self._alone:
+            native.rewrap_retire(self._rewrap, native.LJS_REWRAP_LEAVE_DAMAGED if leave_damaged else 0)
 
 
 def _told(log: Callable[[Decision], object]) -> Callable[[native.event], object]:

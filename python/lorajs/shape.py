@@ -71,5 +71,8 @@ def write(struct: Any, values: Any, *but: str) -> Any:
             continue
         if isinstance(value, bytes) and hasattr(kind, length := f"{name}_len"):
             setattr(struct, length, len(value))
-        setattr(struct, name, int(value) if isinstance(value, bool) else value)
+        try:
+            setattr(struct, name, int(value) if isinstance(value, bool) else value)
+        finally:
+            del value  # a traceback shows none
     return struct

@@ -66,6 +66,7 @@ def init_token(uri: str, pin: bytearray, *, policy: TokenPolicy = TokenPolicy.SE
     try:
         native.token_init(uri, policy, pin)
     finally:
+        del uri  # which may have a PIN
         pin[:] = bytes(len(pin))
 
 
@@ -80,6 +81,7 @@ def next_storage_key(uri: str, pin: bytearray) -> int:
     try:
         return native.token_next(uri, pin)
     finally:
+        del uri  # which may have a PIN
         pin[:] = bytes(len(pin))
 
 
@@ -92,4 +94,5 @@ def check_token(uri: str, pin: bytearray) -> TokenReport:
     try:
         return shape.read(TokenReport, native.token_check(uri, pin))
     finally:
+        del uri  # which may have a PIN
         pin[:] = bytes(len(pin))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import threading
 
 import pytest
 
@@ -15,6 +16,40 @@ NOW = 1_800_000_000
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LINE = {"dev_eui": "0102030405060708", "join_eui": "70b3d57ed0000000", "lorawan_version": "1.0.3",
         "nwk_key": "a7c1f36e58d90b42e6137cf85a2d9e04"}
+
+
+def test_two_threads_take_turns() -> None:
+    """The audit log is told who acts: of two at once, one would be taken for the other."""
+
+    class Slow(lorajs.StoreBase):
+        def __init__(self) -> None:
+            self.values: dict[bytes, tuple[bytes, int]] = {}
+            self.other: threading.Thread | None = None
+            self.both = threading.Event()
+
+        def get(self, key: bytes) -> tuple[bytes, int] | None:
+            if threading.current_thread() is self.other:
+                self.both.set()
+            elif self.other and not self.other.ident:
+                self.other.start()
+                assert not self.both.wait(0.3), "both at once"
+            return self.values.get(key)
+
+        def commit(self, groups):  # type: ignore[no-untyped-def]
+            for change in (change for group in groups for change in group):
+                self.values[change.key] = change.value, change.if_version + 1
+            return [lorajs.Outcome.DONE] * len(groups)
+
+        def each(self, prefix: bytes) -> list[bytes]:
+            return sorted(key for key in self.values if key.startswith(prefix))
+
+    store = Slow()
+    server = lorajs.JoinServer(lorajs.Vault.generate(), store)
+    boss = add_credential(server, Credential("boss", Role(31)))
+    other = store.other = threading.Thread(target=ask, args=(server, boss, "GET", "/v1/devices"))
+    assert ask(server, boss, "GET", "/v1/devices").status == 200
+    other.join()
+    assert store.both.is_set()
 
 
 @pytest.fixture

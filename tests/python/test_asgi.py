@@ -783,9 +783,54 @@ def test_each_of_many_gets_its_own_exception(wrong: BaseException) -> None:
         assert names.count("handle") == 1 and names[-1] == "fail" and isinstance(exc.__cause__, ZeroDivisionError)
 
 
-def test_an_exception_that_cannot_be_copied_is_the_same_for_all() -> None:
-    outcomes = failed_together(wrong := Stubborn("mine"))
+class Frozen(Exception):
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(name)
+
+
+@pytest.mark.parametrize("wrong", [Stubborn("mine"), Frozen("mine")], ids=repr)
+def test_an_exception_that_cannot_be_copied_is_the_same_for_all(wrong: Exception) -> None:
+    outcomes = failed_together(wrong)
     assert len(outcomes) == 8 and all(exc is wrong for exc in outcomes)
+
+
+def test_no_traceback_has_the_answer_that_the_log_has_spoilt() -> None:
+    """It may have keys in clear."""
+
+    def log(decision: lorajs.Decision) -> None:
+        raise LookupError("no log")
+
+    async def main(server: lorajs.JoinServer) -> None:
+        handler = aio.AsyncJoinServer(server)
+        with pytest.raises(LookupError) as caught:
+            await handler.handle(join_request(1))
+        told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        assert "AESKey" not in "".join(told.format())
+        await handler.aclose()
+
+    with lorajs.JoinServer(lorajs.Vault.generate(), lorajs.Store.memory(), log=log, **LAB) as server:
+        add_device(server, DEV_EUI)
+        run(main(server))
+
+
+def test_a_child_is_told_that_nobody_works_for_it(held: Held) -> None:
+    """After a fork the threads are the parent's: the child would wait for ever."""
+    held.release()
+    handler = aio.AsyncJoinServer(held.server)
+
+    async def main() -> bool:
+        try:
+            await asyncio.wait_for(handler.handle(join_request(2)), 5)
+        except lorajs.Fault as fault:
+            return fault.name == "STATE"
+        return False
+
+    assert result(run(handler.handle(join_request(1)))) == "Success"
+    child = os.fork()
+    if not child:
+        os._exit(0 if asyncio.run(main()) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    run(handler.aclose())
 
 
 def failed_together(wrong: BaseException) -> list[BaseException]:

@@ -46,6 +46,16 @@ def test_what_an_entry_says() -> None:
     assert {verdict.text for verdict in ManifestVerdict} == {lorajs.native.manifest_verdict_text(i) for i in range(25)}
 
 
+def test_one_thread_at_a_time() -> None:
+    """What one reads, another writes: whoever comes while a call is under way is told."""
+    manifest = Manifest(io.BytesIO(b"[{}, {}]"))
+    entries = iter(manifest)
+    with manifest._alone:
+        with pytest.raises(lorajs.Fault, match="in use") as busy:
+            next(entries)
+    assert busy.value.name == "STATE" and len(list(Manifest(io.BytesIO(b"[{}, {}]")))) == 2
+
+
 def test_what_is_no_manifest() -> None:
     for text in ("", "[", "{}", "[]]", "[{}"):
         with pytest.raises(lorajs.InvalidError):

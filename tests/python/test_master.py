@@ -93,6 +93,39 @@ def test_versions_of_a_master_key() -> None:
     lorajs.check_record(after, alone)
 
 
+def test_a_walk_is_not_gone_into_twice() -> None:
+    """Nor by another thread: it has one place."""
+
+    class Restless(lorajs.StoreBase):
+        def __init__(self) -> None:
+            self.values: dict[bytes, tuple[bytes, int]] = {}
+            self.walk: lorajs.Rewrap | None = None
+
+        def get(self, key: bytes) -> tuple[bytes, int] | None:
+            if self.walk:
+                self.walk.step()
+            return self.values.get(key)
+
+        def commit(self, groups):  # type: ignore[no-untyped-def]
+            for change in (change for group in groups for change in group):
+                self.values[change.key] = change.value, change.if_version + 1
+            return [lorajs.Outcome.DONE] * len(groups)
+
+        def each(self, prefix: bytes) -> list[bytes]:
+            return sorted(key for key in self.values if key.startswith(prefix))
+
+    store = Restless()
+    with lorajs.JoinServer(lorajs.Vault.generate(), store) as server:
+        server.make_device(lorajs.Device(lorajs.EUI(1), lorajs.EUI(2), lorajs.Mac.V1_0_4), app_key=lorajs.Key.generate())
+        store.walk = walk = server.rewrap()
+        for call in (walk.step, walk.retire):
+            with pytest.raises(lorajs.Fault, match="in use" if call == walk.step else None) as busy:
+                call()
+            assert busy.value.name == "STATE"
+        store.walk = None
+        assert walk.step().done
+
+
 def test_another_master_key_for_a_store() -> None:
     old, new = lorajs.Key.generate(32), lorajs.Key.generate(32)
     store, key = lorajs.Store.memory(), lorajs.Key.generate()

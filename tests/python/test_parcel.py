@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 
 import pytest
 
@@ -60,6 +61,30 @@ def test_into_a_server() -> None:
         assert server.device(0x101).next_join_nonce == 6 and server.device(0x101).exposed
         with pytest.raises(lorajs.NotFound):  # none comes by any more
             server.land(parcel)
+
+
+def test_one_at_a_time() -> None:
+    """The store of a server that takes a device asks for the next one meanwhile."""
+
+    class Restless(lorajs.StoreBase):
+        def get(self, key: bytes) -> None:
+            if devices:
+                next(devices[0])
+
+        def commit(self, groups):  # type: ignore[no-untyped-def]
+            return [lorajs.Outcome.DONE] * len(groups)
+
+        def each(self, prefix: bytes) -> list[bytes]:
+            return []
+
+    devices: list[Iterator[lorajs.Device]] = []
+    parcel = opened(packed(lorajs.Vault.generate(), 2))
+    with lorajs.JoinServer(lorajs.Vault.generate(), Restless()) as server:
+        devices.append(iter(parcel))
+        next(devices[0])
+        with pytest.raises(lorajs.Fault, match="in use") as busy:
+            server.land(parcel)
+    assert busy.value.name == "STATE"
 
 
 def test_what_is_refused() -> None:

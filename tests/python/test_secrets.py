@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import lorajs
-from lorajs import Clear, Envelope, Key, Message, native
+from lorajs import Clear, Envelope, Key, Message, admin, backup, native
 
 DEV_EUI, JOIN_EUI = lorajs.EUI("0102030405060708"), lorajs.EUI("70b3d57ed0000000")
 
@@ -161,6 +161,7 @@ def test_no_traceback_has_it(marker: Marker, tmp_path: pathlib.Path) -> None:
     wrong, kek = Marker(17), Key.generate()
     text = marker.hex[:-1] + "x"
     (tmp_path / "key").write_text(marker.hex + "zz")
+    (tmp_path / "raw").write_bytes(marker.octets + b"\xff" * 16)
     vault, key = lorajs.Vault.generate(), marker.key()
     calls: list[Callable[[], object]] = [
         lambda: Key.from_hex(text),
@@ -170,6 +171,11 @@ def test_no_traceback_has_it(marker: Marker, tmp_path: pathlib.Path) -> None:
         lambda: lorajs.Vault(bytearray(wrong.octets)),
         lambda: lorajs.Vault(marker.octets),  # type: ignore[arg-type]
         lambda: lorajs.Vault.from_file(tmp_path / "key"),
+        lambda: lorajs.Vault.from_file(tmp_path / "raw"),
+        lambda: lorajs.Vault.token(f"pkcs11:?pin-value={marker.hex}", bytearray(b"4711")),
+        lambda: lorajs.QR.parse(f"LW:D0:70B3D57ED0000000:0102030405060708:AABB1122:O{marker.hex.upper()}:C0000"),
+        lambda: lorajs.QR.parse(f"LW:D0:70B3D57ED0000000:0102030405060708:AABB1122:O{marker.hex.upper()}\ud800"),
+        lambda: lorajs.QR(DEV_EUI, JOIN_EUI, 1, 2, owner_token=marker.hex * 40).build(),
         lambda: kek.wrap(marker.octets + b"?"),
         lambda: Envelope("", marker.octets).open(kek),
         lambda: Envelope("", wrong.octets).open(),
@@ -183,6 +189,10 @@ def test_no_traceback_has_it(marker: Marker, tmp_path: pathlib.Path) -> None:
         lambda: lorajs.DeviceLine(line(marker) + b"}"),
         lambda: lorajs.DeviceLine(line(marker, colour="blue")),
         lambda: lorajs.DeviceLine(line(marker, app_key=text)),
+        lambda: lorajs.DeviceLine(line(marker).decode() + "\ud800"),
+        lambda: lorajs.DeviceLine([marker.hex]),  # type: ignore[arg-type]
+        lambda: Message.parse(answer_in_clear(marker).decode()),  # type: ignore[arg-type]
+        lambda: REQUEST.read_answer(answer_in_clear(marker).decode()),  # type: ignore[arg-type]
         lambda: lorajs.DeviceLine(line(marker, nwk_key=marker.hex + "00").decode()),
         lambda: lorajs.DeviceLine(line(marker)).make(vault, b"no record"),
         lambda: lorajs.seal_master(key, marker.octets[:5]),
@@ -195,6 +205,53 @@ def test_no_traceback_has_it(marker: Marker, tmp_path: pathlib.Path) -> None:
     for number, call in enumerate(calls):
         shown = shown_by(call)
         assert not marker.is_in(shown) and not wrong.is_in(shown), (number, shown)
+
+
+def test_no_traceback_has_what_was_taken_for_a_key(marker: Marker) -> None:
+    """Octets or digits in the place of a Key, a master key in the place of a Vault: a mistake that many make once."""
+    vault, key = lorajs.Vault.generate(), Key.generate()
+    server = lorajs.JoinServer(vault, lorajs.Store.memory())
+    device = lorajs.Device(DEV_EUI, JOIN_EUI, lorajs.Mac.V1_1)
+    record = lorajs.make_device(vault, device, nwk_key=key, app_key=key)
+    frame = lorajs.Frame(lorajs.FrameKind.JOIN, DEV_EUI, JOIN_EUI, nonce=1)
+    request = lorajs.JoinRequest(frame.sign(key), lorajs.NetID(0x13), lorajs.DevAddr(1), lorajs.Mac.V1_0_4)
+    data = lorajs.DataFrame(lorajs.Direction.UP, lorajs.DevAddr(1), 7)
+    up = lorajs.DataOf(lorajs.Scheme.V1_0, 7)
+    for raw in (marker.octets, bytearray(marker.octets), marker.hex):
+        calls: list[Callable[[], object]] = [
+            lambda: lorajs.make_device(vault, device, nwk_key=key, app_key=raw),
+            lambda: lorajs.make_device(raw, device, nwk_key=key, app_key=key),
+            lambda: lorajs.join(record, request, vault, ns_kek=("kek", raw)),
+            lambda: lorajs.join(record, request, vault, as_kek=raw), lambda: lorajs.join(record, request, raw),
+            lambda: lorajs.app_s_key(record, bytes(16), vault, as_id="as", as_kek=("kek", raw)),
+            lambda: lorajs.check_record(record, raw), lambda: lorajs.step_device(record, lorajs.Act.BLOCK, raw),
+            lambda: lorajs.DeviceLine(line(marker)).make(raw),
+            lambda: server.make_device(device, nwk_key=raw), lambda: server.put_kek("kek", raw),
+            lambda: server.rotate(raw), lambda: lorajs.JoinServer(raw, lorajs.Store.memory()),
+            lambda: vault.add(raw), lambda: lorajs.Vault.from_key(raw), lambda: lorajs.seal_master(raw, b"a passphrase"),
+            lambda: Envelope.seal(raw), lambda: Envelope.seal(key, raw), lambda: Envelope("", bytes(16)).open(raw),
+            lambda: lorajs.derive(lorajs.KeyName.APP_S, raw), lambda: lorajs.mc_key_encrypt(key, raw),
+            lambda: lorajs.mc_key_decrypt(raw, bytes(16)), lambda: frame.sign(raw), lambda: frame.verify(raw),
+            lambda: data.sign(up, raw), lambda: lorajs.data_mic(data.build(), up, raw),
+            lambda: lorajs.data_crypt(b"", raw, direction=lorajs.Direction.UP, dev_addr=1, fcnt=7),
+            lambda: lorajs.SecureElement.software(raw), lambda: lorajs.NetworkKeys(raw), lambda: lorajs.NetworkSide(raw),
+            lambda: lorajs.pack(io.BytesIO(), [], vault, to=bytes(32), sign=raw, now=1),
+            lambda: lorajs.Parcel(io.BytesIO(), raw, bytes(32)), lambda: backup.standing(lorajs.Store.memory(), raw),
+            lambda: admin.handle(server, admin.AdminRequest("GET", "/", 1), signer=raw),
+        ]
+        for number, call in enumerate(calls):
+            with pytest.raises(TypeError, match="is a (Key|Vault)"):
+                call()
+            assert not marker.is_in(shown := shown_by(call)), (number, shown)
+
+
+def test_no_traceback_of_a_request_has_its_body_or_token(marker: Marker) -> None:
+    server = lorajs.JoinServer(lorajs.Vault.generate(), lorajs.Store.memory())
+    asked = admin.AdminRequest("POST", "/v1/devices", 1, authorization=f"Bearer {marker.hex * 50}")
+    for call in (lambda: admin.handle(server, asked, line(marker)),
+                 lambda: admin.handle(server, dataclasses.replace(asked, authorization="", if_match="x" * 5000), line(marker)),
+                 lambda: admin.handle(server, dataclasses.replace(asked, authorization=""), line(marker).decode())):
+        assert not marker.is_in(shown := shown_by(call)), shown
 
 
 def test_no_function_of_swig_is_in_between() -> None:
