@@ -14,11 +14,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-PAGES = sorted((Path(__file__).resolve().parent.parent / "docs/cookbook").glob("*.md"))
+from blocks import ROOT, all_blocks
+
+PAGES = sorted((ROOT / "docs/cookbook").glob("*.md"))
+BLOCKS = all_blocks()  # the same that blocks.py takes for run here
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.M | re.S)
+def blocks(page: Path, *kinds: str) -> list[str]:
+    return [b.text for b in BLOCKS if ROOT / b.document == page and b.kind in kinds]
 
 
 def file_name(block: str) -> str | None:
@@ -28,21 +31,23 @@ def file_name(block: str) -> str | None:
 
 def run(package: Path, work: Path, *words: object) -> str:
     done = subprocess.run([sys.executable, *map(str, words)], cwd=work, stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=120, env={**os.environ, "PYTHONPATH": f"{package}:{work}"})
+                          text=True, timeout=120, env={**os.environ, "PYTHONPATH": f"{package}:{work}",
+                                                    "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": ""})
     if done.returncode:
         sys.exit(f"cookbook.py: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done.stdout
 
 
 def main(package: Path) -> None:
-    ran = 0
+    ran, modules = 0, []
     with tempfile.TemporaryDirectory(prefix="lorajs-cookbook-") as name:
         work = Path(name)
         for page in PAGES:
-            for block in blocks(page, "(?:python|toml|yaml)"):
+            for block in blocks(page, "python", "toml", "yaml"):
                 if file := file_name(block):
                     (work / file).parent.mkdir(exist_ok=True)
                     (work / file).write_text(block)
+                    modules += [work / file] if file.endswith(".py") else []
         for page in PAGES:
             program = "".join(block for block in blocks(page, "python") if not file_name(block))
             said, want = "", "".join(blocks(page, "text"))
@@ -57,6 +62,9 @@ def main(package: Path) -> None:
             if not re.search(r"^\d+ passed in", out, re.M):
                 sys.exit(out)
             ran += 1
+        for module in modules:
+            if not list(module.parent.glob(f"__pycache__/{module.stem}.*")):
+                sys.exit(f"cookbook.py: nobody runs {module.name}")
     if ran < 7:
         sys.exit(f"cookbook.py: {ran} programs in {len(PAGES)} pages")
     print(f"{ran} programs do what their pages say")

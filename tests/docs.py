@@ -43,6 +43,14 @@ def links() -> None:
             check("LAYER" in named or (ROOT / named).exists(), f"{path.name}: no {named}")
 
 
+def modules() -> None:
+    """The site has every module of the Python package: by itself, or by what `lorajs` has of it."""
+    told = re.findall(r"automodule:: ([\w.]+)", (ROOT / "docs/python-api.md").read_text())
+    ours = set(re.findall(r"^from \.(\w+) import", (ROOT / "python/lorajs/__init__.py").read_text(), re.M))
+    there = {path.stem for path in (ROOT / "python/lorajs").glob("[a-z]*.py")} - ours - {"shape"}
+    check(set(told) == {"lorajs"} | {f"lorajs.{name}" for name in there}, f"python-api.md: {sorted(told)} for {sorted(there)}")
+
+
 def proofs() -> None:
     """Each test that the threat model names is there: a function of that file."""
     named = re.findall(r"`([\w./-]+\.(?:c|py)):(\w+)`", (ROOT / "docs/threat-model.md").read_text())
@@ -286,6 +294,7 @@ def follow(t: Trial, b: Blocks) -> None:
 
 def main(program: Path) -> None:
     links()
+    modules()
     proofs()
     sandbox()
     check((program.parent.parent / "python/lorajs").is_dir(), "no Python package in this build")
