@@ -11,7 +11,7 @@ from . import native
 from .device import DeviceLine, Mac
 from .errors import error
 from .ids import EUI
-from .keys import Vault
+from .keys import Vault, handles
 
 _PIECE = 1 << 16
 
@@ -158,6 +158,7 @@ def bulk_loses(record: bytes, format: BulkFormat) -> Loses:
     return Loses(native.bulk_loses(format, record))
 
 
+@handles("opener")
 def write_bulk(file: BinaryIO, format: BulkFormat | str, records: Iterable[bytes | tuple[str, bytes]], *,
                opener: Vault | None = None, values: dict[str, str] | None = None) -> int:
     """Write records as rows, and return how many; a record may come as (name, record).

@@ -31,7 +31,7 @@ def handles(*names: str) -> Callable[[F], F]:
             try:
                 for place, name in places:
                     if not _is_handle(args[place] if place < len(args) else kwargs.get(name)):
-                        raise TypeError(f"{name} is a Vault: Vault.from_file(path) reads its key" if name == "vault" else
+                        raise TypeError(f"{name} is a Vault: Vault.from_file(path) reads its key" if name in ("vault", "opener") else
                                         f"{name} is a Key, or has one: Key.from_hex() and Key.from_bytes() make a Key")
                 return function(*args, **kwargs)
             finally:

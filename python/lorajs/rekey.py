@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from . import native
 from .ids import EUI
-from .keys import Key
+from .keys import Key, handles
 from .shape import read, write
 
 FPORT: int = native.LJS_REKEY_FPORT
@@ -101,16 +101,19 @@ class RekeyMessage:
         return native.rekey_build(write(native.rekey_message(), self))
 
 
+@handles("key")
 def rekey_kcv(key: Key) -> bytes:
     """KCV(K), three octets by which a key of 16 is told from another."""
     return native.rekey_kcv(key.native)
 
 
+@handles("key")
 def rekey_mic(key: Key, dev_eui: int, message: bytes) -> bytes:
     """The MIC of a whole message, whose last four octets are not looked at."""
     return native.rekey_mic(key.native, dev_eui, message)
 
 
+@handles("key")
 def rekey_agree(key: Key, dev_eui: int, join_eui: int, ephemeral: bytes, device: bytes) -> Key:
     """What suite 2 has in the place of REKEY_JOIN, from either secret half and both public ones."""
     return Key(native.rekey_agree(key.native, dev_eui, join_eui, ephemeral + device))
@@ -121,11 +124,13 @@ def rekey_temp_key(dev_eui: int, join_eui: int, epoch: int) -> bytes:
     return native.rekey_temp_key(dev_eui, join_eui, epoch)
 
 
+@handles("parent")
 def rekey_slot(parent: Key, dev_eui: int, join_eui: int, epoch: int, serial: bytes) -> Key:
     """What DeriveKey makes of slot 0: AppKey, then NwkKey, as one key of 32 octets."""
     return Key(native.rekey_slot(parent.native, dev_eui, join_eui, epoch, serial))
 
 
+@handles("parent")
 def rekey_slot_mac(parent: Key, serial: bytes) -> bytes:
     """The MAC that authorises DeriveKey of the element with this serial number, whatever the epoch."""
     return native.rekey_slot_mac(parent.native, serial)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import lorajs
-from lorajs import Clear, Envelope, Key, Message, admin, backup, native
+from lorajs import Clear, Envelope, Key, Message, admin, backup, native, rekey
 
 DEV_EUI, JOIN_EUI = lorajs.EUI("0102030405060708"), lorajs.EUI("70b3d57ed0000000")
 
@@ -238,6 +238,8 @@ def test_no_traceback_has_what_was_taken_for_a_key(marker: Marker) -> None:
             lambda: lorajs.pack(io.BytesIO(), [], vault, to=bytes(32), sign=raw, now=1),
             lambda: lorajs.Parcel(io.BytesIO(), raw, bytes(32)), lambda: backup.standing(lorajs.Store.memory(), raw),
             lambda: admin.handle(server, admin.AdminRequest("GET", "/", 1), signer=raw),
+            lambda: lorajs.write_bulk(io.BytesIO(), "ttjs", [], opener=raw),
+            lambda: rekey.rekey_kcv(raw), lambda: rekey.rekey_slot(raw, 1, 2, 3, b""),
         ]
         for number, call in enumerate(calls):
             with pytest.raises(TypeError, match="is a (Key|Vault)"):
