@@ -323,3 +323,12 @@ def test_the_program_is_found(tmp_path: pathlib.Path, monkeypatch: pytest.Monkey
     assert main.find() == other / "lorajs"
     monkeypatch.setenv("PATH", str(script))
     assert main.find() is None
+
+
+@pytest.mark.parametrize("more", [{"vendor_id": 1 << 16}, {"dev_eui": -1}, {"serial": "X" * 5000}, {"owner_token": "A:B"},
+                                  {"proprietary": "a\0b"}, {"join_eui": None}, {"vendor_profile_id": None}], ids=repr)
+def test_a_code_that_no_label_can_have(more: dict[str, object]) -> None:
+    members: dict[str, object] = {"dev_eui": 1, "join_eui": 2, "vendor_id": 3, "vendor_profile_id": 4}
+    assert lorajs.QR(**members).build().startswith("LW:D0:")  # type: ignore[arg-type]
+    with pytest.raises(lorajs.InvalidError):
+        lorajs.QR(**members | more).build()  # type: ignore[arg-type]
