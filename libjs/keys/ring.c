@@ -3,10 +3,13 @@
 #include "keys/ring_inside.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum {
     /* Rings that wait in the pool; one in use more than that is closed when it comes back. */
     RINGS_IDLE_MAX = 32,
+    NESTS = 16, /* threads that have one to come back to */
+    CACHE_LINE = 64,
 };
 
 /* A guarded page and its handles cost as much as a hundred joins, so they are kept.  The
@@ -17,6 +20,22 @@ static struct {
     struct ring *idle;
     unsigned idle_len;
 } pool = { PTHREAD_MUTEX_INITIALIZER, NULL, 0 };
+
+/* Where a thread left its last ring, to be found by it again while the processor that it runs on has
+ * ring and handles at hand.  More threads than nests share them. */
+static struct {
+    _Alignas(CACHE_LINE) struct ring *_Atomic ring;
+} nests[NESTS];
+
+static struct ring *_Atomic *nest(void)
+{
+    static atomic_uint threads;
+    static _Thread_local unsigned mine; /* 0: none yet */
+
+    if (!mine)
+        mine = 1 + atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % NESTS;
+    return &nests[mine - 1].ring;
+}
 
 static void before_fork(void)
 {
@@ -30,6 +49,8 @@ static void after_fork_parent(void)
 
 static void after_fork_child(void)
 {
+    for (size_t i = 0; i < NESTS; i++)
+        atomic_store_explicit(&nests[i].ring, NULL, memory_order_relaxed);
     pool.idle = NULL; /* memory locks are not inherited: the child opens rings of its own */
     pool.idle_len = 0;
     pthread_mutex_unlock(&pool.lock);
@@ -41,7 +62,7 @@ static void init(void)
 {
     init_result = ljs__init();
     if (!init_result)
-        init_result = ljs__aes_init((size_t)RINGS_IDLE_MAX * AES_LENGTHS);
+        init_result = ljs__aes_init((size_t)(RINGS_IDLE_MAX + NESTS) * AES_LENGTHS);
     if (!init_result && pthread_atfork(before_fork, after_fork_parent, after_fork_child))
         init_result = LJS_E_NOMEM;
 }
@@ -81,6 +102,8 @@ ljs_err ljs__ring_take(struct ring **out)
         return LJS_E_CRYPTO;
     if (init_result)
         return init_result;
+    if ((*out = atomic_exchange_explicit(nest(), NULL, memory_order_acquire)))
+        return LJS_OK;
     pthread_mutex_lock(&pool.lock);
     if (pool.idle) {
         *out = pool.idle;
@@ -95,6 +118,7 @@ ljs_err ljs__ring_take(struct ring **out)
 
 void ljs__ring_give(struct ring *ring)
 {
+    struct ring *none = NULL;
     bool keep;
 
     if (!ring)
@@ -109,6 +133,9 @@ void ljs__ring_give(struct ring *ring)
     }
     ljs__wipe(ring->slot, sizeof ring->slot);
     ljs__wipe(&ring->work, sizeof ring->work);
+    if (keep &&
+        atomic_compare_exchange_strong_explicit(nest(), &none, ring, memory_order_release, memory_order_relaxed))
+        return;
 
     pthread_mutex_lock(&pool.lock);
     if (keep && pool.idle_len < RINGS_IDLE_MAX) {
