@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 static atomic_uint process = 1;
 
@@ -85,6 +86,21 @@ bool ljs__is_zero(const void *mem, size_t len)
 void ljs__random(void *out, size_t len)
 {
     randombytes_buf(out, len);
+}
+
+void ljs__random_id(uint8_t out[LJS__ID_LEN])
+{
+    static _Thread_local struct {
+        uint8_t id[16][LJS__ID_LEN];
+        unsigned left, process; /* what was drawn before a fork() is for the parent */
+    } drawn;
+
+    if (!drawn.left || drawn.process != ljs__process()) {
+        randombytes_buf(drawn.id, sizeof drawn.id);
+        drawn.left = sizeof drawn.id / sizeof *drawn.id;
+        drawn.process = ljs__process();
+    }
+    memcpy(out, drawn.id[--drawn.left], LJS__ID_LEN);
 }
 
 _Static_assert(LJS__SEAL_EXTRA ==

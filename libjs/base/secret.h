@@ -32,6 +32,10 @@ void ljs__wipe_stack(size_t len);
 bool ljs__equal(const void *a, const void *b, size_t len); /* constant time */
 bool ljs__is_zero(const void *mem, size_t len);            /* constant time */
 void ljs__random(void *out, size_t len);
+/* For names that everybody may see: drawn from the kernel for several of them at once, since that
+ * takes longer than to verify a frame. */
+enum { LJS__ID_LEN = 16 };
+void ljs__random_id(uint8_t out[LJS__ID_LEN]);
 
 enum { LJS__SEAL_EXTRA = 24 + 16 };
 

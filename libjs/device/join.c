@@ -468,6 +468,8 @@ out:
 
 /* ---- the same, for callers outside ------------------------------------------ */
 
+_Static_assert(sizeof((ljs_join_req *)0)->session_key_id == LJS__ID_LEN, "a SessionKeyID is a name");
+
 ljs_err ljs_join_req_init(ljs_join_req *out)
 {
     ljs_err err = ljs__init();
@@ -477,7 +479,7 @@ ljs_err ljs_join_req_init(ljs_join_req *out)
         return err;
     out->struct_size = sizeof *out;
     out->mac = LJS_MAC_1_0_0;
-    ljs__random(out->session_key_id, sizeof out->session_key_id);
+    ljs__random_id(out->session_key_id);
     return LJS_OK;
 }
 

@@ -214,6 +214,32 @@ static void random_octets(void **state)
     assert_memory_not_equal(a, b, sizeof a);
 }
 
+/* Nor one of the parent's in the child of a fork(), which has what the parent had drawn. */
+static void names_never_come_twice(void **state)
+{
+    enum { NAMES = 100, LEN = LJS__ID_LEN };
+    uint8_t names[2 * NAMES * LEN], *theirs = names + (ptrdiff_t)NAMES * LEN;
+    int ends[2], status;
+    pid_t child;
+
+    (void)state;
+    ljs__random_id(names); /* so that others are drawn already */
+    assert_int_equal(pipe(ends), 0);
+    assert_true((child = fork()) >= 0);
+    for (size_t i = 0; i < NAMES; i++)
+        ljs__random_id(names + i * LEN);
+    if (!child)
+        _exit(write(ends[1], names, (size_t)NAMES * LEN) != (ssize_t)NAMES * LEN);
+    assert_int_equal(read(ends[0], theirs, (size_t)NAMES * LEN), NAMES * LEN);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    for (size_t i = 0; i < (size_t)2 * NAMES; i++)
+        for (size_t k = 0; k < i; k++)
+            assert_memory_not_equal(names + i * LEN, names + k * LEN, LEN);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void seal_and_open(void **state)
 {
     uint8_t key[32], other[32], in[100], sealed[100 + LJS__SEAL_EXTRA], again[100 + LJS__SEAL_EXTRA], out[100];
@@ -322,6 +348,7 @@ int main(void)
         cmocka_unit_test(wipe_and_compare),
         cmocka_unit_test(wipe_stack),
         cmocka_unit_test(random_octets),
+        cmocka_unit_test(names_never_come_twice),
         cmocka_unit_test(seal_and_open),
         cmocka_unit_test(tags_and_subkeys),
         cmocka_unit_test(stretched),
