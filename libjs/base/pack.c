@@ -237,6 +237,11 @@ static struct token next(struct unpack *u, unsigned types)
     u->rd.bad |= u->rd.left == 0; /* where there may be a NULL, which the template would add to */
     if (u->rd.bad)
         return ctx.user;
+    if (*u->rd.at < 0x80 && (types & UINT)) { /* most values: an octet that is the number, as the format has it */
+        on_unsigned(&ctx.user, *u->rd.at);
+        (void)rd_bytes(&u->rd, 1);
+        return ctx.user;
+    }
     got = token_execute(&ctx, (const char *)u->rd.at, u->rd.left, &off);
     if (got == AT_CONTAINER)
         off++; /* stopped on the last octet of its header */

@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A skip list: the keys stay in order, and finding one among a million takes some
- * twenty steps. */
-enum { HEIGHT_MAX = 12 }; /* at one in four a level: 4^12 keys */
+/* A skip list keeps the keys in order, and a hash table finds one of them without a walk over
+ * nodes that no cache has. */
+enum {
+    HEIGHT_MAX = 12, /* at one in four a level: 4^12 keys */
+    BUCKETS_FIRST = 64,
+};
 
 struct value {
     uint64_t version;
@@ -21,6 +24,8 @@ struct node {
     struct value *value; /* NULL only while a commit is at work */
     uint8_t *key;        /* behind next */
     size_t key_len;
+    uint64_t hash;
+    struct node *chain; /* of its bucket */
     unsigned height;
     struct node *next[];
 };
@@ -28,6 +33,8 @@ struct node {
 struct memory {
     pthread_mutex_t lock;
     struct node *head[HEIGHT_MAX];
+    struct node **bucket; /* `buckets` of them, a power of two */
+    size_t buckets, nodes;
     uint64_t version; /* the last one given out, to any key: so none comes twice */
     uint64_t dice;
 };
@@ -52,11 +59,51 @@ static struct node *seek(struct node **links[HEIGHT_MAX], struct memory *m, cons
     return *links[0];
 }
 
+/* FNV-1a, folded, since the low bits are what counts. */
+static uint64_t hash_of(const uint8_t *key, size_t key_len)
+{
+    uint64_t hash = 0xcbf29ce484222325;
+
+    for (size_t i = 0; i < key_len; i++)
+        hash = (hash ^ key[i]) * 0x100000001b3;
+    return hash ^ hash >> 32;
+}
+
+static struct node **bucket_of(struct memory *m, uint64_t hash)
+{
+    return &m->bucket[hash & (m->buckets - 1)];
+}
+
 static struct node *find(struct memory *m, const uint8_t *key, size_t key_len)
 {
-    struct node **links[HEIGHT_MAX], *node = seek(links, m, key, key_len);
+    uint64_t hash = hash_of(key, key_len);
+    struct node *node = *bucket_of(m, hash);
 
-    return node && !compare(node->key, node->key_len, key, key_len) ? node : NULL;
+    while (node && (node->hash != hash || compare(node->key, node->key_len, key, key_len)))
+        node = node->chain;
+    return node;
+}
+
+static void hang(struct memory *m, struct node *node)
+{
+    struct node **bucket = bucket_of(m, node->hash);
+
+    node->chain = *bucket;
+    *bucket = node;
+}
+
+/* A bucket for each node; where there is no memory for that, chains are longer. */
+static void spread(struct memory *m)
+{
+    struct node **more = m->nodes < m->buckets ? NULL : calloc(2 * m->buckets, sizeof(struct node *));
+
+    if (!more)
+        return;
+    free(m->bucket);
+    m->bucket = more;
+    m->buckets *= 2;
+    for (struct node *node = m->head[0]; node; node = node->next[0])
+        hang(m, node);
 }
 
 /* Without a value yet; NULL when there is no memory. */
@@ -72,24 +119,34 @@ static struct node *insert(struct memory *m, const uint8_t *key, size_t key_len)
         height++;
     if (!(node = malloc(sizeof *node + height * sizeof *node->next + key_len)))
         return NULL;
-    *node = (struct node){ .key = (uint8_t *)&node->next[height], .key_len = key_len, .height = height };
+    *node = (struct node){
+        .key = (uint8_t *)&node->next[height], .key_len = key_len, .hash = hash_of(key, key_len), .height = height
+    };
     memcpy(node->key, key, key_len);
     seek(links, m, key, key_len);
     for (unsigned i = 0; i < height; i++) {
         node->next[i] = *links[i];
         *links[i] = node;
     }
+    hang(m, node);
+    m->nodes++;
+    spread(m);
     return node;
 }
 
 static void discard_empty(struct memory *m, const uint8_t *key, size_t key_len)
 {
-    struct node **links[HEIGHT_MAX], *node = seek(links, m, key, key_len);
+    struct node **links[HEIGHT_MAX], **at, *node = find(m, key, key_len);
 
-    if (!node || node->value || compare(node->key, node->key_len, key, key_len))
+    if (!node || node->value)
         return;
+    seek(links, m, key, key_len);
     for (unsigned i = 0; i < node->height; i++)
         *links[i] = node->next[i];
+    for (at = bucket_of(m, node->hash); *at != node;)
+        at = &(*at)->chain;
+    *at = node->chain;
+    m->nodes--;
     free(node);
 }
 
@@ -215,6 +272,7 @@ static void close_memory(void *self)
         free(node);
     }
     pthread_mutex_destroy(&m->lock);
+    free(m->bucket);
     free(m);
 }
 
@@ -234,6 +292,11 @@ ljs_err ljs_store_memory(ljs_store **out)
     *out = NULL;
     if (!(m = calloc(1, sizeof *m)))
         return LJS_E_NOMEM;
+    if (!(m->bucket = calloc(BUCKETS_FIRST, sizeof(struct node *)))) {
+        free(m);
+        return LJS_E_NOMEM;
+    }
+    m->buckets = BUCKETS_FIRST;
     m->dice = 0x9e3779b97f4a7c15;
     pthread_mutex_init(&m->lock, NULL);
     return ljs_store_custom(out, &memory_ops, m); /* takes m, even when it fails */
