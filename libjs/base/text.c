@@ -40,8 +40,10 @@ bool ljs__text_ok(const char *text, size_t room)
 
     if (len == room)
         return false;
-    for (size_t at = 0, n; at < len; at += n)
-        if (!(n = character((const uint8_t *)text + at, len - at)))
+    for (size_t at = 0, n; at < len; at += n) {
+        n = text[at] >= 0x20 && text[at] < 0x7f ? 1 : character((const uint8_t *)text + at, len - at);
+        if (!n)
             return false;
+    }
     return true;
 }

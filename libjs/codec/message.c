@@ -6,7 +6,10 @@
 
 #include <stddef.h>
 
-enum { MESSAGE_MAX = 64 * 1024 };
+enum {
+    MESSAGE_MAX = 64 * 1024,
+    BUILT_MOST = 1024, /* what an answer with all its keys takes, so that it is written in one go */
+};
 
 /* ---- the two tables --------------------------------------------------------- */
 
@@ -279,6 +282,7 @@ struct reading {
     ljs_message *out;
     uint32_t seen, there, bad; /* there: and not "" */
     unsigned within;           /* the envelope or result that is open; COUNT(members) for none */
+    unsigned next;             /* where the next member is, if they come in the order of the table */
     bool inner;                /* its AESKey or ResultCode was there */
 };
 
@@ -358,12 +362,15 @@ static bool read_inner(struct reading *r, const struct json_event *event)
 
 static bool read_member(struct reading *r, const struct json_event *event)
 {
-    unsigned m = 0;
+    unsigned m = r->next, tried = 0;
 
-    while (m < COUNT(members) && (members[m].name[0] != event->name[0] || strcmp(members[m].name, event->name)))
-        m++;
-    if (m == COUNT(members))
+    while (tried < COUNT(members) && strcmp(members[m].name, event->name)) {
+        m = (m + 1) % COUNT(members);
+        tried++;
+    }
+    if (tried == COUNT(members))
         return true; /* VSExtension, and what newer versions or vendors add */
+    r->next = (m + 1) % COUNT(members);
     r->seen |= BIT(m);
     r->there |= BIT(m);
     switch (event->type) {
@@ -594,6 +601,7 @@ ljs_err ljs_message_build(ljs_buf *out, const ljs_message *message)
     for (unsigned m = 0; m < COUNT(members); m++)
         if (there & BIT(m) && !in_range(message, &members[m]))
             return LJS_E_INVAL;
+    (void)ljs__wr_grow(&w, BUILT_MOST);
     ljs__json_open(&w, '{');
     for (unsigned m = 0; m < COUNT(members); m++)
         if (there & BIT(m))

@@ -324,6 +324,7 @@ ljs_err ljs__record_read(struct record *out, const uint8_t *in, size_t in_len)
     int last = F_SCHEMA;
 
     memset(r, 0, sizeof *r);
+    r->was = in_len;
     pairs = ljs__unpack_map(&u);
     if (ljs__unpack_uint(&u, 0x7f) != F_SCHEMA)
         u.rd.bad = true;
@@ -380,6 +381,7 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
     ljs_err err;
 
     *out = (ljs_buf){ NULL, 0 };
+    (void)ljs__wr_grow(&w, r->was + STEP_ADDS);
     ljs__pack_map(&w, pairs);
     ljs__pack_uint(&w, F_SCHEMA);
     ljs__pack_uint(&w, RECORD_SCHEMA);
@@ -448,11 +450,10 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
         ljs__pack_uint(&w, d->generation);
     }
     err = ljs__vault_tag(&w, vault, TAG_DEVICE);
-    if (err) {
-        ljs__wr_drop(&w);
-        return err;
-    }
-    return ljs__wr_take(out, &w);
+    if (!err)
+        return ljs__wr_take(out, &w);
+    ljs__wr_drop(&w);
+    return err;
 }
 
 struct context *ljs__record_context(struct record *r, ljs_eui join_eui)
@@ -508,10 +509,8 @@ ljs_err ljs__record_seal(struct record *r, struct wr *keep, const ljs_vault *vau
         set = &r->set[r->sets++];
     owner(ad, r->d.dev_eui, epoch);
     err = ljs__vault_seal(keep, vault, ring, root_ids, root_roles, COUNT(root_ids), ad, sizeof ad);
-    if (err)
-        return err;
-    if (keep->bad)
-        return LJS_E_NOMEM;
+    if (err || keep->bad)
+        return err ? err : LJS_E_NOMEM;
     for (size_t i = 0; i < COUNT(root_ids); i++)
         if (ljs__ring_has(ring, root_ids[i]))
             keys |= root_has[i];

@@ -17,6 +17,7 @@ enum {
     RECORD_SCHEMA = 1,
     EPOCHS_MAX = LJS_SESSIONS_MAX + 1, /* each session may stand on keys of its own, and the current ones */
     NONCE_MAP_LEN = 8192,              /* one bit for each of 65,536 DevNonces */
+    STEP_ADDS = 128,                   /* octets: more than a session and its nonce add to a record */
     JOIN_NONCE_END = 0x1000000,        /* 24 bits: this one is not given any more */
 };
 
@@ -57,6 +58,7 @@ struct record { /* borrows the octets it was read from */
     bool has_last, has_print, blocked;
     int32_t highest;   /* of a join that was refused for its count: what that had to exceed; -1 where none counts */
     uint64_t counting; /* and which count it is: JoinEUI, or for RJcount0 the session's JoinNonce */
+    size_t was;        /* octets that it was read from */
     uint8_t last[16];  /* what the newest session answered: see digest() of join.c */
     uint8_t print[16]; /* ljs__record_root_print() of a removed device */
 };

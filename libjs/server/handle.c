@@ -6,13 +6,14 @@
 #include "base/text.h"
 #include "device/step.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* One message on its way. */
 struct job {
+    ljs_message msg, ans; /* each is made whole by itself; what follows begins as zeros */
     ljs_call *call;
-    ljs_message msg, ans;
     struct grant grant;
     ljs_event event;
     bool open;    /* not answered yet */
@@ -334,12 +335,12 @@ static void begin(struct job *job, ljs_server *server, const ljs_peers *peers, l
 {
     ljs_err err;
 
-    memset(job, 0, sizeof *job);
+    memset((uint8_t *)job + offsetof(struct job, call), 0, sizeof *job - offsetof(struct job, call));
     job->call = call;
     job->open = true;
     call->out = (ljs_buf){ NULL, 0 };
     if (call->peer && ljs__text_ok(call->peer, sizeof job->event.peer))
-        snprintf(job->event.peer, sizeof job->event.peer, "%s", call->peer);
+        memcpy(job->event.peer, call->peer, strlen(call->peer));
     if (ljs_message_parse(&job->msg, call->in, call->in_len)) {
         finish_plain(job, server, LJS_E_MESSAGE);
         return;
@@ -527,8 +528,10 @@ static void handle(ljs_server *server, struct job *jobs, ljs_call *calls, size_t
         for (size_t i = 0; i < calls_len; i++)
             open |= jobs[i].open;
     }
-    for (size_t i = 0; i < calls_len; i++)
-        ljs__wipe(&jobs[i], sizeof jobs[i]);
+    for (size_t i = 0; i < calls_len; i++) { /* finish() wiped the answers */
+        ljs__wipe(&jobs[i].msg, sizeof jobs[i].msg);
+        ljs__wipe(&jobs[i].call, sizeof jobs[i] - offsetof(struct job, call));
+    }
     ljs__peers_give(peers);
 }
 
@@ -536,7 +539,7 @@ void ljs_server_handle_batch(ljs_server *server, ljs_call *calls, size_t calls_l
 {
     ljs_err err = ljs__server_alive(server);
     size_t room = calls_len < BATCH_MAX ? calls_len : BATCH_MAX;
-    struct job *jobs = err ? NULL : calloc(room ? room : 1, sizeof *jobs);
+    struct job one, *jobs = err ? NULL : room <= 1 ? &one : malloc(room * sizeof *jobs);
     int64_t now = 0;
 
     if (!err && !jobs)
@@ -552,7 +555,8 @@ void ljs_server_handle_batch(ljs_server *server, ljs_call *calls, size_t calls_l
             now = calls[i].now;
     if (!err && now) /* what waits for longer than a minute; if it cannot be written it waits on */
         (void)!ljs_server_flush_audit(server, now);
-    free(jobs);
+    if (jobs != &one)
+        free(jobs);
 }
 
 ljs_err ljs_server_handle(ljs_buf *out, ljs_server *server, const char *peer, int64_t now, const uint8_t *in,

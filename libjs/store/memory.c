@@ -206,7 +206,8 @@ static void apply_group(struct memory *m, ljs_change *changes, struct value **va
 static ljs_err commit(void *self, ljs_change *changes, size_t changes_len)
 {
     struct memory *m = self;
-    struct value **values = calloc(changes_len, sizeof *values);
+    struct value *few[8] = { NULL };
+    struct value **values = changes_len <= sizeof few / sizeof *few ? few : calloc(changes_len, sizeof *values);
     ljs_err err = LJS_E_NOMEM;
 
     if (!values)
@@ -230,7 +231,8 @@ static ljs_err commit(void *self, ljs_change *changes, size_t changes_len)
 out:
     for (size_t i = 0; i < changes_len; i++)
         free(values[i]);
-    free(values);
+    if (values != few)
+        free(values);
     return err;
 }
 
