@@ -23,17 +23,19 @@ static enum octet kind_of(uint8_t c)
     return c == '\t' || c == '\n' || c == '\r' ? SPACE : CONTROL;
 }
 
-/* Are these eight octets PLAIN?  The top bits of `other` are of those that may be something else. */
-static bool eight_plain(const uint8_t *s)
+/* How many of eight octets are PLAIN before the first that is not. */
+static size_t plain_of_eight(const uint8_t *s)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = 0x80 * ones;
     uint64_t v, quotes, backslashes, other;
 
     memcpy(&v, s, sizeof v);
+    v = le64(v);
     quotes = v ^ '"' * ones;
     backslashes = v ^ '\\' * ones;
-    other = ((v - 0x20 * ones) & ~v) | ((quotes - ones) & ~quotes) | ((backslashes - ones) & ~backslashes) | v;
-    return !(other & tops);
+    /* The top bit of each other octet, and of some behind the first of these. */
+    other = ((v - 0x20 * ones) | (quotes - ones) | (backslashes - ones) | v) & tops;
+    return other ? (size_t)__builtin_ctzll(other) / 8 : 8;
 }
 
 /* The number of a \uXXXX at s, -1 when it is none. */
@@ -81,8 +83,8 @@ static const char *scan(const uint8_t *in, size_t in_len, size_t *longest)
         n = 1;
         switch (kind_of(in[i])) {
         case PLAIN:
-            while (in_len - i - n >= 8 && eight_plain(in + i + n))
-                n += 8;
+            for (size_t more = 8; more == 8 && in_len - i - n >= 8; n += more)
+                more = plain_of_eight(in + i + n);
             while (i + n < in_len && kind_of(in[i + n]) == PLAIN)
                 n++;
             break;
@@ -411,10 +413,16 @@ void ljs__json_close(struct wr *w, char bracket)
 
 void ljs__json_name(struct wr *w, const char *name)
 {
+    size_t len = strlen(name);
+    uint8_t *at;
+
     comma(w);
-    ljs__wr(w, "\"", 1);
-    ljs__wr_text(w, name);
-    ljs__wr(w, "\":", 2);
+    if (!(at = wr_add(w, len + 3)))
+        return;
+    at[0] = '"';
+    memcpy(at + 1, name, len);
+    at[len + 1] = '"';
+    at[len + 2] = ':';
 }
 
 void ljs__json_text(struct wr *w, const char *text)
