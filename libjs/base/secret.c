@@ -1,5 +1,6 @@
 #include "base/secret.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdatomic.h>
@@ -57,14 +58,24 @@ void ljs__secret_free(void *secret)
     sodium_free(secret);
 }
 
+/* From 2 KiB on, the C library fills memory in a way that pays off for much more than that. */
+enum { WIPE_AT_ONCE = 2048, STACK_MAX = 16384 };
+
 void ljs__wipe(void *mem, size_t len)
 {
-    sodium_memzero(mem, len);
+    uint8_t *at = mem;
+
+    for (; len > WIPE_AT_ONCE; at += WIPE_AT_ONCE, len -= WIPE_AT_ONCE)
+        sodium_memzero(at, WIPE_AT_ONCE);
+    sodium_memzero(at, len);
 }
 
-void ljs__wipe_stack(size_t len)
+__attribute__((noinline)) void ljs__wipe_stack(size_t len)
 {
-    sodium_stackzero(len);
+    uint8_t dead[STACK_MAX];
+
+    assert(len <= sizeof dead);
+    ljs__wipe(dead + sizeof dead - len, len); /* what is next to the caller's frame */
 }
 
 bool ljs__equal(const void *a, const void *b, size_t len)

@@ -27,7 +27,7 @@ void *ljs__secret_alloc(size_t len); /* guarded, locked, zeroed; NULL when there
 void ljs__secret_free(void *secret); /* wipes; NULL is taken */
 
 void ljs__wipe(void *mem, size_t len);
-/* Wipe `len` octets of dead stack below the caller. */
+/* Wipe `len` octets, up to 16 KiB, of dead stack below the caller. */
 void ljs__wipe_stack(size_t len);
 bool ljs__equal(const void *a, const void *b, size_t len); /* constant time */
 bool ljs__is_zero(const void *mem, size_t len);            /* constant time */

@@ -336,12 +336,9 @@ ljs_err ljs__audit_kept(bool *out, ljs_server *server)
 {
     struct audit *a = &server->audit;
     struct mark mark;
+    int state = atomic_load(&a->state);
     ljs_err err = LJS_OK;
-    int state;
 
-    pthread_mutex_lock(&a->lock);
-    state = a->state;
-    pthread_mutex_unlock(&a->lock);
     for (unsigned n = 0; state == AUDIT_UNKNOWN && n <= CONFLICT_RETRIES * server->opts.retries; n++) {
         enum what what = LEAVE;
 
@@ -357,8 +354,8 @@ ljs_err ljs__audit_kept(bool *out, ljs_server *server)
             break;
         state = what == BEGIN || what == KEEP ? AUDIT_KEPT : AUDIT_NOT_KEPT;
         pthread_mutex_lock(&a->lock);
-        a->state = state == AUDIT_KEPT ? AUDIT_KEPT : AUDIT_NOT_KEPT;
         a->generation = mark.generation + (what == BEGIN);
+        atomic_store(&a->state, state == AUDIT_KEPT ? AUDIT_KEPT : AUDIT_NOT_KEPT);
         if (state == AUDIT_NOT_KEPT)
             a->pending_len = a->refused_len = a->missed = 0;
         pthread_mutex_unlock(&a->lock);

@@ -132,12 +132,12 @@ struct chain;
 
 enum { PENDING_MAX = 64, REFUSED_MAX = 32 };
 struct audit {
-    pthread_mutex_t lock; /* of all below */
-    enum { AUDIT_UNKNOWN, AUDIT_KEPT, AUDIT_NOT_KEPT } state;
-    uint32_t generation; /* how often a log was begun in this store */
-    struct chain *idle;  /* chains that nobody is writing to */
-    struct chain *all;   /* and those too */
-    int64_t now;         /* the latest time that a caller told */
+    pthread_mutex_t lock;                                             /* of all below */
+    _Atomic enum { AUDIT_UNKNOWN, AUDIT_KEPT, AUDIT_NOT_KEPT } state; /* which is read without it, too */
+    uint32_t generation;                                              /* how often a log was begun in this store */
+    struct chain *idle;                                               /* chains that nobody is writing to */
+    struct chain *all;                                                /* and those too */
+    int64_t now;                                                      /* the latest time that a caller told */
     char who[LJS_LABEL_MAX];
     ljs_audit_entry *pending; /* entries that wait for the next link, PENDING_MAX places */
     size_t pending_len;
