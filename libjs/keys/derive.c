@@ -21,7 +21,8 @@ enum { ANY = 0, V10 = LJS_SCHEME_1_0, V11 = LJS_SCHEME_1_1 };
 
 /* clang-format off */
 /* key = aes128_encrypt(root, tag | layout | pad16).  `root` and `to` name the slots for
- * the keys of a device's session; the root of another row is the caller's to choose. */
+ * the keys of a device's session; the root of another row is the caller's to choose.  What is derived at once stands
+ * together. */
 static const struct derivation { uint8_t name, scheme, root, to, tag, layout; } derivations[] = {
     /* [L2 1.1 §6.1.1.3]  aes128_encrypt(NwkKey, tag | DevEUI | pad16) */
     { LJS_KEY_JS_INT,         ANY, KEY_NWK,  KEY_JS_INT,      0x06, DEV_EUI   },
@@ -153,6 +154,8 @@ static ljs_err derive_all(struct ring *ring, enum key_id root, unsigned layout, 
             assert(n < GATHER_MAX);
             rows[n] = row;
             to[n++] = (enum key_id)row->to;
+        } else if (n) {
+            break;
         }
     }
     return n ? derive(ring, root, rows, to, n, what) : LJS_OK;

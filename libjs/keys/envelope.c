@@ -7,30 +7,28 @@ _Static_assert(WRAPPED_LEN == sizeof((ljs_envelope *)0)->key, "an envelope holds
 /* [RFC 3394 §2.2.3.1]  the initial value, and what an unwrap must end in */
 #define A6 UINT64_C(0xa6a6a6a6a6a6a6a6)
 
-/* [RFC 3394 §2.2.1]  C from P, where R of ring->work has n semiblocks per lane.  Each step waits for the
- * one before, so lanes are what can be gathered: up to LANES wraps cost little more than one. */
+/* [RFC 3394 §2.2.1]  C from P, where R of ring->work has n semiblocks per lane; A is left in a.  Each step waits
+ * for the one before, so lanes are what can be gathered: up to LANES wraps cost little more than one. */
 static ljs_err wrap(struct ring *ring, enum key_id kek, size_t lanes, size_t n)
 {
-    uint64_t *a = ring->work.wrap.a;
-    block *b = ring->work.wrap.b;
-    struct aes *aes = NULL; /* or in the token */
+    uint64_t(*r)[SEMI_MAX] = ring->work.wrap.r;
+    block *b = ring->work.wrap.b; /* A | R[i] */
+    struct aes *aes = NULL;       /* or in the token */
     ljs_err err = ring->slot[kek].held ? LJS_OK : ljs__ring_aes(&aes, ring, kek);
 
     for (size_t lane = 0; lane < lanes; lane++)
-        a[lane] = A6;
-    for (size_t j = 0; j < STEPS; j++)
-        for (size_t i = 0; i < n && !err; i++) {
-            uint64_t t = be64(n * j + i + 1);
-
-            for (size_t lane = 0; lane < lanes; lane++)
-                b[lane] = (block){ a[lane], ring->work.wrap.r[lane][i] };
-            err = aes ? ljs__aes_encrypt(aes, (uint8_t *)b, (const uint8_t *)b, lanes * BLOCK_LEN)
-                      : ljs__token_ecb(ring, kek, false, (uint8_t *)b, (const uint8_t *)b, lanes * BLOCK_LEN);
-            for (size_t lane = 0; lane < lanes; lane++) {
-                a[lane] = b[lane][0] ^ t;
-                ring->work.wrap.r[lane][i] = b[lane][1];
-            }
+        b[lane] = (block){ A6, r[lane][0] };
+    for (size_t t = 1, i = 0, next; t <= STEPS * n && !err; t++, i = next) {
+        err = aes ? ljs__aes_encrypt(aes, (uint8_t *)b, (const uint8_t *)b, lanes * BLOCK_LEN)
+                  : ljs__token_ecb(ring, kek, false, (uint8_t *)b, (const uint8_t *)b, lanes * BLOCK_LEN);
+        next = i + 1 < n ? i + 1 : 0;
+        for (size_t lane = 0; lane < lanes; lane++) {
+            r[lane][i] = b[lane][1];
+            b[lane] = (block){ b[lane][0] ^ be64(t), r[lane][next] };
         }
+    }
+    for (size_t lane = 0; lane < lanes; lane++)
+        ring->work.wrap.a[lane] = b[lane][0];
     return err;
 }
 
