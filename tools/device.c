@@ -2,7 +2,7 @@
  *
  * Everything here works beside a running daemon: both write through the same store, and
  * whoever loses a race loads again. */
-#include "tool.h"
+#include "import.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,10 +11,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const state_text[] = { [LJS_STATE_FRESH] = "fresh",
-                                          [LJS_STATE_JOINED] = "joined",
-                                          [LJS_STATE_BLOCKED] = "blocked",
-                                          [LJS_STATE_REMOVED] = "removed" };
+const char *device_state_text(ljs_state state)
+{
+    static const char *const texts[] = { [LJS_STATE_FRESH] = "fresh",
+                                         [LJS_STATE_JOINED] = "joined",
+                                         [LJS_STATE_BLOCKED] = "blocked",
+                                         [LJS_STATE_REMOVED] = "removed" };
+
+    return state <= LJS_STATE_REMOVED ? texts[state] : "?";
+}
 
 /* ---- what happened to one device -------------------------------------------- */
 
@@ -26,7 +31,7 @@ static void report(bool json, ljs_eui dev_eui, const char *what)
 
 /* ---- import ----------------------------------------------------------------- */
 
-enum { IMPORT_LINE_MAX = 1 << 20, IMPORT_FAULT_MAX = 256 }; /* 65,536 used DevNonces fit */
+enum { IMPORT_LINE_MAX = 1 << 20 }; /* 65,536 used DevNonces fit */
 
 struct import_opts {
     struct where where;
@@ -116,80 +121,6 @@ static int next_line(struct lines *in, const uint8_t **line, size_t *len)
     }
 }
 
-/* What --dry-run does instead of writing: the same steps over what is there. */
-static ljs_err try_import(struct data *data, const ljs_import *import, const ljs_root_keys *keys, unsigned flags)
-{
-    ljs_buf before = { NULL, 0 }, after = { NULL, 0 };
-    ljs_err err = ljs_server_get_device(&before, data->server, import->device.dev_eui);
-
-    if (err == LJS_E_NOTFOUND)
-        err = LJS_OK;
-    if (!err)
-        err = ljs_device_make(&after, data->vault, &import->device, keys, flags, import->dev_nonce,
-                              import->dev_nonces.data, import->dev_nonces.len, before.data, before.len);
-    for (unsigned i = 1; !err && i < import->device.join_euis; i++) {
-        ljs_buf_free(&before);
-        before = after;
-        after = (ljs_buf){ NULL, 0 };
-        err = ljs_device_add_join_eui(&after, data->vault, import->join_eui[i], before.data, before.len);
-    }
-    ljs_buf_free(&before);
-    ljs_buf_free(&after);
-    return err;
-}
-
-static ljs_err do_import(struct data *data, const ljs_import *import, const ljs_root_keys *keys, unsigned flags)
-{
-    ljs_err err = ljs_server_make_device(data->server, &import->device, keys, flags, import->dev_nonce,
-                                         import->dev_nonces.data, import->dev_nonces.len);
-
-    for (unsigned i = 1; !err && i < import->device.join_euis; i++)
-        err = ljs_server_add_join_eui(data->server, import->device.dev_eui, import->join_eui[i]);
-    return err;
-}
-
-/* Which member of the line an error of the step is about; ljs_device_make() looks at the
- * keys in this order. */
-static const char *weak_member(const ljs_import *import)
-{
-    const struct {
-        const char *name;
-        const ljs_key *key;
-    } keys[] = { { "nwk_key", import->nwk },
-                 { "app_key", import->app },
-                 { "gen_app_key", import->gen_app },
-                 { "rekey_key", import->rekey } };
-
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (keys[i].key && ljs_key_check(keys[i].key))
-            return keys[i].name;
-    return "key";
-}
-
-/* What an error of the step says about the line, for faults that have no better words. */
-static void step_fault(char out[IMPORT_FAULT_MAX], ljs_err err, const ljs_import *import)
-{
-    switch (err) {
-    case LJS_E_WEAK:
-        snprintf(out, IMPORT_FAULT_MAX,
-                 "%s: so regular that it is no secret; make one with `lorajs key generate`, or say --allow-weak-keys",
-                 weak_member(import));
-        break;
-    case LJS_E_EXISTS:
-        snprintf(out, IMPORT_FAULT_MAX,
-                 "dev_eui: the device is there with other root keys; say --replace-keys to give it these");
-        break;
-    default:
-        snprintf(out, IMPORT_FAULT_MAX, "device: %s (%s); %s", ljs_strerror(err), ljs_errname(err), ljs_remedy(err));
-    }
-}
-
-/* A refusal is about the line; anything else would hit the next line too. */
-static bool is_fault(ljs_err err)
-{
-    return err == LJS_E_STORE || err == LJS_E_NOMEM || err == LJS_E_CRYPTO || err == LJS_E_CONFLICT;
-}
-
 static void refuse(const struct import_opts *opts, uint64_t line, ljs_eui dev_eui, const char *fault)
 {
     if (!opts->json) {
@@ -220,7 +151,6 @@ static int import_line(struct import_run *run, uint64_t number, const uint8_t *l
     char fault[IMPORT_FAULT_MAX], what[64];
     ljs_import import;
     ljs_err err = ljs_import_parse(&import, line, len);
-    ljs_root_keys keys = { import.nwk, import.app, import.gen_app, import.rekey };
     int code = DONE;
 
     if (err == LJS_E_INVAL) {
@@ -229,13 +159,12 @@ static int import_line(struct import_run *run, uint64_t number, const uint8_t *l
         goto out;
     }
     if (!err)
-        err =
-            opts->dry_run ? try_import(run->data, &import, &keys, flags) : do_import(run->data, &import, &keys, flags);
-    if (is_fault(err)) {
+        err = import_device(run->data, &import, flags, opts->dry_run);
+    if (import_failed(err)) {
         snprintf(what, sizeof what, "line %" PRIu64, number);
         code = complain_err(err, what);
     } else if (err) {
-        step_fault(fault, err, &import);
+        import_fault(fault, err, &import);
         refuse(opts, number, import.device.dev_eui, fault);
         run->refused++;
     } else {
@@ -307,42 +236,6 @@ static int import_all(struct import_run *run, const char *path)
     if (in.fd != STDIN_FILENO)
         close(in.fd);
     return code;
-}
-
-/* For --dry-run where no database is yet: one in memory, under a key that is thrown away. */
-static int open_nowhere(struct data *out)
-{
-    ljs_key *key = NULL;
-    ljs_buf bytes = { NULL, 0 };
-    ljs_err err = ljs_key_generate(&key, 32);
-
-    *out = (struct data){ NULL, NULL, NULL };
-    if (!err)
-        err = ljs_key_export(&bytes, key);
-    if (!err)
-        err = ljs_vault_new(&out->vault, bytes.data, bytes.len);
-    if (!err)
-        err = ljs_store_memory(&out->store);
-    if (!err)
-        err = ljs_server_new(&out->server, out->vault, out->store, NULL);
-    ljs_buf_free(&bytes);
-    ljs_key_free(key);
-    if (err)
-        data_close(out);
-    return err ? complain_err(err, "dry run") : DONE;
-}
-
-static bool has_database(const char *dir)
-{
-    static const char *const files[] = { "lorajs.db", "master.key", "master.sealed", "master.mark" };
-    char path[4200];
-    bool found = false;
-
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
-        found |= !access(path, F_OK);
-    }
-    return found;
 }
 
 static int cmd_import(int argc, char **argv)
@@ -512,7 +405,6 @@ static int cmd_add(int argc, char **argv)
     struct add_opts opts = { .keys = "-", .last_dev_nonce = -1 };
     struct data data = { NULL, NULL, NULL };
     ljs_import import = { .dev_nonce = -1 };
-    ljs_root_keys roots;
     char fault[IMPORT_FAULT_MAX];
     ljs_err err = LJS_OK;
     int code = read_flags(&add_usage, &opts, &argc, &argv);
@@ -527,16 +419,16 @@ static int cmd_add(int argc, char **argv)
     import.gen_app = keys[GEN_APP].key;
     import.rekey = keys[REKEY].key;
     import.dev_nonce = (int32_t)opts.last_dev_nonce;
-    roots = (ljs_root_keys){ import.nwk, import.app, import.gen_app, import.rekey };
     if (!import.nwk && !import.app) {
         complain("no root key was given; %s is read for lines \"NwkKey HEX\" and \"AppKey HEX\"",
                  strcmp(opts.keys, "-") ? opts.keys : "standard input");
         code = REFUSED;
         goto out;
     }
-    err = do_import(&data, &import, &roots,
-                    (opts.replace_keys ? LJS_MAKE_REPLACE_KEYS : 0u) | (opts.allow_weak ? LJS_MAKE_ALLOW_WEAK : 0u));
-    if (is_fault(err)) {
+    err = import_device(&data, &import,
+                        (opts.replace_keys ? LJS_MAKE_REPLACE_KEYS : 0u) | (opts.allow_weak ? LJS_MAKE_ALLOW_WEAK : 0u),
+                        false);
+    if (import_failed(err)) {
         code = complain_err(err, "device add");
     } else if (err == LJS_E_INVAL) {
         complain(
@@ -544,7 +436,7 @@ static int cmd_add(int argc, char **argv)
             "for 1.0.4 and later, a label has no control characters");
         code = REFUSED;
     } else if (err) {
-        step_fault(fault, err, &import);
+        import_fault(fault, err, &import);
         complain("device add: %s", fault);
         code = REFUSED;
     } else {
@@ -560,7 +452,7 @@ out:
 
 struct show_opts {
     struct where where;
-    bool json, all;
+    bool json;
 };
 
 static const struct flag show_flags[] = {
@@ -574,7 +466,7 @@ static const struct usage show_usage = {
     show_flags,    1,           1000
 };
 
-static const char *key_names(char out[64], unsigned keys)
+const char *device_key_names(char out[64], unsigned keys)
 {
     snprintf(out, 64, "%s%s%s%s", keys & LJS_HAS_NWK_KEY ? "NwkKey " : "", keys & LJS_HAS_APP_KEY ? "AppKey " : "",
              keys & LJS_HAS_GEN_APP_KEY ? "GenAppKey " : "", keys & LJS_HAS_REKEY_KEY ? "RekeyKey " : "");
@@ -628,9 +520,9 @@ static ljs_err show_device(const ljs_buf *record)
     if (err)
         return err;
     printf("DevEUI           %016" PRIx64 "\n", d.dev_eui);
-    printf("state            %s\n", d.state <= LJS_STATE_REMOVED ? state_text[d.state] : "?");
+    printf("state            %s\n", device_state_text(d.state));
     printf("LoRaWAN          %s%s\n", ljs_mac_text(d.mac), d.require_1_1 ? ", no less than 1.1" : "");
-    printf("root keys        %s (epoch %u%s)\n", key_names(names, d.keys), d.epoch,
+    printf("root keys        %s (epoch %u%s)\n", device_key_names(names, d.keys), d.epoch,
            d.exposed ? "; exposed: others have had them" : "");
     if (d.next_join_nonce > 0xffffff)
         printf("next JoinNonce   none left: the device needs new root keys\n");
@@ -661,7 +553,7 @@ static ljs_err show_device(const ljs_buf *record)
 }
 
 /* Prints the record as JSON, an object and a newline. */
-static ljs_err show_json(const ljs_buf *record)
+ljs_err device_print_json(const ljs_buf *record)
 {
     ljs_buf text;
     ljs_err err = ljs_device_json(&text, record->data, record->len);
@@ -675,7 +567,7 @@ static ljs_err show_json(const ljs_buf *record)
 }
 
 /* About one device: what went wrong, with its remedy. */
-static int complain_device(ljs_err err, ljs_eui dev_eui)
+int complain_device(ljs_err err, ljs_eui dev_eui)
 {
     char what[32];
 
@@ -718,90 +610,11 @@ static int cmd_show(int argc, char **argv)
         if (!err && i && !opts.json)
             putchar('\n');
         if (!err)
-            err = opts.json ? show_json(&record) : show_device(&record);
+            err = opts.json ? device_print_json(&record) : show_device(&record);
         if (err)
             code = complain_device(err, eui);
         ljs_buf_free(&record);
     }
-    data_close(&data);
-    return code;
-}
-
-/* ---- list ------------------------------------------------------------------- */
-
-static const struct flag list_flags[] = {
-    WHERE_FLAGS(struct show_opts),
-    { "all", NULL, "removed ones too, of which the nonces are remembered", FLAG_SWITCH, offsetof(struct show_opts, all),
-      0, 0 },
-    { "json", NULL, "a JSON object a device, by the names of import", FLAG_SWITCH, offsetof(struct show_opts, json), 0,
-      0 },
-    { 0 },
-};
-static const struct usage list_usage = { "device list", "", "Lists the devices, by DevEUI.", list_flags, 0, 0 };
-
-struct list_run {
-    const struct show_opts *opts;
-    ljs_server *server;
-    bool head, faulty;
-};
-
-static ljs_err list_row(void *user, ljs_eui dev_eui)
-{
-    struct list_run *run = user;
-    ljs_device d = { .struct_size = sizeof d };
-    ljs_buf record = { NULL, 0 };
-    ljs_session s;
-    char names[64], when[32] = "-";
-    ljs_err err = ljs_server_get_device(&record, run->server, dev_eui);
-
-    if (!err)
-        err = ljs_device_read(&d, record.data, record.len);
-    if (err == LJS_E_SEAL || err == LJS_E_VERSION) {
-        /* One record that was tampered with must not hide the others. */
-        complain_device(err, dev_eui);
-        run->faulty = true;
-        err = LJS_OK;
-        goto out;
-    }
-    if (err || (d.state == LJS_STATE_REMOVED && !run->opts->all))
-        goto out;
-    if (run->opts->json) {
-        err = show_json(&record);
-        goto out;
-    }
-    if (!run->head)
-        printf("%-16s  %-16s  %-7s  %-7s  %-9s  %-20s  %s\n", "DevEUI", "JoinEUI", "LoRaWAN", "state", "JoinNonce",
-               "last join", "root keys");
-    run->head = true;
-    if (!ljs_device_session(&s, 0, record.data, record.len))
-        time_text(when, s.at);
-    printf("%016" PRIx64 "  %016" PRIx64 "  %-7s  %-7s  %-9" PRIu32 "  %-20s  %s\n", d.dev_eui, d.join_eui,
-           ljs_mac_text(d.mac), d.state <= LJS_STATE_REMOVED ? state_text[d.state] : "?", d.next_join_nonce, when,
-           key_names(names, d.keys));
-out:
-    ljs_buf_free(&record);
-    return err == LJS_E_NOTFOUND ? LJS_OK : err; /* gone since */
-}
-
-static int cmd_list(int argc, char **argv)
-{
-    struct show_opts opts = { 0 };
-    struct data data;
-    struct list_run run = { &opts, NULL, false, false };
-    ljs_err err;
-    int code = read_flags(&list_usage, &opts, &argc, &argv);
-
-    if (code != GO_ON)
-        return code;
-    if ((code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
-        return code;
-    run.server = data.server;
-    if ((err = ljs_server_each_device(data.server, list_row, &run)))
-        code = complain_err(err, "device list");
-    else if (run.faulty)
-        code = FAILED;
-    else if (!run.head && !opts.json)
-        complain("no devices yet; `lorajs device import --example` shows how they come in");
     data_close(&data);
     return code;
 }
@@ -891,7 +704,7 @@ const struct command device_commands[] = {
     { "export", "seal some to another Join Server", cmd_export, NULL, &export_usage },
     { "receive", "take what was sealed to this one", cmd_receive, NULL, &receive_usage },
     { "show", "what is remembered of a device", cmd_show, NULL, &show_usage },
-    { "list", "all devices", cmd_list, NULL, &list_usage },
+    { "list", "all devices", cmd_device_list, NULL, &device_list_usage },
     { "block", "answer nothing more for it", cmd_block, NULL, &block_usage },
     { "unblock", "end that", cmd_unblock, NULL, &unblock_usage },
     { "reset-nonces", "forget its used DevNonces", cmd_reset, NULL, &reset_usage },

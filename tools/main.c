@@ -27,6 +27,8 @@ static const struct usage help_usage = { "help", "[COMMAND...]", "What a command
 const struct command commands[] = {
     { "serve", "answer network and application servers", cmd_serve, NULL, &serve_usage },
     { "device", "the devices of a data directory", NULL, device_commands, NULL },
+    { "import", "devices in the formats of other systems", cmd_bulk_import, NULL, &bulk_import_usage },
+    { "export", "devices into the formats of other systems", cmd_bulk_export, NULL, &bulk_export_usage },
     { "kek", "the keys that session keys are wrapped under", NULL, kek_commands, NULL },
     { "key", "make keys", NULL, key_commands, NULL },
     { "master", "who keeps the master key", NULL, master_commands, NULL },

@@ -108,6 +108,18 @@ extern const struct command manifest_commands[]; /* manifest.c */
 command_fn cmd_pair, cmd_export, cmd_receive;
 extern const struct usage pair_usage, export_usage, receive_usage;
 
+/* device.c: of a device's record, for who lists, too; and what went wrong with one, with its remedy */
+const char *device_state_text(ljs_state state);
+const char *device_key_names(char out[64], unsigned keys);
+ljs_err device_print_json(const ljs_buf *record);
+int complain_device(ljs_err err, ljs_eui dev_eui);
+
+command_fn cmd_device_list; /* list.c: a row of device_commands */
+extern const struct usage device_list_usage;
+
+command_fn cmd_bulk_import, cmd_bulk_export; /* import.c, export.c */
+extern const struct usage bulk_import_usage, bulk_export_usage;
+
 /* Each command's own. */
 extern const struct usage rewrap_usage;
 extern const struct usage inspect_usage, why_usage, doctor_usage, completion_usage;

@@ -17,7 +17,7 @@ GROUPS = {"device": ["add", "import", "export", "receive", "show", "list", "bloc
           "token": ["init", "check"],
           "role": ["add", "list", "remove"],
           "qr": ["read", "make"], "manifest": ["check"]}
-SINGLE = ["serve", "inspect", "why", "doctor", "simulate", "completion", "version", "help"]
+SINGLE = ["serve", "import", "export", "inspect", "why", "doctor", "simulate", "completion", "version", "help"]
 RUNNABLE = [[c] for c in SINGLE] + [[g, c] for g, under in GROUPS.items() for c in under]
 
 # What no flag, file or word of ours contains: when it is seen, a key was printed.
