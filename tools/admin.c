@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { QUEUE_MOST = 64, CONNECTIONS = 64, STATUS_MOST = 600 };
+enum { CONNECTIONS = 64, STATUS_MOST = 600 };
 
 static const char problem_type[] = "application/problem+json";
 
@@ -19,15 +19,6 @@ struct admin {
     ljs_key *signer; /* NULL for none */
     struct http *http;
     struct limit *limit; /* of the thread alone, as the server's acts are */
-    pthread_t thread;
-    bool running;
-
-    pthread_mutex_t lock; /* of all below */
-    pthread_cond_t more;
-    struct http_call *first, **last;
-    size_t waiting;
-    bool closed;
-
     atomic_uint_least64_t answers[STATUS_MOST], limited[LIMIT_ALL + 1];
 };
 
@@ -142,44 +133,11 @@ static void handle(struct admin *a, struct http_call *call)
     ljs_buf_free(&ans.body);
 }
 
-static void on_call(void *user, struct http_call *call)
+static void on_calls(void *user, struct http_call *calls)
 {
-    struct admin *a = user;
-    bool taken;
-
-    pthread_mutex_lock(&a->lock);
-    taken = !a->closed && a->waiting < QUEUE_MOST;
-    if (taken) {
-        call->next = NULL;
-        *a->last = call;
-        a->last = &call->next;
-        a->waiting++;
-        pthread_cond_signal(&a->more);
-    }
-    pthread_mutex_unlock(&a->lock);
-    if (!taken)
-        answer_problem(a, call, 503, "unavailable", "come again later");
-}
-
-static void *work(void *user)
-{
-    struct admin *a = user;
-    struct http_call *call;
-
-    for (;;) {
-        pthread_mutex_lock(&a->lock);
-        while (!a->first && !a->closed)
-            pthread_cond_wait(&a->more, &a->lock);
-        if ((call = a->first)) {
-            a->first = call->next;
-            a->waiting--;
-            if (!a->first)
-                a->last = &a->first;
-        }
-        pthread_mutex_unlock(&a->lock);
-        if (!call)
-            return NULL;
-        handle(a, call);
+    for (struct http_call *next; calls; calls = next) {
+        next = calls->next;
+        handle(user, calls);
     }
 }
 
@@ -200,8 +158,9 @@ int admin_start(struct admin **out, const struct admin_opts *opts)
         .timeout = opts->timeout,
         .keep_alive = opts->keep_alive,
         .connections = CONNECTIONS,
-        .io_threads = 1,
-        .call = on_call,
+        .threads = 1,
+        .together = CONNECTIONS,
+        .calls = on_calls,
         .user = a,
     };
     int code = FAILED;
@@ -215,15 +174,7 @@ int admin_start(struct admin **out, const struct admin_opts *opts)
         return FAILED;
     }
     a->opts = *opts;
-    a->last = &a->first;
-    pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->more, NULL);
     code = opts->sign ? read_signer(&a->signer, opts->sign) : DONE;
-    if (!code && (errno = pthread_create(&a->thread, NULL, work, a))) {
-        complain("serve: cannot start a thread: %s", strerror(errno));
-        code = FAILED;
-    }
-    a->running = !code;
     if (code)
         close(opts->fd);
     else
@@ -241,19 +192,9 @@ void admin_stop(struct admin *a)
 {
     if (!a)
         return;
-    if (a->http)
-        http_quiesce(a->http);
-    pthread_mutex_lock(&a->lock);
-    a->closed = true;
-    pthread_cond_broadcast(&a->more);
-    pthread_mutex_unlock(&a->lock);
-    if (a->running)
-        pthread_join(a->thread, NULL);
     http_free(a->http);
     ljs_key_free(a->signer);
     limit_free(a->limit);
-    pthread_cond_destroy(&a->more);
-    pthread_mutex_destroy(&a->lock);
     free(a);
 }
 

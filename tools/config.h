@@ -35,7 +35,7 @@ struct config {
     bool insecure, metrics_insecure, allow_clear_keys, dumpable;
     int64_t timeout, keep_alive; /* seconds */
     int64_t connections, queue, batch, body_limit;
-    int64_t workers, io_threads;
+    int64_t workers; /* 0: as many as suit */
     int64_t lifetime, rejoin_window, alarm_window, alarm_refusals, flush, audit_anchor_interval; /* seconds */
 
     /* What the peer sections say. */

@@ -2,7 +2,12 @@
  *
  * We accept ourselves and hand connections over, so that a full server leaves its guests
  * in the kernel's queue and a stopping one can still take them; and we keep the time
- * ourselves, since a limit on silence alone lets a client drip for ever. */
+ * ourselves, since a limit on silence alone lets a client drip for ever.
+ *
+ * Each thread is a loop with connections of its own, which reads, has answered and writes. A
+ * request that is whole and has no answer is asked for again with each round of the loop
+ * (libmicrohttpd: "try again next time"), so those that arrive together are answered together
+ * without a connection being put to sleep, or another thread being woken, for any of them. */
 #include "http.h"
 
 #include <errno.h>
@@ -21,7 +26,9 @@ enum {
     DISCARD_MOST = 8 << 20, /* of a body that is refused: who sends it should hear why */
     PATH_MOST = 64,
     TARGET_MOST = 512,
-    ROOM_AT_ONCE = 16, /* connections closed for others within 10 ms */
+    POOL = 8 << 10,     /* of a connection, for headers; libmicrohttpd zeroes all of it twice a request */
+    ROOM_AT_ONCE = 16,  /* connections closed for others within 10 ms */
+    NOTICED = 50000000, /* ns that a loop may be away without its clients getting them back */
     FIRST_ROOM = 1024
 };
 
@@ -35,6 +42,7 @@ enum phase {
 
 struct conn {
     struct conn *prev, *next;
+    struct loop *loop;
     int fd;
     enum phase phase;
     int64_t deadline; /* http_clock() */
@@ -50,6 +58,7 @@ struct conn {
 
 struct request {
     struct http_call call;
+    struct loop *loop;
     struct http *http;
     struct MHD_Connection *connection;
     struct conn *conn;
@@ -57,16 +66,29 @@ struct request {
     size_t len, room, discarded;
     unsigned refusal; /* a status, decided before the request is whole */
     bool ambiguous;   /* where its body ends: nothing that follows is believed */
-    bool asked, answered;
+    bool waits, answered;
+    uint64_t heard; /* how many its loop had heard when it last asked for the answer */
     unsigned status;
     const char *type;
     ljs_buf answer;
     char path[PATH_MOST], method[8];
 };
 
+/* A thread of libmicrohttpd's, and what is that thread's alone. */
+struct loop {
+    struct http *http;
+    struct MHD_Daemon *daemon;
+    struct http_call *first, **last; /* whole, and not answered */
+    size_t waiting;
+    uint64_t heard; /* requests, ever */
+    uint64_t live;  /* its connections; under http's lock, as the next */
+    bool away;      /* it answers, and reads nothing */
+};
+
 struct http {
     struct http_opts opts;
-    struct MHD_Daemon *daemon;
+    struct loop *loops;
+    unsigned loops_len;
     pthread_t acceptor;
     bool accepting; /* the thread is there */
     int stop_fd;
@@ -134,13 +156,33 @@ void http_reap(struct http *h)
         return;
     pthread_mutex_lock(&h->lock);
     for (struct conn *c = h->conns; c; c = c->next) {
-        if (c->closed || c->deadline > now)
+        if (c->closed || c->deadline > now || c->loop->away)
             continue;
         c->closed = true;
         h->timed_out += c->phase != RESTING;
         shutdown(c->fd, SHUT_RDWR); /* the rest follows by itself */
     }
     pthread_mutex_unlock(&h->lock);
+}
+
+/* While a loop answers it hears nobody: that time counts for none of its clients. */
+static void go_away(struct loop *l)
+{
+    pthread_mutex_lock(&l->http->lock);
+    l->away = true;
+    pthread_mutex_unlock(&l->http->lock);
+}
+
+static void come_back(struct loop *l, int64_t since)
+{
+    int64_t took = http_clock() - since;
+
+    pthread_mutex_lock(&l->http->lock);
+    l->away = false;
+    for (struct conn *c = took > NOTICED ? l->http->conns : NULL; c; c = c->next)
+        if (c->loop == l && c->deadline != INT64_MAX)
+            c->deadline += took;
+    pthread_mutex_unlock(&l->http->lock);
 }
 
 /* ---- connections ------------------------------------------------------------ */
@@ -159,8 +201,9 @@ static void *session_of(struct MHD_Connection *connection)
     return info ? info->tls_session : NULL;
 }
 
-static void begin_connection(struct http *h, struct MHD_Connection *connection, void **context)
+static void begin_connection(struct loop *l, struct MHD_Connection *connection, void **context)
 {
+    struct http *h = l->http;
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     void *session = h->opts.tls ? session_of(connection) : NULL;
     struct conn *c = calloc(1, sizeof *c);
@@ -171,6 +214,7 @@ static void begin_connection(struct http *h, struct MHD_Connection *connection, 
             shutdown(info->connect_fd, SHUT_RDWR);
         return;
     }
+    c->loop = l;
     c->fd = info ? info->connect_fd : -1;
     if (h->opts.headers && !(c->target = calloc(1, TARGET_MOST)))
         c->target_too_long = true;
@@ -185,8 +229,10 @@ static void begin_connection(struct http *h, struct MHD_Connection *connection, 
     enter(h, c, FRESH);
 }
 
-static void end_connection(struct http *h, struct conn *c)
+static void end_connection(struct loop *l, struct conn *c)
 {
+    struct http *h = l->http;
+
     if (c) {
         enter(h, c, RESTING);
         pthread_mutex_lock(&h->lock);
@@ -204,6 +250,7 @@ static void end_connection(struct http *h, struct conn *c)
     }
     pthread_mutex_lock(&h->lock);
     h->live--;
+    l->live--;
     pthread_mutex_unlock(&h->lock);
 }
 
@@ -221,10 +268,11 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
 /* The request line is there: the clock of the request begins. */
 static void *on_request_line(void *user, const char *uri, struct MHD_Connection *connection)
 {
+    struct loop *l = user;
     struct conn *c = conn_of(connection);
 
     if (c)
-        enter(user, c, READING);
+        enter(l->http, c, READING);
     if (c && c->target) {
         size_t n = strlen(uri);
 
@@ -333,9 +381,10 @@ const char *http_header(const struct http_call *call, const char *name)
 }
 
 /* NULL when there is no memory. */
-static struct request *begin_request(struct http *h, struct MHD_Connection *connection, const char *url,
+static struct request *begin_request(struct loop *l, struct MHD_Connection *connection, const char *url,
                                      const char *method)
 {
+    struct http *h = l->http;
     struct request *r = calloc(1, sizeof *r);
     const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
 
@@ -343,6 +392,7 @@ static struct request *begin_request(struct http *h, struct MHD_Connection *conn
         free(r);
         return NULL;
     }
+    r->loop = l;
     r->http = h;
     r->connection = connection;
     snprintf(r->path, sizeof r->path, "%s", url);
@@ -470,42 +520,55 @@ static enum MHD_Result refuse(struct request *r)
     return send_answer(r);
 }
 
-static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url, const char *method,
-                                  const char *version, const char *data, size_t *data_len, void **context)
+/* ---- asking and answering --------------------------------------------------- */
+
+static void ask(struct loop *l, struct request *r)
 {
-    struct http *h = user;
-    struct request *r = *context;
-
-    (void)version;
-    if (!r) { /* the header */
-        const char *expect = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_EXPECT);
-
-        if (!(*context = r = begin_request(h, connection, url, method)))
-            return MHD_NO;
-        /* Who waits for a word before the body gets that of refusal. */
-        return r->ambiguous || (r->refusal && expect) ? refuse(r) : MHD_YES;
-    }
-    if (*data_len) {
-        bool good = keep(r, data, *data_len);
-
-        *data_len = 0;
-        return good ? MHD_YES : MHD_NO;
-    }
-    if (r->answered)
-        return send_answer(r);
-    if (r->refusal)
-        return refuse(r);
-    if (r->asked)
-        return MHD_YES; /* awake too early; not known to happen */
-    r->asked = true;
+    r->waits = true;
     ask_peer(r);
-    enter(h, r->conn, WORKING);
+    enter(r->http, r->conn, WORKING);
     r->call.in = r->body;
     r->call.in_len = r->len;
     r->call.whole_at = http_clock();
-    MHD_suspend_connection(connection);
-    h->opts.call(h->opts.user, &r->call); /* r may be answered before this returns */
-    return MHD_YES;
+    r->call.next = NULL;
+    *l->last = &r->call;
+    l->last = &r->call.next;
+    l->waiting++;
+    r->heard = ++l->heard;
+}
+
+/* Its client has gone before it was answered. */
+static void forget(struct loop *l, struct request *r)
+{
+    struct http_call **at = &l->first;
+
+    while (*at != &r->call)
+        at = &(*at)->next;
+    if (!(*at = r->call.next))
+        l->last = at;
+    l->waiting--;
+}
+
+/* Are there enough, or did a whole round bring nobody new?  The first of them says it for all. */
+static bool is_time(const struct loop *l, struct request *r)
+{
+    bool quiet = r->heard == l->heard;
+
+    r->heard = l->heard;
+    return l->first == &r->call && (quiet || l->waiting >= l->http->opts.together);
+}
+
+static void answer_all(struct loop *l)
+{
+    struct http_call *calls = l->first;
+    int64_t since = http_clock();
+
+    l->first = NULL;
+    l->last = &l->first;
+    l->waiting = 0;
+    go_away(l);
+    l->http->opts.calls(l->http->opts.user, calls);
+    come_back(l, since);
 }
 
 void http_answer(struct http_call *call, unsigned status, const char *type, ljs_buf *body)
@@ -517,20 +580,53 @@ void http_answer(struct http_call *call, unsigned status, const char *type, ljs_
     r->type = type;
     r->answer = *body;
     *body = (ljs_buf){ NULL, 0 };
+    r->waits = false;
     r->answered = true;
-    MHD_resume_connection(r->connection);
+}
+
+static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *data, size_t *data_len, void **context)
+{
+    struct loop *l = user;
+    struct request *r = *context;
+
+    (void)version;
+    if (!r) { /* the header */
+        const char *expect = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_EXPECT);
+
+        if (!(*context = r = begin_request(l, connection, url, method)))
+            return MHD_NO;
+        /* Who waits for a word before the body gets that of refusal. */
+        return r->ambiguous || (r->refusal && expect) ? refuse(r) : MHD_YES;
+    }
+    if (*data_len) {
+        bool good = keep(r, data, *data_len);
+
+        *data_len = 0;
+        return good ? MHD_YES : MHD_NO;
+    }
+    if (r->refusal && !r->answered)
+        return refuse(r);
+    if (!r->waits && !r->answered)
+        ask(l, r);
+    else if (r->waits && is_time(l, r))
+        answer_all(l);
+    return r->answered ? send_answer(r) : MHD_YES; /* again next time */
 }
 
 static void on_completed(void *user, struct MHD_Connection *connection, void **context,
                          enum MHD_RequestTerminationCode code)
 {
+    struct loop *l = user;
     struct request *r = *context;
     struct conn *c = conn_of(connection);
 
     (void)code;
     if (c)
-        enter(user, c, RESTING);
+        enter(l->http, c, RESTING);
     if (r) {
+        if (r->waits)
+            forget(l, r);
         wipe_body(r);
         ljs_buf_free(&r->answer);
         free(r);
@@ -576,9 +672,10 @@ static void make_room(struct http *h)
     pthread_mutex_unlock(&h->lock);
 }
 
-/* One connection; false when none waits. */
+/* One connection, for the loop that has the fewest; false when none waits. */
 static bool accept_one(struct http *h)
 {
+    struct loop *l = h->loops;
     struct sockaddr_storage from;
     socklen_t len = sizeof from;
     int fd = accept4(h->opts.fd, (void *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -586,12 +683,17 @@ static bool accept_one(struct http *h)
     if (fd < 0)
         return errno == EINTR || errno == ECONNABORTED;
     pthread_mutex_lock(&h->lock);
+    for (unsigned i = 1; i < h->loops_len; i++)
+        if (h->loops[i].live < l->live)
+            l = &h->loops[i];
     h->accepted++;
     h->live++;
+    l->live++;
     pthread_mutex_unlock(&h->lock);
-    if (MHD_add_connection(h->daemon, fd, (void *)&from, len) != MHD_YES) { /* closes it itself */
+    if (MHD_add_connection(l->daemon, fd, (void *)&from, len) != MHD_YES) { /* closes it itself */
         pthread_mutex_lock(&h->lock);
         h->live--;
+        l->live--;
         pthread_mutex_unlock(&h->lock);
     }
     return true;
@@ -648,31 +750,42 @@ __attribute__((format(printf, 2, 0))) static void on_message(void *user, const c
     say(user, SAY_DEBUG, "http: %s", text);
 }
 
-static struct MHD_Daemon *start(struct http *h)
+static struct MHD_Daemon *start(struct loop *l)
 {
+    const struct http_opts *o = &l->http->opts;
     /* With epoll libmicrohttpd 0.9.75 asks in a circle, and never sleeps, while any client is in
      * the middle of a TLS handshake: a stranger who says half a hello would take a whole core. */
-    unsigned mode = (h->opts.tls ? MHD_USE_POLL_INTERNALLY | MHD_USE_TLS : MHD_USE_EPOLL_INTERNALLY) |
-                    MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
+    unsigned mode = (o->tls ? MHD_USE_POLL_INTERNALLY | MHD_USE_TLS : MHD_USE_EPOLL_INTERNALLY) |
+                    MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem tls[] = {
         { MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(intptr_t)tls_no_certificate },
         { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(intptr_t)TLS_PRIORITIES },
         { MHD_OPTION_END, 0, NULL },
     };
-    struct MHD_OptionItem pool[] = {
-        { MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)h->opts.io_threads, NULL },
-        { MHD_OPTION_END, 0, NULL },
-    };
     struct MHD_OptionItem nothing[] = { { MHD_OPTION_END, 0, NULL } };
 
-    /* Threads of a pool divide the limit among them, unevenly filled; the true one is
-     * kept where we accept. */
-    return MHD_start_daemon(mode, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_message, h->opts.log,
-                            MHD_OPTION_CONNECTION_LIMIT, (h->opts.connections + 1) * h->opts.io_threads,
-                            MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_URI_LOG_CALLBACK, on_request_line,
-                            h, MHD_OPTION_ARRAY, h->opts.tls ? tls : nothing, MHD_OPTION_ARRAY,
-                            h->opts.io_threads > 1 ? pool : nothing, MHD_OPTION_END);
+    /* The true limit is kept where we accept. */
+    return MHD_start_daemon(mode, 0, NULL, NULL, on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_message, o->log,
+                            MHD_OPTION_CONNECTION_LIMIT, o->connections + 1, MHD_OPTION_CONNECTION_TIMEOUT, 0U,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL, MHD_OPTION_NOTIFY_CONNECTION,
+                            on_connection, l, MHD_OPTION_NOTIFY_COMPLETED, on_completed, l, MHD_OPTION_URI_LOG_CALLBACK,
+                            on_request_line, l, MHD_OPTION_ARRAY, o->tls ? tls : nothing, MHD_OPTION_END);
+}
+
+static bool start_loops(struct http *h)
+{
+    if (!(h->loops = calloc(h->opts.threads, sizeof *h->loops)))
+        return false;
+    while (h->loops_len < h->opts.threads) {
+        struct loop *l = &h->loops[h->loops_len];
+
+        l->http = h;
+        l->last = &l->first;
+        if (!(l->daemon = start(l)))
+            return false;
+        h->loops_len++;
+    }
+    return true;
 }
 
 int http_new(struct http **out, const struct http_opts *opts)
@@ -688,7 +801,7 @@ int http_new(struct http **out, const struct http_opts *opts)
     h->opts = *opts;
     pthread_mutex_init(&h->lock, NULL);
     h->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (h->stop_fd >= 0 && (h->daemon = start(h)))
+    if (h->stop_fd >= 0 && start_loops(h))
         h->accepting = !pthread_create(&h->acceptor, NULL, accept_all, h);
     if (!h->accepting) {
         close(h->opts.fd);
@@ -718,8 +831,9 @@ void http_free(struct http *h)
     if (!h)
         return;
     http_quiesce(h);
-    if (h->daemon)
-        MHD_stop_daemon(h->daemon);
+    while (h->loops_len)
+        MHD_stop_daemon(h->loops[--h->loops_len].daemon);
+    free(h->loops);
     if (h->stop_fd >= 0)
         close(h->stop_fd);
     pthread_mutex_destroy(&h->lock);

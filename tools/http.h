@@ -1,9 +1,9 @@
-/* http.h -- HTTP/1.1 for the daemon, libmicrohttpd's only user: whole requests come out,
- * from any thread an answer goes back in.
+/* http.h -- HTTP/1.1 for the daemon, libmicrohttpd's only user: whole requests come out, all
+ * that arrived together at once, and their answers go back in.
  *
- * A request that is too long, too slow or of another method never comes out.  Between
- * coming out and being answered its connection sleeps, so that as many requests may wait
- * as there are connections, and who answers can take many at once. */
+ * A request that is too long, too slow or of another method never comes out.  Each thread has
+ * connections of its own; while those of its requests that came out are answered it reads and
+ * writes nothing, and what arrives meanwhile comes out next, together. */
 #ifndef LORAJS_TOOLS_HTTP_H
 #define LORAJS_TOOLS_HTTP_H
 
@@ -16,7 +16,7 @@ struct http;
 
 /* One request, whole.  Yours until http_answer(). */
 struct http_call {
-    struct http_call *next;      /* for who puts it in a queue */
+    struct http_call *next;      /* of those that arrived together, in their order */
     const char *path;            /* metrics listener only: where the request went */
     const char *method, *target; /* where http_opts.headers: the request line, its path and query as they were sent */
     uint8_t from[16]; /* likewise: the client's address, IPv4 as ::ffff:a.b.c.d, IPv6 without its lower half */
@@ -30,7 +30,8 @@ struct http_call {
     char etag[40], location[64], allow[64], authenticate[16];
 };
 
-typedef void http_fn(void *user, struct http_call *call);
+/* Answers each of them before it returns, in any order; once answered, a call may be looked at no more. */
+typedef void http_fn(void *user, struct http_call *calls);
 
 struct http_opts {
     int fd;          /* listening; taken */
@@ -44,8 +45,9 @@ struct http_opts {
     const char *refusal_type;
     size_t body_limit;
     int64_t timeout, keep_alive; /* seconds */
-    unsigned connections, io_threads;
-    http_fn *call; /* from a thread of HTTP's; must not wait */
+    unsigned connections, threads;
+    size_t together; /* so many are answered without a look at whether more arrive */
+    http_fn *calls;  /* in a thread of HTTP's: its other clients wait */
     void *user;
 };
 
@@ -79,7 +81,7 @@ void address_url(char out[128], int fd, const char *scheme);
 const char *http_header(const struct http_call *call, const char *name);
 
 int http_new(struct http **out, const struct http_opts *opts);
-/* Answers; `body` is taken, and wiped when it has left. */
+/* Within http_opts.calls; `body` is taken, and wiped when it has left. */
 void http_answer(struct http_call *call, unsigned status, const char *type, ljs_buf *body);
 /* Close who was too slow.  Call it a few times a second.  NULL is taken. */
 void http_reap(struct http *http);
@@ -87,7 +89,7 @@ void http_reap(struct http *http);
  * connection is answered, and told that it is the last time. */
 void http_quiesce(struct http *http);
 void http_stats(struct http_stats *out, struct http *http);
-/* No call may be unanswered.  NULL is taken. */
+/* NULL is taken. */
 void http_free(struct http *http);
 
 /* Nanoseconds that only grow. */

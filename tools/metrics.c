@@ -108,7 +108,7 @@ ljs_err metrics_text(ljs_buf *out, struct meters *m, ljs_server *server, const s
     one(to, "lorajs_http_timeouts_total", "counter", "Connections closed because a request took too long.",
         http->timed_out);
     one(to, "lorajs_in_flight", "gauge", "Requests begun and not yet answered.", http->active);
-    one(to, "lorajs_waiting", "gauge", "Requests that wait for a worker.", m->waiting);
+    one(to, "lorajs_waiting", "gauge", "Requests that wait while others are answered.", m->waiting);
     one(to, "lorajs_working", "gauge", "Requests that workers have in hand.", m->working);
     histogram(to, "lorajs_request_seconds", "From the last octet of a request to its answer.", &m->latency,
               latency_ends, 1e9);

@@ -1,10 +1,11 @@
-/* serve.c -- the daemon: requests come out of HTTP into a bounded queue, workers take what
- * waits in batches, the library answers a batch with one commit. */
+/* serve.c -- the daemon: requests come out of HTTP as they arrived together, the library
+ * answers a batch of them with one commit. */
 #include "anchor.h"
 #include "metrics.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@
 #include <unistd.h>
 
 enum {
-    WORKERS_MOST = 64,
+    BATCH_MOST = 1024,
+    WORKERS_DEFAULT_MOST = 8,
     LOCK_WANTED = 1 << 20,
     TICK_MS = 250,
     SETTLE_MS = 60 /* how long nobody has asked anything before a stop is taken for done */
@@ -38,15 +40,9 @@ struct serve {
     bool any_sender; /* began as a laboratory: no peer was configured */
 
     pthread_mutex_t lock; /* of all below */
-    pthread_cond_t more;
-    struct http_call *first, **last;
-    size_t waiting;
-    bool closed;
     bool has_peers;
     char plain_peer[LJS_LABEL_MAX];
 
-    pthread_t workers[WORKERS_MOST];
-    unsigned workers_len;
     bool locked_out; /* by a change of the master key */
 };
 
@@ -82,16 +78,13 @@ static void answer_call(struct serve *s, struct http_call *call, ljs_call *done)
     ljs_buf_free(&done->out);
 }
 
-/* ---- the queue -------------------------------------------------------------- */
+/* ---- requests --------------------------------------------------------------- */
 
-static void on_call(void *user, struct http_call *call)
+/* Who has shown no certificate. */
+static void name_peers(struct serve *s, struct http_call *calls)
 {
-    struct serve *s = user;
-    bool taken;
-
     pthread_mutex_lock(&s->lock);
-    taken = !s->closed && s->waiting < (size_t)s->config.queue;
-    if (taken) {
+    for (struct http_call *call = calls; call; call = call->next) {
         if (!call->vouched && *s->plain_peer) {
             memcpy(call->peer, s->plain_peer, sizeof call->peer);
             call->vouched = true;
@@ -101,93 +94,70 @@ static void on_call(void *user, struct http_call *call)
             memcpy(call->peer, PEER_NOBODY, sizeof PEER_NOBODY);
             call->vouched = true;
         }
-        call->next = NULL;
-        *s->last = call;
-        s->last = &call->next;
-        s->meters.waiting = ++s->waiting;
-        pthread_cond_signal(&s->more);
     }
     pthread_mutex_unlock(&s->lock);
-    if (!taken)
-        answer_err(call, 503, LJS_E_BUSY);
 }
 
-/* At most `most` calls; 0 when there will be none any more. */
-static size_t take(struct serve *s, struct http_call **out, size_t most)
+/* As many as may wait; the others are told to come again. */
+static struct http_call *admit(struct serve *s, struct http_call *calls)
 {
-    size_t n = 0;
+    struct http_call *first = NULL, **last = &first, *next;
 
-    pthread_mutex_lock(&s->lock);
-    while (!s->first && !s->closed)
-        pthread_cond_wait(&s->more, &s->lock);
-    while (s->first && n < most) {
-        out[n++] = s->first;
-        s->first = s->first->next;
+    for (struct http_call *call = calls; call; call = next) {
+        next = call->next;
+        if (s->meters.waiting++ < (uint64_t)s->config.queue) {
+            call->next = NULL;
+            *last = call;
+            last = &call->next;
+        } else {
+            s->meters.waiting--;
+            answer_err(call, 503, LJS_E_BUSY);
+        }
     }
-    if (!s->first)
-        s->last = &s->first;
-    else
-        pthread_cond_signal(&s->more); /* there is work for another */
-    s->waiting -= n;
-    s->meters.waiting = s->waiting;
-    s->meters.working += n;
-    pthread_mutex_unlock(&s->lock);
-    return n;
+    return first;
 }
 
-static void *work(void *user)
+/* One commit; those after it. */
+static struct http_call *answer_batch(struct serve *s, struct http_call *calls)
+{
+    ljs_call batch[BATCH_MOST];
+    int64_t now = now_seconds();
+    size_t n = 0;
+    struct http_call *at = calls, *next;
+
+    for (; at && n < (size_t)s->config.batch; at = at->next)
+        batch[n++] = (ljs_call){ .peer = at->vouched ? at->peer : NULL,
+                                 .now = now,
+                                 .in = at->in_len ? at->in : (const uint8_t *)"",
+                                 .in_len = at->in_len };
+    s->meters.waiting -= n;
+    s->meters.working += n;
+    ljs_server_handle_batch(s->data.server, batch, n);
+    meter_number(&s->meters.batch, n);
+    s->meters.working -= n;
+    at = calls;
+    for (size_t i = 0; i < n; i++, at = next) {
+        next = at->next;
+        answer_call(s, at, &batch[i]);
+    }
+    return at;
+}
+
+static void on_calls(void *user, struct http_call *calls)
 {
     struct serve *s = user;
-    size_t most = (size_t)s->config.batch, n;
-    struct http_call **calls = calloc(most, sizeof(struct http_call *));
-    ljs_call *batch = calloc(most, sizeof *batch);
-    struct http_call *alone;
-    ljs_call single;
 
-    if (!calls || !batch) { /* then without batches */
-        free(calls);
-        free(batch);
-        calls = &alone;
-        batch = &single;
-        most = 1;
-    }
-    while ((n = take(s, calls, most))) {
-        int64_t now = now_seconds();
-
-        for (size_t i = 0; i < n; i++)
-            batch[i] = (ljs_call){ .peer = calls[i]->vouched ? calls[i]->peer : NULL,
-                                   .now = now,
-                                   .in = calls[i]->in_len ? calls[i]->in : (const uint8_t *)"",
-                                   .in_len = calls[i]->in_len };
-        ljs_server_handle_batch(s->data.server, batch, n);
-        meter_number(&s->meters.batch, n);
-        s->meters.working -= n;
-        for (size_t i = 0; i < n; i++)
-            answer_call(s, calls[i], &batch[i]);
-    }
-    if (batch != &single) {
-        free(calls);
-        free(batch);
-    }
-    return NULL;
-}
-
-static void close_queue(struct serve *s)
-{
-    pthread_mutex_lock(&s->lock);
-    s->closed = true;
-    pthread_cond_broadcast(&s->more);
-    pthread_mutex_unlock(&s->lock);
-    while (s->workers_len)
-        pthread_join(s->workers[--s->workers_len], NULL);
+    name_peers(s, calls);
+    calls = admit(s, calls);
+    while (calls)
+        calls = answer_batch(s, calls);
 }
 
 /* ---- the listener for operators --------------------------------------------- */
 
-static void on_metrics_call(void *user, struct http_call *call)
+static void answer_metrics(struct serve *s, struct http_call *call)
 {
     static const char plain[] = "text/plain; charset=utf-8";
-    struct serve *s = user;
     struct http_stats stats;
     ljs_buf text;
     ljs_err err;
@@ -205,6 +175,14 @@ static void on_metrics_call(void *user, struct http_call *call)
             http_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", &text);
     } else {
         answer_text(call, 404, plain, "/healthz /readyz /metrics\n");
+    }
+}
+
+static void on_metrics_calls(void *user, struct http_call *calls)
+{
+    for (struct http_call *next; calls; calls = next) {
+        next = calls->next;
+        answer_metrics(user, calls);
     }
 }
 
@@ -386,6 +364,14 @@ static void reload(struct serve *s)
 
 /* ---- begin and end ---------------------------------------------------------- */
 
+static unsigned threads(const struct config *c)
+{
+    cpu_set_t ours;
+    int n = sched_getaffinity(0, sizeof ours, &ours) ? 1 : CPU_COUNT(&ours);
+
+    return c->workers ? (unsigned)c->workers : n < WORKERS_DEFAULT_MOST ? (unsigned)n : WORKERS_DEFAULT_MOST;
+}
+
 static int listen_on(struct http **out, struct serve *s, int fd, bool metrics)
 {
     const struct config *c = &s->config;
@@ -398,8 +384,9 @@ static int listen_on(struct http **out, struct serve *s, int fd, bool metrics)
         .timeout = c->timeout,
         .keep_alive = c->keep_alive,
         .connections = metrics ? 32 : s->connections,
-        .io_threads = metrics ? 1 : (unsigned)c->io_threads,
-        .call = metrics ? on_metrics_call : on_call,
+        .threads = metrics ? 1 : threads(c),
+        .together = metrics ? 1 : (size_t)c->batch,
+        .calls = metrics ? on_metrics_calls : on_calls,
         .user = s,
     };
 
@@ -549,18 +536,6 @@ static void drain(struct serve *s, const sigset_t *signals)
             (unsigned long long)stats.active);
 }
 
-static int start_workers(struct serve *s)
-{
-    while (s->workers_len < (unsigned)s->config.workers) {
-        if (pthread_create(&s->workers[s->workers_len], NULL, work, s)) {
-            complain("serve: cannot start a thread: %s", strerror(errno));
-            return FAILED;
-        }
-        s->workers_len++;
-    }
-    return DONE;
-}
-
 static int open_all(struct serve *s, struct sockets *on)
 {
     const struct config *c = &s->config;
@@ -613,11 +588,10 @@ static int start_all(struct serve *s, struct sockets *on)
 {
     const struct config *c = &s->config;
     char url[128], metrics_url[128], admin_url[128];
-    int code = start_workers(s);
+    int code;
 
     address_url(url, on->fd, s->tls ? "https" : "http");
-    if (!code)
-        code = listen_on(&s->http, s, take_fd(&on->fd), false);
+    code = listen_on(&s->http, s, take_fd(&on->fd), false);
     if (!code && on->admin_fd >= 0) {
         const struct admin_opts opts = { .fd = on->admin_fd,
                                          .tls = s->tls,
@@ -649,7 +623,6 @@ static int start_all(struct serve *s, struct sockets *on)
 
 static void close_all(struct serve *s)
 {
-    close_queue(s);
     http_free(s->http);
     http_free(s->metrics_http); /* it looks at the next */
     admin_stop(s->admin);
@@ -677,7 +650,6 @@ int cmd_serve(int argc, char **argv)
     }
     s->argc = argc;
     s->argv = argv;
-    s->last = &s->first;
     if ((code = config_load(&s->config, argc, argv)) != GO_ON) {
         log_free(s->log);
         free(s);
@@ -685,7 +657,6 @@ int cmd_serve(int argc, char **argv)
     }
     log_setup(s->log, s->config.log_level, s->config.log_format);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->more, NULL);
     s->meters.started = now_seconds();
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
@@ -709,7 +680,6 @@ int cmd_serve(int argc, char **argv)
         close(on.metrics_fd);
     if (on.admin_fd >= 0)
         close(on.admin_fd);
-    pthread_cond_destroy(&s->more);
     pthread_mutex_destroy(&s->lock);
     log_free(s->log);
     config_free(&s->config);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
@@ -11,6 +12,7 @@ import re
 import select
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import threading
@@ -386,6 +388,28 @@ def test_slow_clients_are_closed_while_others_are_served(serve, already, dripped
             time.sleep(0.05)
         assert closed == [True] and served > 3
         assert 0.8 < time.monotonic() - begun < 20
+
+
+def test_the_time_of_a_slow_disk_is_nobodys(run, serve, data):
+    """A thread that waits for the disk reads nobody: its clients' time begins again where it stood."""
+    device, = devices(1)
+    import_devices(run, data, [device])
+    server = serve("--timeout", 2, "--workers", 1, "--allow-clear-keys", "--metrics", "127.0.0.1:0")
+    metrics = metrics_url(server) + "/metrics"
+    db = sqlite3.connect(data / "lorajs.db", isolation_level=None)
+    with contextlib.closing(db), connect(server) as joins, connect(server) as begun:
+        db.execute("BEGIN IMMEDIATE")
+        begun.sendall(request("{}")[:20])
+        wait_until(lambda: "lorajs_in_flight 1\n" in get(metrics)[1])
+        joins.sendall(request(device.join()))
+        wait_until(lambda: "lorajs_working 1\n" in get(metrics)[1])
+        time.sleep(2.1)  # longer than a request may take
+        assert "lorajs_http_timeouts_total 0\n" in get(metrics)[1]
+        db.execute("ROLLBACK")
+        assert result(read_answer(joins)[2]) == "Success"
+        time.sleep(0.6)  # the server looks at its clock in between
+        begun.sendall(request("{}")[20:])
+        assert read_answer(begun)[0] == 200
 
 
 def test_keep_alive_ends(serve):
