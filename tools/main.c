@@ -35,6 +35,8 @@ const struct command commands[] = {
     { "rewrap", "another master key, while the daemon serves", cmd_rewrap, NULL, &rewrap_usage },
     { "token", "keys in a token of PKCS#11", NULL, token_commands, NULL },
     { "role", "who may administer over HTTP, and what", NULL, role_commands, NULL },
+    { "account", "who may own devices", NULL, account_commands, NULL },
+    { "claim", "who owns which device", NULL, claim_commands, NULL },
     { "qr", "the codes on the labels of devices", NULL, qr_commands, NULL },
     { "audit", "what was done with keys, by whom, and that nobody altered it", NULL, audit_commands, NULL },
     { "backup", "a copy of the database while it is in use", cmd_backup, NULL, &backup_usage },

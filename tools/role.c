@@ -10,7 +10,7 @@
 
 struct role_opts {
     struct where where;
-    const char *roles, *expires, *output;
+    const char *roles, *expires, *output, *account;
     bool certificate, dry_run, json;
 };
 
@@ -23,6 +23,8 @@ static const struct flag add_flags[] = {
       AT(output), 0, 0 },
     { "expires", "DATE", "from when on it is nothing, as 2027-01-31 or 2027-01-31T12:00:00Z (default: never)",
       FLAG_TEXT, AT(expires), 0, 0 },
+    { "account", "NAME", "for which account it acts, and for nothing else; its role is then claim", FLAG_TEXT,
+      AT(account), 0, 0 },
     { "certificate", NULL, "it is shown by a client certificate of this name instead of by a token", FLAG_SWITCH,
       AT(certificate), 0, 0 },
     { "dry-run", NULL, "check everything and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
@@ -100,6 +102,8 @@ static void print_json(const ljs_credential *c)
     print_json_text(stdout, c->name);
     putchar(',');
     print_json_roles(c->roles);
+    if (*c->account)
+        printf(",\"account\":\"%s\"", c->account);
     printf(",\"kind\":\"%s\",\"at\":%lld,\"expires\":", c->certificate ? "certificate" : "token", (long long)c->at);
     printf(c->expires ? "%lld" : "null", (long long)c->expires);
 }
@@ -178,6 +182,12 @@ static int credential_of(ljs_credential *out, const struct role_opts *opts, cons
                  "between");
         return USAGE;
     }
+    if (opts->account && (strlen(opts->account) >= sizeof out->account || out->roles != LJS_ROLE_CLAIM)) {
+        complain("a credential that acts for an account has the role claim and no other");
+        return USAGE;
+    }
+    if (opts->account)
+        strcpy(out->account, opts->account);
     if (!opts->output != opts->certificate) {
         complain(opts->certificate ? "a credential that is shown by a certificate has no token for --output"
                                    : "role add needs --output, a new file for the token");
@@ -209,10 +219,20 @@ static int complain_taken(const char *name)
     return REFUSED;
 }
 
+static int complain_account(const char *name)
+{
+    complain("%s: no such account; `lorajs account add` makes one", name);
+    return REFUSED;
+}
+
 static int dry_add(ljs_server *server, const struct role_opts *opts, const char *name)
 {
     bool found;
+    ljs_account account;
     ljs_err err = find(&found, server, name);
+
+    if (!err && opts->account && ljs_server_get_account(&account, server, opts->account))
+        return complain_account(opts->account);
 
     if (err)
         return complain_err(err, "role add");
@@ -230,7 +250,9 @@ static int add(ljs_server *server, const ljs_credential *c, const struct role_op
     int code = DONE;
 
     if (err)
-        return err == LJS_E_EXISTS ? complain_taken(c->name) : complain_err(err, c->name);
+        return err == LJS_E_EXISTS     ? complain_taken(c->name)
+               : err == LJS_E_NOTFOUND ? complain_account(c->account)
+                                       : complain_err(err, c->name);
     if (fd >= 0 &&
         (!write_whole(fd, token.data, token.len) || !write_whole(fd, "\n", 1) || !sync_new(fd, opts->output))) {
         complain("%s: %s", opts->output, strerror(errno));
@@ -293,9 +315,9 @@ static ljs_err list_row(void *user, const ljs_credential *c)
     if (!run->any)
         printf("%-24s  %-11s  %-20s  %s\n", "name", "shown by", "expires", "roles");
     run->any = true;
-    printf("%-24s  %-11s  %-20s  %s%s\n", c->name, c->certificate ? "certificate" : "token",
+    printf("%-24s  %-11s  %-20s  %s%s%s%s\n", c->name, c->certificate ? "certificate" : "token",
            c->expires ? time_text(expires, c->expires) : "never", roles_text(roles, c->roles),
-           c->expires && c->expires <= now_seconds() ? " (expired)" : "");
+           *c->account ? " for " : "", c->account, c->expires && c->expires <= now_seconds() ? " (expired)" : "");
     return LJS_OK;
 }
 

@@ -84,23 +84,24 @@ struct where {
         "master-key", "SOURCE", MASTER_HELP, FLAG_TEXT, offsetof(opts, where.master_key), 0, 0                         \
     }
 
-command_fn cmd_serve;                          /* serve.c */
-command_fn cmd_inspect;                        /* inspect.c */
-command_fn cmd_simulate;                       /* simulate.c */
-command_fn cmd_why;                            /* why.c */
-command_fn cmd_doctor;                         /* doctor.c */
-extern const struct command device_commands[]; /* device.c */
-extern const struct command kek_commands[];    /* kek.c */
-extern const struct command key_commands[];    /* kek.c */
-extern const struct command master_commands[]; /* master.c */
-extern const struct command audit_commands[];  /* audit.c */
-extern const struct command token_commands[];  /* token.c */
-extern const struct command role_commands[];   /* role.c */
-extern const struct command qr_commands[];     /* qr.c */
-command_fn cmd_rewrap;                         /* rewrap.c */
-command_fn cmd_backup, cmd_restore;            /* backup.c */
-command_fn cmd_completion;                     /* completion.c */
-extern const struct command commands[];        /* main.c: all of them */
+command_fn cmd_serve;                                             /* serve.c */
+command_fn cmd_inspect;                                           /* inspect.c */
+command_fn cmd_simulate;                                          /* simulate.c */
+command_fn cmd_why;                                               /* why.c */
+command_fn cmd_doctor;                                            /* doctor.c */
+extern const struct command device_commands[];                    /* device.c */
+extern const struct command kek_commands[];                       /* kek.c */
+extern const struct command key_commands[];                       /* kek.c */
+extern const struct command master_commands[];                    /* master.c */
+extern const struct command audit_commands[];                     /* audit.c */
+extern const struct command token_commands[];                     /* token.c */
+extern const struct command role_commands[];                      /* role.c */
+extern const struct command account_commands[], claim_commands[]; /* claim.c */
+extern const struct command qr_commands[];                        /* qr.c */
+command_fn cmd_rewrap;                                            /* rewrap.c */
+command_fn cmd_backup, cmd_restore;                               /* backup.c */
+command_fn cmd_completion;                                        /* completion.c */
+extern const struct command commands[];                           /* main.c: all of them */
 
 extern const struct command manifest_commands[]; /* manifest.c */
 

@@ -141,6 +141,7 @@ typedef struct ljs_claim_req {
     int64_t until;                 /**< until when the token is good, 0: for ever; or the offer */
     uint8_t unlocked;              /**< ::LJS_CLAIM_CLAIM: whoever else has the token may take it over */
     uint8_t keep_token;            /**< ::LJS_CLAIM_CLAIM: the token survives a release */
+    uint8_t dry;                   /**< 1: all is checked, and nothing changed; a token that is shown counts as a try */
     uint8_t tell;                  /**< which refusal it is: ::LJS_E_NOTFOUND for a device that is not there,
                                     *   ::LJS_E_EXISTS for one of somebody else, ::LJS_E_CLAIM for a wrong token */
     /** ::LJS_CLAIM_CLAIM, ::LJS_CLAIM_ASSIGN, ::LJS_CLAIM_ACCEPT: where it belongs.  With another owner, what `set`

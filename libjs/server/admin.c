@@ -24,7 +24,39 @@ static const struct route {
     { "GET /v1/keks/{label}", LJS_ACT_LIST_KEKS, ljs__admin_kek_read, false },
     { "PUT /v1/keks/{label}", LJS_ACT_PUT_KEK, ljs__admin_kek_put, true },
     { "DELETE /v1/keks/{label}", LJS_ACT_REMOVE_KEK, ljs__admin_kek_remove, false },
+
+    { "GET /v1/accounts", LJS_ACT_LIST_ACCOUNTS, ljs__admin_accounts, false },
+    { "POST /v1/accounts", LJS_ACT_ACCOUNTS, ljs__admin_account_create, true },
+    { "GET /v1/accounts/{account}", LJS_ACT_LIST_ACCOUNTS, ljs__admin_account_read, false },
+    { "DELETE /v1/accounts/{account}", LJS_ACT_ACCOUNTS, ljs__admin_account_remove, false },
+    { "POST /v1/accounts/{account}/suspend", LJS_ACT_SUSPEND, ljs__admin_account_suspend, false },
+    { "POST /v1/accounts/{account}/resume", LJS_ACT_SUSPEND, ljs__admin_account_resume, false },
+    { "POST /v1/accounts/{account}/assign", LJS_ACT_ASSIGN, ljs__admin_assign, true },
+    { "GET /v1/claims", LJS_ACT_LIST_CLAIMS, ljs__admin_claims, false },
+    { "POST /v1/claims", LJS_ACT_CLAIM, ljs__admin_claim_many, true },
+    { "GET /v1/claims/{DevEUI}", LJS_ACT_LIST_CLAIMS, ljs__admin_claim_read, false },
+    { "PUT /v1/claims/{DevEUI}", LJS_ACT_CLAIM, ljs__admin_claim_put, true },
+    { "DELETE /v1/claims/{DevEUI}", LJS_ACT_CLAIM, ljs__admin_claim_release, false },
+    { "POST /v1/claims/{DevEUI}/offer", LJS_ACT_CLAIM, ljs__admin_claim_offer, true },
+    { "POST /v1/claims/{DevEUI}/withdraw", LJS_ACT_CLAIM, ljs__admin_claim_withdraw, false },
+    { "POST /v1/claims/{DevEUI}/accept", LJS_ACT_CLAIM, ljs__admin_claim_accept, true },
+    { "POST /v1/claims/{DevEUI}/owner-token", LJS_ACT_ENROL, ljs__admin_claim_enrol, true },
+    { "POST /v1/claims/{DevEUI}/suspend", LJS_ACT_SUSPEND, ljs__admin_claim_suspend, false },
+    { "POST /v1/claims/{DevEUI}/resume", LJS_ACT_SUSPEND, ljs__admin_claim_resume, false },
+    { "POST /v1/claims/{DevEUI}/retire", LJS_ACT_ASSIGN, ljs__admin_claim_retire, false },
+
+    { "PUT /api/v2/devices/{DevEUI}/claim", LJS_ACT_CLAIM, ljs__ttjs_claim, true },
+    { "GET /api/v2/devices/{DevEUI}/claim", LJS_ACT_CLAIM, ljs__ttjs_read, false },
+    { "DELETE /api/v2/devices/{DevEUI}/claim", LJS_ACT_CLAIM, ljs__ttjs_unclaim, false },
+    { "DELETE /api/v2/devices/{DevEUIs}/claims", LJS_ACT_CLAIM, ljs__ttjs_unclaim_many, false },
 };
+
+static const char ttjs[] = "/api/v2/"; /* whose answers are as The Things Stack knows them */
+
+static bool is_ttjs(const char *target)
+{
+    return strncmp(target, ttjs, sizeof ttjs - 1) == 0;
+}
 
 const char *ljs_admin_route(unsigned i)
 {
@@ -51,6 +83,15 @@ static const struct {
     [P_METHOD] = { 405, "method-not-allowed", "another method is wanted" },
     [P_EXISTS] = { 409, "device-exists", "there is such a device" },
     [P_KEK_EXISTS] = { 409, "kek-exists", "another key has this label" },
+    [P_CLAIM] = { 403, "claim-refused", "no such device, another's, or a wrong owner token" },
+    [P_FOR_NOBODY] = { 403, "no-account", "this credential acts for no account" },
+    [P_SUSPENDED] = { 403, "account-suspended", "the account is suspended" },
+    [P_NO_ACCOUNT] = { 404, "no-such-account", "there is no such account" },
+    [P_ACCOUNT_EXISTS] = { 409, "account-exists", "there is such an account" },
+    [P_IN_USE] = { 409, "account-in-use", "the account owns devices, or credentials act for it" },
+    [P_CLAIM_STATE] = { 409, "wrong-claim-state", "how the device stands does not allow it" },
+    [P_WEAK_TOKEN] = { 422, "weak-owner-token", "an owner token has 8 letters and digits at least" },
+    [P_LIMIT] = { 429, "too-many-tries", "too many failed tries, come again later" },
     [P_STATE] = { 409, "wrong-state", "the state of the device does not allow it" },
     [P_SPENT] = { 409, "spent", "a counter of the device is used up" },
     [P_NO_SIGNER] = { 409, "no-signing-key", "this server has no key to sign parcels with" },
@@ -64,6 +105,16 @@ static const struct {
     [P_FAULT] = { 500, "fault", "a fault of the server, which its operator can see" },
     [P_UNAVAILABLE] = { 503, "unavailable", "come again later" },
 };
+
+const char *ljs__admin_problem_code(enum problem problem)
+{
+    return problems[problem].code;
+}
+
+const char *ljs__admin_problem_detail(enum problem problem)
+{
+    return problems[problem].detail;
+}
 
 static const char *title_of(unsigned status)
 {
@@ -108,6 +159,18 @@ ljs_err ljs_admin_problem(ljs_buf *out, unsigned status, const char *code, const
     ljs__json_text(&w, code);
     ljs__json_name(&w, "detail");
     ljs__json_text(&w, detail);
+    ljs__json_close(&w, '}');
+    ljs__wr_text(&w, "\n");
+    return ljs__wr_take(out, &w);
+}
+
+static ljs_err ttjs_problem(ljs_buf *out, const char *message)
+{
+    struct wr w = { 0 };
+
+    ljs__json_open(&w, '{');
+    ljs__json_name(&w, "message");
+    ljs__json_text(&w, message);
     ljs__json_close(&w, '}');
     ljs__wr_text(&w, "\n");
     return ljs__wr_take(out, &w);
@@ -280,6 +343,16 @@ static enum problem denied(struct asking *a, const struct route *route)
     return err ? ljs__admin_problem_of(err) : P_FORBIDDEN;
 }
 
+/* Who acts for an account touches what is its own, by claims alone; who does not has no claims. */
+static enum problem in_his_account(struct asking *a, const struct route *route)
+{
+    if (!*a->who.account)
+        return route->act == LJS_ACT_CLAIM ? P_FOR_NOBODY : FINE;
+    if (route->act == LJS_ACT_ROUTE)
+        return denied(a, route);
+    return route->act == LJS_ACT_READ ? ljs__admin_owns(a) : FINE;
+}
+
 static bool is_json(const char *type)
 {
     size_t n = strcspn(type, "; ");
@@ -313,11 +386,13 @@ static enum problem handle(struct asking *a)
         return problem;
     if (strstr(route->text, "{DevEUI}") && ljs_eui_parse(&a->dev_eui, a->arg))
         return P_BAD_REQUEST;
+    if ((problem = in_his_account(a, route)))
+        return problem;
     if (a->in_len > LJS_ADMIN_BODY_MAX)
         return P_TOO_LONG;
     if (!route->with_body && a->in_len)
         return ljs__admin_fault(a, "there is none here");
-    if (route->with_body && !is_json(req->content_type))
+    if (route->with_body && !is_json(req->content_type) && !is_ttjs(req->target))
         return P_MEDIA_TYPE;
     return route->run(a);
 }
@@ -352,9 +427,11 @@ ljs_err ljs_admin_handle(ljs_admin_ans *out, ljs_server *server, const ljs_admin
     if (problem) {
         out->status = problems[problem].status;
         *out->etag = *out->location = '\0';
-        strcpy(out->type, "application/problem+json");
-        err = ljs_admin_problem(&out->body, out->status, problems[problem].code,
-                                a.detail ? a.detail : problems[problem].detail);
+        if (!a.detail)
+            a.detail = problems[problem].detail;
+        strcpy(out->type, is_ttjs(req->target) ? "application/json" : "application/problem+json");
+        err = is_ttjs(req->target) ? ttjs_problem(&out->body, a.detail)
+                                   : ljs_admin_problem(&out->body, out->status, problems[problem].code, a.detail);
     }
     return err;
 }

@@ -3,6 +3,7 @@
 #define LJS_SERVER_ADMIN_H
 
 #include <lorajs/admin.h>
+#include <lorajs/claim.h>
 
 #include "base/json.h"
 #include "server/internal.h"
@@ -19,6 +20,15 @@ enum problem {
     P_METHOD,
     P_EXISTS,
     P_KEK_EXISTS,
+    P_CLAIM,
+    P_FOR_NOBODY,
+    P_SUSPENDED,
+    P_NO_ACCOUNT,
+    P_ACCOUNT_EXISTS,
+    P_IN_USE,
+    P_CLAIM_STATE,
+    P_WEAK_TOKEN,
+    P_LIMIT,
     P_STATE,
     P_NO_SIGNER,
     P_CHANGED,
@@ -41,8 +51,8 @@ struct asking {
     const uint8_t *in;
     size_t in_len;
     ljs_credential who;
-    char arg[LJS_LABEL_MAX]; /* what stands in the braces of the path */
-    ljs_eui dev_eui;         /* the same, where it is one */
+    char arg[sizeof((ljs_admin_req *)0)->target]; /* what stands in the braces of the path */
+    ljs_eui dev_eui;                              /* the same, where it is one */
     char query[sizeof((ljs_admin_req *)0)->target];
     ljs_admin_ans *out; /* status is 200 unless a handler says another */
     struct wr body;
@@ -59,6 +69,30 @@ handler ljs__admin_list, ljs__admin_create, ljs__admin_read, ljs__admin_patch, l
 /* admin_keks.c */
 handler ljs__admin_keks, ljs__admin_kek_read, ljs__admin_kek_put, ljs__admin_kek_remove;
 
+/* admin_claims.c */
+handler ljs__admin_accounts, ljs__admin_account_create, ljs__admin_account_read, ljs__admin_account_remove,
+    ljs__admin_account_suspend, ljs__admin_account_resume, ljs__admin_assign, ljs__admin_claims, ljs__admin_claim_many,
+    ljs__admin_claim_read, ljs__admin_claim_put, ljs__admin_claim_release, ljs__admin_claim_offer,
+    ljs__admin_claim_withdraw, ljs__admin_claim_accept, ljs__admin_claim_enrol, ljs__admin_claim_suspend,
+    ljs__admin_claim_resume, ljs__admin_claim_retire;
+/* Does the device belong to the account that is acted for?  P_NO_DEVICE. */
+handler ljs__admin_owns;
+/* admin_ttjs.c */
+handler ljs__ttjs_claim, ljs__ttjs_read, ljs__ttjs_unclaim, ljs__ttjs_unclaim_many;
+
+/* What admin_ttjs.c shares with admin_claims.c. */
+struct claim_body;
+ljs_claim_req ljs__admin_claim_req(const struct asking *a, ljs_claim_act act, ljs_eui dev_eui);
+void ljs__admin_claim_routing(ljs_routing *out, const struct claim_body *body);
+ljs_err ljs__admin_claim_kek(struct asking *a, const struct claim_body *body);
+
+/* Under an idempotency key, or NULL without one; and the answer to what was done, now or when the same was asked
+ * before. */
+ljs_err ljs__admin_once_begin(struct once **out, struct once *once, struct asking *a, unsigned status);
+enum problem ljs__admin_once_end(struct asking *a, struct once *once, ljs_err err, unsigned status, const char *result);
+
+const char *ljs__admin_problem_code(enum problem problem);
+const char *ljs__admin_problem_detail(enum problem problem);
 /* What an error of the library is here. */
 enum problem ljs__admin_problem_of(ljs_err err);
 /* P_BODY with words of what is wrong with it. */

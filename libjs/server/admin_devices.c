@@ -225,8 +225,7 @@ enum problem ljs__admin_decisions(struct asking *a)
 
 /* ---- changing ---------------------------------------------------------------------- */
 
-/* Under an idempotency key, or NULL without one. */
-static ljs_err begin_once(struct once **out, struct once *once, struct asking *a, unsigned status)
+ljs_err ljs__admin_once_begin(struct once **out, struct once *once, struct asking *a, unsigned status)
 {
     const ljs_admin_req *req = a->req;
     ljs_err err;
@@ -244,8 +243,7 @@ static ljs_err begin_once(struct once **out, struct once *once, struct asking *a
     return err;
 }
 
-/* The answer to what was done, now or when the same was asked before. */
-static enum problem end_once(struct asking *a, struct once *once, ljs_err err, unsigned status, const char *result)
+enum problem ljs__admin_once_end(struct asking *a, struct once *once, ljs_err err, unsigned status, const char *result)
 {
     struct wr *w = &a->body;
 
@@ -276,10 +274,10 @@ enum problem ljs__admin_create(struct asking *a)
     } else {
         a->dev_eui = import.device.dev_eui;
         if (!err)
-            err = begin_once(&once, &kept, a, 201);
+            err = ljs__admin_once_begin(&once, &kept, a, 201);
         if (!err)
             err = ljs__create_device(a->server, &import, once);
-        problem = end_once(a, &kept, err, 201, "added");
+        problem = ljs__admin_once_end(a, &kept, err, 201, "added");
     }
     ljs_import_clear(&import);
     if (!problem)
@@ -290,11 +288,11 @@ enum problem ljs__admin_create(struct asking *a)
 static enum problem step(struct asking *a, ljs_device_act act, const char *result)
 {
     struct once kept, *once;
-    ljs_err err = begin_once(&once, &kept, a, 200);
+    ljs_err err = ljs__admin_once_begin(&once, &kept, a, 200);
 
     if (!err)
         err = ljs__step_device(a->server, a->dev_eui, act, NULL, once);
-    return end_once(a, &kept, err, 200, result);
+    return ljs__admin_once_end(a, &kept, err, 200, result);
 }
 
 enum problem ljs__admin_block(struct asking *a)
@@ -398,7 +396,7 @@ enum problem ljs__admin_parcel(struct asking *a)
     if (err == LJS_E_INVAL)
         return ljs__admin_fault(a, "recipient: is no public key");
     if (!err)
-        err = begin_once(&once, &kept, a, 200);
+        err = ljs__admin_once_begin(&once, &kept, a, 200);
     if (err)
         return ljs__admin_problem_of(err);
     err = ljs__step_device(a->server, a->dev_eui, LJS_DEVICE_EXPOSE, NULL, once);

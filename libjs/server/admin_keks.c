@@ -13,11 +13,23 @@ static void show_kek(struct wr *w, const char *label, size_t kek_len)
     ljs__json_close(w, '}');
 }
 
-static ljs_err kek_row(void *user, const char *label, size_t kek_len)
+/* The label as who asks knows it: an account's own without the account; NULL for what is none of its. */
+static const char *label_for(const struct asking *a, const char *label)
+{
+    size_t n = strlen(a->who.account);
+
+    if (!n)
+        return label;
+    return label[0] == '@' && strncmp(label + 1, a->who.account, n) == 0 && label[1 + n] == '/' ? label + n + 2 : NULL;
+}
+
+static ljs_err kek_row(void *user, const char *kept, size_t kek_len)
 {
     struct asking *a = user;
+    const char *label = label_for(a, kept);
 
-    show_kek(&a->body, label, kek_len);
+    if (label)
+        show_kek(&a->body, label, kek_len);
     return a->body.bad ? LJS_E_NOMEM : LJS_OK;
 }
 
@@ -34,11 +46,12 @@ enum problem ljs__admin_keks(struct asking *a)
     return ljs__admin_problem_of(err);
 }
 
-static ljs_err one_kek(void *user, const char *label, size_t kek_len)
+static ljs_err one_kek(void *user, const char *kept, size_t kek_len)
 {
     struct asking *a = user;
+    const char *label = label_for(a, kept);
 
-    if (strcmp(label, a->arg) == 0)
+    if (label && strcmp(label, a->arg) == 0)
         show_kek(&a->body, label, kek_len);
     return LJS_OK;
 }

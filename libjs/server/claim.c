@@ -314,6 +314,8 @@ static ljs_err make(void *user, struct valued *at)
     err = ljs__claim_write(&at[1].new, a->server->vault, &claim);
     if (!err && (event == CLAIM_BY_TOKEN || event == CLAIM_TAKE))
         err = prove(&at[2].new, a, &at[2].old);
+    for (size_t i = 0; a->req->dry && i < (a->right ? 3 : 2); i++)
+        ljs_buf_free(&at[i].new); /* nothing is written */
     return err;
 }
 
@@ -437,7 +439,7 @@ ljs_err ljs__claim(ljs_buf *out, ljs_server *server, const ljs_claim_req *req, c
         a.token = hash;
     }
     err = ljs__change_group(server, at, 2, make, &a, &entry, once);
-    if (!err && req->act == LJS_CLAIM_ENROL)
+    if (!err && req->act == LJS_CLAIM_ENROL && !req->dry)
         err = ljs_buf_copy(out, in, in_len);
 end:
     ljs__wipe(drawn, sizeof drawn);

@@ -140,12 +140,13 @@ def claims(server: JoinServer, first: int = 0, last: int = 2**64 - 1) -> list[Cl
 
 def _act(server: JoinServer, act: ClaimAct, dev_eui: int, *, now: int, account: str = "", token: bytes | None = None,
          routing: Routing | None = None, client: str = "", to: str = "", start: int = 0, until: int = 0,
-         unlocked: bool = False, keep_token: bool = False) -> bytes:
+         unlocked: bool = False, keep_token: bool = False, dry: bool = False) -> bytes:
     try:
         req = native.claim_req()
         req.now, req.act, req.dev_eui = now, act, dev_eui
         req.account, req.client, req.to = account, client, to
         req.start, req.until, req.unlocked, req.keep_token = start, until, int(unlocked), int(keep_token)
+        req.dry = int(dry)
         if routing is not None:
             req.routing = routing._native()
         return native.server_claim(server._open, req, token)
@@ -164,14 +165,15 @@ def enrol(server: JoinServer, dev_eui: int, token: bytes | None = None, *, now: 
 
 
 def claim(server: JoinServer, account: str, dev_eui: int, token: bytes | None, routing: Routing, *, now: int,
-          client: str = "", unlocked: bool = False, keep_token: bool = False) -> None:
+          client: str = "", unlocked: bool = False, keep_token: bool = False, dry: bool = False) -> None:
     """By the token of its label the device is the account's; of one's own device, an update without a token.
 
     routing  where it belongs, its home network at least; KEK labels are the account's own
-    client   who asks, for the limits on failed tries"""
+    client   who asks, for the limits on failed tries
+    dry      all is checked, and nothing changed"""
     try:
         _act(server, ClaimAct.CLAIM, dev_eui, now=now, account=account, token=token, routing=routing, client=client,
-             unlocked=unlocked, keep_token=keep_token)
+             unlocked=unlocked, keep_token=keep_token, dry=dry)
     finally:
         del token
 

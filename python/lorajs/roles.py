@@ -45,6 +45,13 @@ class AdminAct(enum.IntEnum):
     PUT_KEK = native.LJS_ACT_PUT_KEK
     REMOVE_KEK = native.LJS_ACT_REMOVE_KEK
     DECISIONS = native.LJS_ACT_DECISIONS
+    ASSIGN = native.LJS_ACT_ASSIGN
+    ENROL = native.LJS_ACT_ENROL
+    CLAIM = native.LJS_ACT_CLAIM
+    SUSPEND = native.LJS_ACT_SUSPEND
+    LIST_CLAIMS = native.LJS_ACT_LIST_CLAIMS
+    ACCOUNTS = native.LJS_ACT_ACCOUNTS
+    LIST_ACCOUNTS = native.LJS_ACT_LIST_ACCOUNTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def check_document() -> None:
 
     walk(DOCUMENT)
     for path, item in DOCUMENT["paths"].items():
-        assert path.startswith("/v1/") and item.keys() <= METHODS | {"parameters"}
+        assert path.startswith(("/v1/", "/api/v2/devices/")) and item.keys() <= METHODS | {"parameters"}
         given = {resolve(p)["name"] for p in item.get("parameters", ()) if resolve(p)["in"] == "path"}
         assert given == set(re.findall(r"\{(\w+)\}", path))
         for method in item.keys() & METHODS:

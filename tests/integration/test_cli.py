@@ -16,6 +16,9 @@ GROUPS = {"device": ["add", "import", "export", "receive", "show", "list", "bloc
           "audit": ["verify", "show", "tail", "anchor"],
           "token": ["init", "check"],
           "role": ["add", "list", "remove"],
+          "account": ["add", "list", "suspend", "resume", "remove"],
+          "claim": ["enrol", "claim", "assign", "release", "offer", "withdraw", "accept", "suspend", "resume", "retire",
+                    "show", "list"],
           "qr": ["read", "make"], "manifest": ["check"]}
 SINGLE = ["serve", "import", "export", "inspect", "why", "doctor", "simulate", "completion", "version", "help"]
 RUNNABLE = [[c] for c in SINGLE] + [[g, c] for g, under in GROUPS.items() for c in under]

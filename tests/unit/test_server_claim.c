@@ -160,6 +160,11 @@ static void test_a_claim(void **state)
     req = req_of(LJS_CLAIM_CLAIM, 0, "acme");
     strcpy(req.routing.as_kek_label, "main");
     req.routing.set |= LJS_ROUTE_AS_KEK_LABEL;
+    req.dry = 1;
+    assert_int_equal(act(&req, "C05EA29C"), LJS_OK);
+    assert_int_equal(claim_of(0).state, LJS_CLAIM_IS_UNCLAIMED);
+    assert_false(record_in(0).has_home_net_id);
+    req.dry = 0;
     assert_int_equal(act(&req, "C05EA29C"), LJS_OK);
     c = claim_of(0);
     assert_int_equal(c.state, LJS_CLAIM_IS_CLAIMED);
