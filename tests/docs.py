@@ -230,7 +230,17 @@ def administer(t: Trial, b: Blocks) -> None:
                    for marker in ("key generate", "If-Match"))
     for want in ('"result":"added"', '"devices":[{"dev_eui":"70b3d57ed0000a01"', '"home_net_id":"000013"'):
         check(want in said, said)
+    own(t, b, url)
     t.stop(process)
+
+
+def own(t: Trial, b: Blocks, url: str) -> None:
+    """The device that was administered goes from a label to its owner, and to the next."""
+    for marker in ("account add acme", "claim enrol", "add ttn-cluster"):
+        t.sh(b.take("claims.md", "sh", marker).replace("$DATA", "tried"))
+    said = t.sh(b.take("claims.md", "sh", "claims=http").replace("http://127.0.0.1:8081", url))
+    for want in ('"result":"claimed"', '"result":"offered"', '"result":"accepted"', '"account":"globex"', '"owners":2'):
+        check(want in said, said)
 
 
 def follow(t: Trial, b: Blocks) -> None:

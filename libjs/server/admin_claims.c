@@ -97,7 +97,7 @@ static enum problem act(struct asking *a, const ljs_claim_req *req, const char *
         err = ljs__claim(&none, a->server, req, (const uint8_t *)token, strlen(token), once);
     if (err && !kept.again && !kept.other) {
         ljs_buf_free(&kept.value);
-        return claim_problem(err);
+        return err == LJS_E_CLAIM && !*req->account ? P_NO_DEVICE : claim_problem(err); /* a role may know */
     }
     return ljs__admin_once_end(a, &kept, err, 200, result_text(req->act));
 }

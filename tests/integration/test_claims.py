@@ -168,6 +168,7 @@ def test_refusals_have_codes(market, run):
     refused(boss("PUT", at, {"owner_token": TOKEN}, by="acme-1"), 422, "invalid-body")  # whose network?
     refused(boss("POST", at + "/suspend", by="acme-1"), 403, "forbidden")
     refused(boss("POST", at + "/suspend"), 409, "wrong-claim-state")
+    refused(boss("POST", "/v1/claims/70b3d5499f00ffff/suspend"), 404, "no-such-device")
     refused(boss("POST", "/v1/accounts", {"name": "acme"}), 409, "account-exists")
     refused(boss("POST", "/v1/accounts", {"name": "a b"}), 422, "invalid-body")
     refused(boss("DELETE", "/v1/accounts/acme"), 409, "account-in-use")
