@@ -234,11 +234,13 @@ static void show_result(struct wr *w, ljs_eui dev_eui, const char *result, enum 
 }
 
 /* Each by itself, and each is told of; who asks again finds done what was done. */
-static enum problem many(struct asking *a, ljs_claim_act what, const struct claim_body *body, const char *account)
+static enum problem many(size_t *done, struct asking *a, ljs_claim_act what, const struct claim_body *body,
+                         const char *account)
 {
     struct wr *w = &a->body;
     size_t good = 0;
 
+    *done = 0;
     ljs__json_open(w, '{');
     ljs__json_name(w, "results");
     ljs__json_open(w, '[');
@@ -267,7 +269,7 @@ static enum problem many(struct asking *a, ljs_claim_act what, const struct clai
     }
     ljs__json_close(w, ']');
     ljs__json_name(w, "done");
-    ljs__json_number(w, (int64_t)good);
+    ljs__json_number(w, (int64_t)(*done = good));
     ljs__json_close(w, '}');
     return FINE;
 }
@@ -275,11 +277,12 @@ static enum problem many(struct asking *a, ljs_claim_act what, const struct clai
 enum problem ljs__admin_claim_many(struct asking *a)
 {
     struct claim_body body;
+    size_t done = 0;
     enum problem problem = read_body(&body, a, CLAIM_BODY_CLAIMS);
 
     if (!problem)
-        problem = many(a, LJS_CLAIM_CLAIM, &body, a->who.account);
-    if (!problem)
+        problem = many(&done, a, LJS_CLAIM_CLAIM, &body, a->who.account);
+    if (!problem && done) /* who got nothing keeps nothing here */
         problem = ljs__admin_problem_of(ljs__admin_claim_kek(a, &body));
     ljs__claim_body_clear(&body);
     return problem;
@@ -288,10 +291,12 @@ enum problem ljs__admin_claim_many(struct asking *a)
 enum problem ljs__admin_assign(struct asking *a)
 {
     struct claim_body body;
+    size_t done;
     enum problem problem = read_body(&body, a, CLAIM_BODY_ASSIGN);
 
     if (!problem)
-        problem = ljs__account_name_ok(a->arg, sizeof a->arg) ? many(a, LJS_CLAIM_ASSIGN, &body, a->arg) : P_NO_ACCOUNT;
+        problem = ljs__account_name_ok(a->arg, sizeof a->arg) ? many(&done, a, LJS_CLAIM_ASSIGN, &body, a->arg)
+                                                              : P_NO_ACCOUNT;
     ljs__claim_body_clear(&body);
     return problem;
 }
