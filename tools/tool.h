@@ -84,24 +84,25 @@ struct where {
         "master-key", "SOURCE", MASTER_HELP, FLAG_TEXT, offsetof(opts, where.master_key), 0, 0                         \
     }
 
-command_fn cmd_serve;                                             /* serve.c */
-command_fn cmd_inspect;                                           /* inspect.c */
-command_fn cmd_simulate;                                          /* simulate.c */
-command_fn cmd_why;                                               /* why.c */
-command_fn cmd_doctor;                                            /* doctor.c */
-extern const struct command device_commands[];                    /* device.c */
-extern const struct command kek_commands[];                       /* kek.c */
-extern const struct command key_commands[];                       /* kek.c */
-extern const struct command master_commands[];                    /* master.c */
-extern const struct command audit_commands[];                     /* audit.c */
-extern const struct command token_commands[];                     /* token.c */
-extern const struct command role_commands[];                      /* role.c */
-extern const struct command account_commands[], claim_commands[]; /* claim.c */
-extern const struct command qr_commands[];                        /* qr.c */
-command_fn cmd_rewrap;                                            /* rewrap.c */
-command_fn cmd_backup, cmd_restore;                               /* backup.c */
-command_fn cmd_completion;                                        /* completion.c */
-extern const struct command commands[];                           /* main.c: all of them */
+command_fn cmd_serve;                           /* serve.c */
+command_fn cmd_inspect;                         /* inspect.c */
+command_fn cmd_simulate;                        /* simulate.c */
+command_fn cmd_why;                             /* why.c */
+command_fn cmd_doctor;                          /* doctor.c */
+extern const struct command device_commands[];  /* device.c */
+extern const struct command kek_commands[];     /* kek.c */
+extern const struct command key_commands[];     /* kek.c */
+extern const struct command master_commands[];  /* master.c */
+extern const struct command audit_commands[];   /* audit.c */
+extern const struct command token_commands[];   /* token.c */
+extern const struct command role_commands[];    /* role.c */
+extern const struct command account_commands[]; /* account.c */
+extern const struct command claim_commands[];   /* claim.c */
+extern const struct command qr_commands[];      /* qr.c */
+command_fn cmd_rewrap;                          /* rewrap.c */
+command_fn cmd_backup, cmd_restore;             /* backup.c */
+command_fn cmd_completion;                      /* completion.c */
+extern const struct command commands[];         /* main.c: all of them */
 
 extern const struct command manifest_commands[]; /* manifest.c */
 
@@ -194,6 +195,8 @@ void free_named_keys(struct named_key *keys, size_t keys_len);
 int hex_octets(uint8_t *out, size_t n, const char *text);
 /* The same of a text; the number of octets, or -1. */
 ssize_t from_hex(uint8_t *out, size_t room, const char *text, size_t len);
+/* account.c: is it the name of an account?  Complains with `what` in front. */
+int check_account(const char *name, const char *what);
 /* 16 digits; complains with `what` in front. */
 int read_eui(ljs_eui *out, const char *text, const char *what);
 
