@@ -35,6 +35,7 @@ static size_t plain_of_eight(const uint8_t *s)
     backslashes = v ^ '\\' * ones;
     /* The top bit of each other octet, and of some behind the first of these. */
     other = ((v - 0x20 * ones) | (quotes - ones) | (backslashes - ones) | v) & tops;
+    ljs__public(&other, sizeof other); /* where a text ends is no secret, whatever it says */
     return other ? (size_t)__builtin_ctzll(other) / 8 : 8;
 }
 
