@@ -92,19 +92,20 @@ typedef enum ljs_claim_act {
     LJS_CLAIM_RETIRE = 10,  /**< by a provisioner: all but RETIRED */
 } ljs_claim_act;
 
+/** Numbers of claims. */
 enum {
     LJS_CLAIM_STATES = 6,
     LJS_CLAIM_ACTS = 10,
     LJS_CLAIM_OFFER_MOST = 7 * 24 * 3600, /**< seconds that an offer may last */
     LJS_CLAIM_TOKEN_LEAST = 8,            /**< characters of a token: A to Z and 0 to 9 */
     LJS_CLAIM_TOKEN_MOST = 32,            /**< likewise */
-    LJS_CLAIM_CLIENT_TRIES = 100,
-    LJS_CLAIM_CLIENT_SECONDS = 60,
-    LJS_CLAIM_DEVICE_TRIES = 5,
-    LJS_CLAIM_NEW_TRIES = 20,
-    LJS_CLAIM_DEVICE_SECONDS = 3600,
-    LJS_CLAIM_ALL_TRIES = 1000,
-    LJS_CLAIM_ALL_SECONDS = 6,
+    LJS_CLAIM_CLIENT_TRIES = 100,         /**< failed tries of a client at once */
+    LJS_CLAIM_CLIENT_SECONDS = 60,        /**< for one more of them */
+    LJS_CLAIM_DEVICE_TRIES = 5,           /**< of a client at one device */
+    LJS_CLAIM_NEW_TRIES = 20,             /**< of all newcomers at one device */
+    LJS_CLAIM_DEVICE_SECONDS = 3600,      /**< for one more of either at a device */
+    LJS_CLAIM_ALL_TRIES = 1000,           /**< of all newcomers everywhere */
+    LJS_CLAIM_ALL_SECONDS = 6,            /**< for one more of them */
 };
 
 /** "claimed"; "?" for a number that is none. */
