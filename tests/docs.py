@@ -193,12 +193,30 @@ def small(t: Trial, b: Blocks) -> None:
         exec(b.take("manifests.md", "python", "lorajs.Manifest"), {"print": lambda *words: read.append(str(words[0]))})
     check(read == ["012300000000000127", "012300000000000227"], str(read))
 
+    bulk(t, b)
     [one, many] = b.take("simulate.md", "sh", "--diagram life.svg").splitlines()
     t.sh(one)
     check("diverged: 0 of 10" in (said := t.sh(many.replace("--devices 1000", "--devices 10"))), said)
     [life] = re.findall(r"^The beginning of `(lorajs simulate [^`]*)`:$", (ROOT / "docs/simulate.md").read_text(), re.M)
     t.sh(life)
     check((t.work / "life.mmd").read_text().startswith(b.take("simulate.md", "mermaid", "")), "the life shown is that one")
+
+
+def bulk(t: Trial, b: Blocks) -> None:
+    """Each format brings its device in, into a folder of its own; the last one's go out again."""
+    for file in ("tts.csv", "tts.json", "ttjs.txt", "chirpstack.json", "thingpark.csv", "wanesy.csv", "lorajs.jsonl"):
+        t.env["LORAJS_DATA"] = str(t.work / f"bulk-{file}")
+        said = t.sh(b.take("bulk.md", "sh", f"cat > {file} "))
+        check(said.startswith("1 imported, 0 refused\n"), said)
+    t.sh(b.take("bulk.md", "sh", "--format thingpark"))
+    check("5FD2" not in (t.work / "devices.csv").read_text(), "no key")
+    t.sh(b.take("bulk.md", "sh", "--clear-keys --block"))
+    check("5FD2" in (t.work / "devices.json").read_text(), "the key")
+    read: list[str] = []
+    with contextlib.chdir(t.work):
+        exec(b.take("bulk.md", "python", "read_bulk"), {"print": lambda *words: read.append(str(words))})
+    check(len(read) == 1 and "70B3D57ED0000301" in read[0].upper(), str(read))
+    del t.env["LORAJS_DATA"]
 
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
