@@ -414,16 +414,10 @@ void ljs__json_close(struct wr *w, char bracket)
 
 void ljs__json_name(struct wr *w, const char *name)
 {
-    size_t len = strlen(name);
-    uint8_t *at;
-
     comma(w);
-    if (!(at = wr_add(w, len + 3)))
-        return;
-    at[0] = '"';
-    memcpy(at + 1, name, len);
-    at[len + 1] = '"';
-    at[len + 2] = ':';
+    ljs__wr(w, "\"", 1);
+    ljs__wr_text(w, name);
+    ljs__wr(w, "\":", 2);
 }
 
 void ljs__json_text(struct wr *w, const char *text)
