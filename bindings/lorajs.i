@@ -288,7 +288,7 @@ static const char *text_of(PyObject *given, const char *what)
 }
 /* ... but for what may be NULL by its header. */
 %typemap(check) const char *, const ljs_key *kek, const ljs_key *ns_kek, const ljs_key *as_kek, const ljs_key *nwk,
-    const ljs_key *app, const ljs_key *gen_app, const ljs_key *rekey, const ljs_key *f_nwk_s_int,
+    const ljs_key *app, const ljs_key *gen_app, const ljs_key *rekey, const ljs_key *x25519, const ljs_key *f_nwk_s_int,
     const ljs_key *s_nwk_s_int, const ljs_key *nwk_s_enc, const ljs_server_opts *opts, ljs_store *against, ljs_vault *opener,
     const ljs_marker *marker, const ljs_standing *known, void * ""
 
@@ -360,6 +360,7 @@ SIZED(ljs_admin_req)
 SIZED(ljs_ns_accepted)
 SIZED(ljs_ns_force)
 SIZED(ljs_ns_tx)
+SIZED(ljs_rekey_opts)
 /* ... or by an _init() of their own, or are only ever given. */
 %define MADE_BY_C(T)
 %ignore T::struct_size;
@@ -372,6 +373,7 @@ MADE_BY_C(ljs_ns)
 MADE_BY_C(ljs_ed_opts)
 MADE_BY_C(ljs_ed_event)
 MADE_BY_C(ljs_ed)
+MADE_BY_C(ljs_rekey)
 
 /* ---- 7. structs out: a new object, wiped before it is freed ----------------------------- */
 
@@ -408,6 +410,8 @@ WIPED(ljs_cf_list)
 WIPED(ljs_data)
 WIPED(ljs_mac_command)
 WIPED(ljs_rekey_message)
+WIPED(ljs_rekey)
+WIPED(ljs_ed_rekey_out)
 WIPED(ljs_envelope)
 WIPED(ljs_device)
 WIPED(ljs_join_eui)
@@ -724,6 +728,18 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_rekey_temp_key;
 %thread ljs_rekey_slot;
 %thread ljs_rekey_slot_mac;
+%thread ljs_rekey_begin;
+%thread ljs_rekey_answer;
+%thread ljs_rekey_abort;
+%thread ljs_rekey_step;
+%thread ljs_rekey_read;
+%thread ljs_server_rekey_begin;
+%thread ljs_server_rekey_answer;
+%thread ljs_server_rekey_abort;
+%thread ljs_server_rekey_step;
+%thread ljs_se_software_rekey;
+%thread ljs_se_atecc;
+%thread ljs_ed_rekey;
 %thread ljs_device_make;
 %thread ljs_device_add_join_eui;
 %thread ljs_device_read;
@@ -848,6 +864,7 @@ static PyObject *credential_object(const ljs_credential *credential)
 %include <lorajs/master.h>
 %include <lorajs/token.h>
 %include <lorajs/device.h>
+%include <lorajs/rekey.h>
 %immutable; /* a line is read: what it owns is not replaced */
 %include <lorajs/import.h>
 %mutable;
@@ -873,6 +890,7 @@ static PyObject *credential_object(const ljs_credential *credential)
 %include <lorajs/admin.h>
 %include <lorajs/network.h>
 %include <lorajs/end_device.h>
+%include <lorajs/rekey_device.h>
 %include <lorajs/explain.h>
 %include <lorajs/qr.h>
 %include <lorajs/manifest.h>

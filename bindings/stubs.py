@@ -17,7 +17,7 @@ HANDLES = {"ljs_key", "ljs_vault", "ljs_store", "ljs_server", "ljs_peers", "ljs_
 TUPLES = {"ljs_buf", "ljs_call", "ljs_change", "ljs_store_ops", "ljs_se_ops"}  # in Python of another shape
 RENAMED = {"ljs_import": "imported"}
 # What may be None, by its header; in others it may not.
-MAY_BE_NONE = {"peer", "ns_label", "as_label", "ns_kek", "as_kek", "nwk", "app", "gen_app", "rekey", "f_nwk_s_int",
+MAY_BE_NONE = {"peer", "ns_label", "as_label", "ns_kek", "as_kek", "nwk", "app", "gen_app", "rekey", "x25519", "f_nwk_s_int",
                "s_nwk_s_int", "nwk_s_enc"}
 MAY_BE_NONE_IN = {"ljs_envelope_seal": {"kek"}, "ljs_envelope_open": {"kek"}, "ljs_server_new": {"opts"},
                   "ljs_device_make": {"in", "record"}, "ljs_server_make_device": {"in"},
@@ -35,7 +35,7 @@ ROWS = {"ljs_store_row": "Callable[[bytes], object]", "ljs_device_row": "Callabl
         "ljs_claim_row": "Callable[[claim], object]"}
 # Made by a function alone; and one whose field has its own name, which SWIG takes for a constructor.
 NO_CONSTRUCTOR = HANDLES | {"ljs_join_eui", "ljs_join_req", "ljs_message", "ljs_ns_opts", "ljs_ns", "ljs_ed_opts",
-                           "ljs_ed_event", "ljs_ed", "ljs_import", "ljs_bulk_row",
+                           "ljs_ed_event", "ljs_ed", "ljs_rekey", "ljs_import", "ljs_bulk_row",
                            "ljs_admin_ans"}
 
 READ_ONLY = {"ljs_import", "ljs_bulk_row", "ljs_admin_ans"}

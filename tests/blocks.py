@@ -49,6 +49,7 @@ NOT_RUN = [
     ("docs/model.md", "model_explore --long", "takes hours: scripts/check model does the first two"),
     ("docs/performance.md", "bench/run --quick", "takes an idle machine: scripts/check bench runs all of it, untimed"),
     ("docs/performance.md", "bench/asgi.py", "takes an idle machine: scripts/check bench runs a round of it"),
+    ("docs/rekey.md", "Join Server       ", "a drawing"),
     ("docs/sessions.md", "(state, event)", "a formula"),
     ("docs/sessions.md", "network server   ", "a drawing"),
     ("docs/simulate.md", "the device has no session", "what nobody has seen happen"),

@@ -33,6 +33,7 @@ const struct command commands[] = {
     { "key", "make keys", NULL, key_commands, NULL },
     { "master", "who keeps the master key", NULL, master_commands, NULL },
     { "rewrap", "another master key, while the daemon serves", cmd_rewrap, NULL, &rewrap_usage },
+    { "rekey", "other root keys for a device, over the air (experimental)", NULL, rekey_commands, NULL },
     { "token", "keys in a token of PKCS#11", NULL, token_commands, NULL },
     { "role", "who may administer over HTTP, and what", NULL, role_commands, NULL },
     { "account", "who may own devices", NULL, account_commands, NULL },

@@ -68,7 +68,15 @@ typedef enum ljs_se_key {
     LJS_SE_S_NWK_S_INT_B = 10,
     LJS_SE_NWK_S_ENC_B = 11,
     LJS_SE_APP_S_B = 12,
-    LJS_SE_KEYS = 13,
+    LJS_SE_GEN_APP = 13, /**< GenAppKey of 1.0.x; from here on for a rekey alone (rekey_device.h) */
+    LJS_SE_REKEY = 14,   /**< the rekey key */
+    LJS_SE_NWK_B = 15,   /**< the other place of each root key */
+    LJS_SE_APP_B = 16,
+    LJS_SE_GEN_APP_B = 17,
+    LJS_SE_REKEY_B = 18,
+    LJS_SE_REKEY_INT = 19, /**< RekeyIntKey */
+    LJS_SE_JOIN_KEY = 20,  /**< JK, for as long as a rekey takes */
+    LJS_SE_KEYS = 21,
 } ljs_se_key;
 
 /** What an element can do.  An id that it has no key for: ::LJS_E_NOKEY. */
@@ -82,6 +90,12 @@ typedef struct ljs_se_ops {
     ljs_err (*cmac)(void *self, ljs_se_key id, uint8_t *out, const uint8_t *in, size_t in_len);
     int (*has)(void *self, ljs_se_key id); /**< 1 or 0 */
     void (*close)(void *self);             /**< free what is its own */
+    /** For suite 2 of a rekey, else NULL: key `to` = aes128_cmac(00...00, X25519(own, peer) | peer | own public key |
+     *  context); peer has 32 octets, context 16.  ::LJS_E_NOKEY without such a key */
+    ljs_err (*agree)(void *self, ljs_se_key to, const uint8_t *peer, const uint8_t *context);
+    /** For suite 4, else NULL: DeriveKey into the slot of both root keys; TempKey and the authorising MAC have 32
+     *  octets.  ::LJS_E_MIC when the MAC is another: nothing changed then */
+    ljs_err (*derive_key)(void *self, const uint8_t *temp_key, const uint8_t *mac);
 } ljs_se_ops;
 
 typedef struct ljs_se ljs_se; /**< a secure element with the root keys of one device */

@@ -28,6 +28,8 @@
 #include <lorajs/network.h>
 #include <lorajs/parcel.h>
 #include <lorajs/qr.h>
+#include <lorajs/rekey.h>
+#include <lorajs/rekey_device.h>
 #include <lorajs/rekey_keys.h>
 #include <lorajs/rekey_message.h>
 #include <lorajs/rewrap.h>

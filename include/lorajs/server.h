@@ -19,6 +19,7 @@
 #include <lorajs/join.h>
 #include <lorajs/message.h>
 #include <lorajs/parcel.h>
+#include <lorajs/rekey.h>
 #include <lorajs/store.h>
 
 #ifdef __cplusplus
@@ -83,6 +84,7 @@ typedef struct ljs_server_opts {
     uint8_t anonymous;       /**< answer requests without a peer too: a laboratory on loopback */
     uint8_t clear;           /**< LJS_CLEAR_NS | LJS_CLEAR_AS for such requests */
     uint8_t audit;           /**< an ::ljs_audit_mode */
+    uint8_t experimental;    /**< 1: rekeys may begin (rekey.h); those that did are always carried on */
     ljs_log_fn *log;         /**< may be NULL; called from any thread, without a lock held */
     void *log_user;          /**< its first argument */
 } ljs_server_opts;
@@ -163,6 +165,16 @@ LJS_MUST ljs_err ljs_server_land_device(ljs_server *server, ljs_parcel *parcel, 
 LJS_MUST ljs_err ljs_server_step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act);
 /** ljs_device_route() over the store. */
 LJS_MUST ljs_err ljs_server_route_device(ljs_server *server, ljs_eui dev_eui, const ljs_routing *routing);
+/** ljs_rekey_begin() over the store: what is given is durable.
+ *  @return also ::LJS_E_INVAL where ljs_server_opts.experimental is 0 */
+LJS_MUST ljs_err ljs_server_rekey_begin(ljs_buf *out, ljs_server *server, ljs_eui dev_eui, const ljs_rekey_opts *opts);
+/** ljs_rekey_answer() over the store. */
+LJS_MUST ljs_err ljs_server_rekey_answer(ljs_rekey_message *out, ljs_server *server, ljs_eui dev_eui, const uint8_t *in,
+                                         size_t in_len);
+/** ljs_rekey_abort() over the store. */
+LJS_MUST ljs_err ljs_server_rekey_abort(ljs_buf *out, ljs_server *server, ljs_eui dev_eui, int force);
+/** ljs_rekey_step() over the store. */
+LJS_MUST ljs_err ljs_server_rekey_step(ljs_server *server, ljs_eui dev_eui, ljs_rekey_act act);
 /** The i-th last decision about a device other than a new session; ::LJS_E_NOTFOUND past
  *  the last.  Written by ljs_server_flush(). */
 LJS_MUST ljs_err ljs_server_decision(ljs_event *out, ljs_server *server, ljs_eui dev_eui, unsigned i);

@@ -1,6 +1,27 @@
 #include "device/carry.h"
 
-#include "device/record.h"
+#include "device/rekeying.h"
+
+/* Which keys go.  Those of a rekey to the other server's JoinEUI, with nothing else than that, and a JoinNonce
+ * above any that may be given here still.  A device under another rekey would be lost to either. */
+static ljs_err leave(uint16_t *epoch, struct record *r)
+{
+    uint16_t floor = ljs__rekey_floor(r);
+
+    *epoch = r->d.epoch;
+    if (r->rekey.state == LJS_REKEY_TRANSFER_OUT) {
+        *epoch = r->rekey.epoch;
+        r->d.next_join_nonce = r->rekey.join_nonce_end;
+        r->d.join_euis = 1;
+        r->d.join_eui = r->rekey.join_eui;
+        r->context[0] = (struct context){ r->rekey.join_eui, -1, -1, { NULL, 0, -1 } };
+    } else if (r->rekey.state && r->rekey.state != LJS_REKEY_COMMITTED) {
+        return LJS_E_STATE;
+    }
+    /* Who never had a rekey has a parcel as before. */
+    r->rekey = (struct rekeying){ .floor = r->rekey.floor || r->rekey.state ? floor : 0, .answer = -1 };
+    return LJS_OK;
+}
 
 ljs_err ljs__device_carry(ljs_buf *out_record, ljs_vault *way, ljs_vault *vault, const uint8_t *record,
                           size_t record_len)
@@ -8,6 +29,7 @@ ljs_err ljs__device_carry(ljs_buf *out_record, ljs_vault *way, ljs_vault *vault,
     struct record r;
     struct ring *ring = NULL;
     struct wr sealed = { 0 };
+    uint16_t epoch;
     ljs_err err = ljs__record_load(&r, vault, record, record_len);
 
     *out_record = (ljs_buf){ NULL, 0 };
@@ -17,7 +39,7 @@ ljs_err ljs__device_carry(ljs_buf *out_record, ljs_vault *way, ljs_vault *vault,
         return LJS_E_STATE;
     if ((err = ljs__ring_take(&ring)))
         return err;
-    if ((err = ljs__record_keys(ring, vault, &r, r.d.epoch)))
+    if ((err = leave(&epoch, &r)) || (err = ljs__record_keys(ring, vault, &r, epoch)))
         goto out;
     r.d.state = LJS_STATE_FRESH;
     r.d.sessions = 0;
@@ -108,6 +130,8 @@ static ljs_err merge_all(ljs_buf *out_record, ljs_vault *vault, const struct rec
         }
     }
     r.d.exposed = 1;
+    if (from->rekey.floor > r.rekey.floor)
+        r.rekey.floor = from->rekey.floor; /* the device takes no epoch below */
     if (!err)
         err = bad ? LJS_E_NOMEM : ljs__record_save(out_record, &r, vault);
     for (unsigned i = 0; i < COUNT(keep); i++)

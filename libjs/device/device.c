@@ -3,6 +3,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "device/record.h"
+#include "device/rekeying.h"
 
 #include <stdlib.h>
 
@@ -310,12 +311,14 @@ ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device 
             err = LJS_E_EXISTS;
             goto out;
         }
-        if (!same && r.d.epoch == 0xffff) {
+        if (!same && ljs__rekey_floor(&r) == 0xffff) {
             err = LJS_E_SPENT;
             goto out;
         }
         if (!same) {
-            r.d.epoch++;
+            if (r.rekey.state) /* of keys that are replaced otherwise now */
+                ljs__rekey_drop(&r);
+            r.d.epoch = (uint16_t)(ljs__rekey_floor(&r) + 1);
             r.d.exposed = r.d.exposed && same_any; /* one of them that stays is still with others */
             ljs__record_trim(&r);                  /* keys that no session needs make room for these */
         }
@@ -426,6 +429,8 @@ static ljs_err bury(struct record *r, ljs_vault *vault)
     ljs__ring_give(ring);
     if (err)
         return err;
+    if (r->rekey.state || r->rekey.floor)
+        ljs__rekey_drop(r);
     r->d = d;
     r->sets = 0;
     r->has_last = r->blocked = false;

@@ -3,6 +3,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "device/record.h"
+#include "device/rekeying.h"
 
 /* One step at work. */
 struct join {
@@ -200,6 +201,24 @@ static ljs_err check_mic_rejoin02(struct join *j)
     return err;
 }
 
+/* A rekey is under way, and the MIC is not of the current keys: of the new ones?  They are the current ones
+ * from here on, then, and durable with the answer.  rekey.h */
+static ljs_err check_mic_rekey(struct join *j)
+{
+    ljs_err err;
+
+    if (!ljs__rekey_tries(j->r, &j->frame))
+        return LJS_E_MIC;
+    err = load_roots(j, j->r->rekey.epoch);
+    if (!err && j->scheme == LJS_SCHEME_1_1)
+        err = ljs__derive_js(j->ring, j->r->d.dev_eui);
+    if (!err)
+        err = check_mic_join(j);
+    if (!err)
+        ljs__rekey_commit(j->r);
+    return err;
+}
+
 /* ---- nonces ----------------------------------------------------------------- */
 
 static bool fresh_dev_nonce(const struct join *j)
@@ -389,6 +408,7 @@ ljs_err ljs__join(ljs_join_ans *out, ljs_buf *out_record, ljs_vault *vault, stru
 {
     struct join j = { .r = r, .ring = ring, .vault = vault, .req = req };
     const struct rule *rule;
+    const uint16_t had_epoch = r->d.epoch;
     ljs_err err;
 
     memset(out, 0, sizeof *out);
@@ -402,7 +422,10 @@ ljs_err ljs__join(ljs_join_ans *out, ljs_buf *out_record, ljs_vault *vault, stru
     if (j.scheme == LJS_SCHEME_1_1 && (err = ljs__derive_js(ring, r->d.dev_eui)))
         return err;
     digest(&j);
-    if ((err = rule->mic(&j)))
+    err = rule->mic(&j);
+    if (r->rekey.state)
+        err = err == LJS_E_MIC ? check_mic_rekey(&j) : !err && ljs__rekey_refuses(r) ? LJS_E_MIC : err;
+    if (err)
         return err;
     if (is_repeat(&j)) {
         out->repeat = 1;
@@ -412,8 +435,12 @@ ljs_err ljs__join(ljs_join_ans *out, ljs_buf *out_record, ljs_vault *vault, stru
             return LJS_E_REPLAY;
         }
         ljs__record_raise(r, req->generation);
-        if (r->d.next_join_nonce >= JOIN_NONCE_END) /* [L2 1.1 §6.2.3]  24 bits that never repeat */
+        if (r->d.next_join_nonce >= JOIN_NONCE_END ||
+            (r->rekey.join_nonce_end &&
+             r->d.next_join_nonce >= r->rekey.join_nonce_end)) /* [L2 1.1 §6.2.3]  24 bits that never repeat */
             return LJS_E_SPENT;
+        if (r->rekey.state && r->d.epoch == had_epoch && j.frame.kind == LJS_FRAME_JOIN)
+            ljs__rekey_joined(r);
         begin_session(&j, rule);
     }
     err = answer(out, &j, &r->session[0], rule, ns_label, as_label);

@@ -2,6 +2,7 @@
 
 #include "base/pack.h"
 #include "base/text.h"
+#include "device/rekeying.h"
 
 #include <string.h>
 
@@ -129,6 +130,7 @@ enum field {
     F_LAST = 15,
     F_PRINT = 16,
     F_GENERATION = 17,
+    F_REKEY = 18, /* array: rekeying.c */
 };
 
 enum { FLAG_BLOCKED = 1, FLAG_REMOVED = 2, FLAG_REQUIRE_1_1 = 4, FLAG_EXPOSED = 8, FLAGS = 15 };
@@ -312,6 +314,9 @@ static void read_field(struct unpack *u, struct record *r, enum field field)
     case F_GENERATION:
         d->generation = (uint32_t)ljs__unpack_uint(u, UINT32_MAX);
         return;
+    case F_REKEY:
+        ljs__rekeying_unpack(u, &r->rekey);
+        return;
     }
     u->rd.bad = true;
 }
@@ -377,7 +382,7 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
     } texts[] = { { F_NS_KEK, d->ns_kek_label }, { F_AS_KEK, d->as_kek_label }, { F_AS_ID, d->as_id } };
     unsigned pairs = 7 + !!r->sets + !!d->ns_kek_label[0] + !!d->as_kek_label[0] + !!d->as_id[0] +
                      !!d->has_home_net_id + !!d->has_home_ns_id + !!d->has_x25519 + !!d->sessions + r->has_last +
-                     r->has_print + !!d->generation;
+                     r->has_print + !!d->generation + (ljs__rekeying_empty(&r->rekey) ? 0U : 1U);
     ljs_err err;
 
     *out = (ljs_buf){ NULL, 0 };
@@ -449,6 +454,10 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
         ljs__pack_uint(&w, F_GENERATION);
         ljs__pack_uint(&w, d->generation);
     }
+    if (!ljs__rekeying_empty(&r->rekey)) {
+        ljs__pack_uint(&w, F_REKEY);
+        ljs__rekeying_pack(&w, &r->rekey);
+    }
     err = ljs__vault_tag(&w, vault, TAG_DEVICE);
     if (!err)
         return ljs__wr_take(out, &w);
@@ -464,108 +473,11 @@ struct context *ljs__record_context(struct record *r, ljs_eui join_eui)
     return NULL;
 }
 
-/* ---- root keys -------------------------------------------------------------- */
-
-static const enum key_id root_ids[] = { KEY_NWK, KEY_APP, KEY_GEN_APP, KEY_REKEY };
-static const enum key_role root_roles[] = { ROLE_NWK, ROLE_APP, ROLE_GEN_APP, ROLE_REKEY };
-static const uint8_t root_has[] = { LJS_HAS_NWK_KEY, LJS_HAS_APP_KEY, LJS_HAS_GEN_APP_KEY, LJS_HAS_REKEY_KEY };
-
-enum { OWNER_LEN = 10 };
-
-/* Sealed keys are bound to their device and epoch, so that none can stand for another. */
-static void owner(uint8_t out[OWNER_LEN], ljs_eui dev_eui, uint16_t epoch)
-{
-    for (unsigned i = 0; i < 8; i++)
-        out[i] = (uint8_t)(dev_eui >> (8 * i));
-    out[8] = (uint8_t)epoch;
-    out[9] = (uint8_t)(epoch >> 8);
-}
-
-ljs_err ljs__record_keys(struct ring *ring, const ljs_vault *vault, const struct record *r, uint16_t epoch)
-{
-    uint8_t ad[OWNER_LEN];
-    ljs_err err = LJS_E_SEAL;
-
-    owner(ad, r->d.dev_eui, epoch);
-    for (unsigned i = 0; i < r->sets; i++)
-        if (r->set[i].epoch == epoch)
-            err = ljs__vault_open(vault, ring, root_ids, root_roles, COUNT(root_ids), ad, sizeof ad, r->set[i].at,
-                                  r->set[i].len);
-    return err;
-}
-
-ljs_err ljs__record_seal(struct record *r, struct wr *keep, const ljs_vault *vault, struct ring *ring, uint16_t epoch)
-{
-    struct key_set *set = NULL;
-    uint8_t ad[OWNER_LEN], keys = 0;
-    ljs_err err;
-
-    for (unsigned i = 0; i < r->sets; i++)
-        if (r->set[i].epoch == epoch)
-            set = &r->set[i];
-    if (!set && r->sets == EPOCHS_MAX)
-        return LJS_E_INVAL;
-    if (!set)
-        set = &r->set[r->sets++];
-    owner(ad, r->d.dev_eui, epoch);
-    err = ljs__vault_seal(keep, vault, ring, root_ids, root_roles, COUNT(root_ids), ad, sizeof ad);
-    if (err || keep->bad)
-        return err ? err : LJS_E_NOMEM;
-    for (size_t i = 0; i < COUNT(root_ids); i++)
-        if (ljs__ring_has(ring, root_ids[i]))
-            keys |= root_has[i];
-    *set = (struct key_set){ .epoch = epoch, .keys = keys, .at = keep->data, .len = keep->len };
-    return LJS_OK;
-}
-
-ljs_err ljs__record_rewrap(bool *changed, struct record *r, struct wr keep[EPOCHS_MAX], const ljs_vault *vault,
-                           struct ring *ring)
-{
-    ljs_err err = LJS_OK;
-
-    *changed = false;
-    for (unsigned i = 0; !err && i < r->sets; i++) {
-        err = ljs__record_keys(ring, vault, r, r->set[i].epoch);
-        if (err || ljs__vault_sealed_now(vault, r->set[i].at, r->set[i].len))
-            continue;
-        *changed = true;
-        err = ljs__record_seal(r, &keep[i], vault, ring, r->set[i].epoch);
-    }
-    return err;
-}
-
-ljs_err ljs__record_print(uint8_t out[16], const ljs_vault *vault, struct ring *ring)
-{
-    return ljs__vault_fingerprint(out, vault, ring, root_ids, root_roles, COUNT(root_ids));
-}
-
-ljs_err ljs__record_root_print(uint8_t out[16], const ljs_vault *vault, struct ring *ring)
-{
-    const enum key_id root[] = { ljs__ring_has(ring, KEY_NWK) ? KEY_NWK : KEY_APP };
-    static const enum key_role role[] = { ROLE_NWK };
-
-    return ljs__vault_fingerprint(out, vault, ring, root, role, COUNT(root));
-}
-
-_Static_assert(COUNT(root_ids) == ROOT_KEYS, "each root key");
-
-ljs_err ljs__record_each_print(uint8_t out[ROOT_KEYS][16], const ljs_vault *vault, struct ring *ring)
-{
-    static const enum key_role role[] = { ROLE_NWK }; /* one for all: a key that changes places is the same */
-    ljs_err err = LJS_OK;
-
-    memset(out, 0, (size_t)ROOT_KEYS * 16);
-    for (size_t i = 0; !err && i < COUNT(root_ids); i++)
-        if (ljs__ring_has(ring, root_ids[i]))
-            err = ljs__vault_fingerprint(out[i], vault, ring, &root_ids[i], role, COUNT(role));
-    return err;
-}
-
 /* ---- what stays ------------------------------------------------------------- */
 
 static bool needed(const struct record *r, uint16_t epoch)
 {
-    if (epoch == r->d.epoch)
+    if (epoch == r->d.epoch || (r->rekey.state && epoch == r->rekey.epoch))
         return true;
     for (unsigned i = 0; i < r->d.sessions; i++)
         if (r->session[i].epoch == epoch)

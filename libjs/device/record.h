@@ -15,7 +15,7 @@
 
 enum {
     RECORD_SCHEMA = 1,
-    EPOCHS_MAX = LJS_SESSIONS_MAX + 1, /* each session may stand on keys of its own, and the current ones */
+    EPOCHS_MAX = LJS_SESSIONS_MAX + 2, /* each session may stand on keys of its own, the current ones, a rekey's */
     NONCE_MAP_LEN = 8192,              /* one bit for each of 65,536 DevNonces */
     STEP_ADDS = 128,                   /* octets: more than a session and its nonce add to a record */
     JOIN_NONCE_END = 0x1000000,        /* 24 bits: this one is not given any more */
@@ -49,6 +49,20 @@ struct key_set { /* the root keys of one epoch, sealed */
     size_t len;
 };
 
+struct rekeying {  /* rekey.h */
+    uint8_t state; /* ljs_rekey_state; 0: floor and at alone */
+    uint8_t suite, flags, data_len;
+    int8_t answer;
+    bool confirmed;
+    bool begun_anew;  /* the DevNonces of its JoinEUI: no more than once */
+    bool was_exposed; /* before it was committed */
+    uint16_t epoch, floor;
+    uint32_t join_nonce_end;
+    ljs_eui join_eui;
+    int64_t at;
+    uint8_t data[33], kcv[3];
+};
+
 struct record { /* borrows the octets it was read from */
     ljs_device d;
     struct context context[LJS_JOIN_EUIS_MAX]; /* d.join_euis of them */
@@ -61,6 +75,7 @@ struct record { /* borrows the octets it was read from */
     size_t was;        /* octets that it was read from */
     uint8_t last[16];  /* what the newest session answered: see digest() of join.c */
     uint8_t print[16]; /* ljs__record_root_print() of a removed device */
+    struct rekeying rekey;
 };
 
 /* Parse; the tag is not looked at.  LJS_E_SEAL, LJS_E_VERSION. */

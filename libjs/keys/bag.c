@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { CELLS = 64, /* bags of one guarded area: 15 KiB */ };
+enum { CELLS = 64, /* bags of one guarded area: 23 KiB */ };
 
 struct cell {
     uint8_t octets[BAG_KEYS][KEY_LEN];

@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-enum { BAG_KEYS = 13, /* ids 0..12, of 16 octets each */ };
+enum { BAG_KEYS = 21, /* ids 0..20, of 16 octets each */ };
 
 struct bag;
 

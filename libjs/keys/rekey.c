@@ -113,55 +113,51 @@ static ljs_err parent_ok(const ljs_key *parent)
     return parent->len == SLOT_LEN ? LJS_OK : LJS_E_INVAL;
 }
 
-/* Into guarded memory. */
-static ljs_err slot_of(uint8_t out[SLOT_LEN], const ljs_key *parent, const struct rekey *what, const uint8_t serial[9])
+ljs_err ljs__rekey_slot_of(ljs_key **out, const ljs_key *parent, const uint8_t serial[9], const uint8_t temp_key[32])
 {
     static const uint8_t zero[25];
-    uint8_t head[7], temp_key[32];
+    uint8_t head[7];
     const struct part parts[] = {
-        { parent->octets, SLOT_LEN }, { head, sizeof head }, { zero, sizeof zero }, { temp_key, sizeof temp_key }
+        { parent->octets, SLOT_LEN }, { head, sizeof head }, { zero, sizeof zero }, { temp_key, 32 }
     };
     ljs_err err = parent_ok(parent);
 
+    *out = NULL;
     derive_key_head(head, serial);
     if (!err)
-        err = ljs_rekey_temp_key(temp_key, what->dev_eui, what->join_eui, what->epoch);
-    if (!err)
-        err = ljs__sha256(out, parts, COUNT(parts));
+        err = ljs__key_new(out);
+    if (err)
+        return err;
+    err = ljs__sha256((*out)->octets, parts, COUNT(parts));
     ljs__wipe_stack(STACK_BELOW);
-    return err;
-}
-
-ljs_err ljs__rekey_slot(struct ring *ring, const ljs_key *parent, const struct rekey *what, const uint8_t serial[9])
-{
-    ljs_key *slot;
-    ljs_err err = ljs__key_new(&slot);
-
-    if (!err)
-        err = slot_of(slot->octets, parent, what, serial);
-    if (!err) {
-        slot_set(ring, KEY_APP, slot->octets, KEY_LEN);
-        slot_set(ring, KEY_NWK, slot->octets + KEY_LEN, KEY_LEN);
+    (*out)->len = SLOT_LEN;
+    if (err) {
+        ljs_key_free(*out);
+        *out = NULL;
     }
-    ljs_key_free(slot);
     return err;
 }
 
 ljs_err ljs_rekey_slot(ljs_key **out, const ljs_key *parent, ljs_eui dev_eui, ljs_eui join_eui, uint16_t epoch,
                        const uint8_t *in, size_t in_len)
 {
-    const struct rekey what = { .dev_eui = dev_eui, .join_eui = join_eui, .epoch = epoch };
-    ljs_err err = in_len == SERIAL_LEN ? ljs__key_new(out) : LJS_E_INVAL;
+    uint8_t temp_key[32];
+    ljs_err err = in_len == SERIAL_LEN ? ljs_rekey_temp_key(temp_key, dev_eui, join_eui, epoch) : LJS_E_INVAL;
 
-    if (err) {
-        *out = NULL;
-        return err;
+    *out = NULL;
+    return err ? err : ljs__rekey_slot_of(out, parent, in, temp_key);
+}
+
+ljs_err ljs__rekey_slot(struct ring *ring, const ljs_key *parent, const struct rekey *what, const uint8_t serial[9])
+{
+    ljs_key *slot;
+    ljs_err err = ljs_rekey_slot(&slot, parent, what->dev_eui, what->join_eui, what->epoch, serial, SERIAL_LEN);
+
+    if (!err) {
+        slot_set(ring, KEY_APP, slot->octets, KEY_LEN);
+        slot_set(ring, KEY_NWK, slot->octets + KEY_LEN, KEY_LEN);
     }
-    (*out)->len = SLOT_LEN;
-    if ((err = slot_of((*out)->octets, parent, &what, in))) {
-        ljs_key_free(*out);
-        *out = NULL;
-    }
+    ljs_key_free(slot);
     return err;
 }
 

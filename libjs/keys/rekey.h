@@ -25,6 +25,9 @@ ljs_err ljs__rekey_roots(struct ring *ring, const struct rekey *what);
 /* Of suite 4: KEY_NWK and KEY_APP.  LJS_E_INVAL for a parent that is none. */
 ljs_err ljs__rekey_slot(struct ring *ring, const ljs_key *parent, const struct rekey *what, const uint8_t serial[9]);
 
+/* ljs_rekey_slot() of a TempKey, as the element does it. */
+ljs_err ljs__rekey_slot_of(ljs_key **out, const ljs_key *parent, const uint8_t serial[9], const uint8_t temp_key[32]);
+
 /* KEY_WORK2 becomes what signs commands: RekeyIntKey, or in suite 4 a copy of KEY_NWK.  LJS_E_NOKEY. */
 ljs_err ljs__rekey_int_key(struct ring *ring, ljs_rekey_suite suite, ljs_eui dev_eui, enum key_id *id);
 /* The last four octets of a whole message. */

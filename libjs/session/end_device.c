@@ -5,6 +5,7 @@
 #include "base/secret.h"
 #include "session/end_device_keys.h"
 #include "session/end_device_state.h"
+#include "session/rekey_device.h"
 
 #include <assert.h>
 
@@ -101,8 +102,11 @@ static ljs_err request(step *s, ljs_frame_kind kind, ljs_ed_sends sends, int64_t
 static ljs_err send_join(step *s)
 {
     /* [L2 1.0.4 §6.2.5]  DevNonce is a counter that never repeats; before 1.0.4 a random number */
+    ljs_err err = ljs__ed_rekey_turn(s->se, &s->ed);
     int64_t nonce = s->ed.mac >= 0x0104 ? s->ed.dev_nonce++ : (int64_t)(s->event->random & NONCE_MAX);
 
+    if (err)
+        return err;
     if (nonce > NONCE_MAX)
         return LJS_E_SPENT;
     s->ed.join_at = s->event->now + join_gap(s);
@@ -226,6 +230,7 @@ static void drop_session(step *s)
     ed->params_due = ed->has_params = ed->max_time_n = ed->max_count_n = ed->since_rejoin0 = 0;
     ed->rejoin0_at = ed->rejoin1_at = -1;
     ed->force_left = ed->force_type = ed->force_period = ed->force_dr = ed->force_at = 0;
+    ed->rk_session_gone = 0;
 }
 
 static ljs_err stop(step *s)
@@ -370,6 +375,8 @@ static ljs_err take_accept(step *s)
     ed->dev_addr = s->accept.dev_addr;
     ed->rj_count0 = 0; /* [L2 1.1 §6.2.4.1]; RJcount1 goes on [§6.2.4.2] */
     schedule_rejoin1(s);
+    if (old.kind == LJS_FRAME_JOIN)
+        ljs__ed_rekey_settle(ed);
     s->out->persist = 1;
     s->out->joined = old.kind == LJS_FRAME_JOIN;
     s->out->rejoined = old.kind != LJS_FRAME_JOIN;
@@ -817,6 +824,14 @@ ljs_err ljs_ed_step(ljs_ed_out *out, ljs_buf *out_state, ljs_se *se, const ljs_e
         return LJS_E_INVAL;
     err = ljs__ed_decode(&s.ed, state, state_len);
     if (!err)
+        err = ljs__ed_rekey_enter(se, &s.ed);
+    if (!err && event->kind == LJS_ED_ON_RESTART && s.ed.rk_session_gone) { /* its keys cannot be derived any more */
+        drop_session(&s);
+        s.ed.t0 = s.ed.t0 < 0 ? event->now : s.ed.t0;
+        s.ed.state = LJS_ED_JOINING;
+        out->session_lost = 1;
+    }
+    if (!err)
         err = run(&s);
     if (!err)
         err = ljs__ed_encode(out_state, &s.ed);
@@ -831,6 +846,8 @@ ljs_err ljs_ed_load(ljs_se *se, const uint8_t *state, size_t state_len)
     struct ed ed;
     ljs_err err = ljs__ed_decode(&ed, state, state_len);
 
+    if (!err)
+        err = ljs__ed_rekey_enter(se, &ed);
     return err ? err : load(se, &ed);
 }
 

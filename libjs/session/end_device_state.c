@@ -4,6 +4,8 @@
 #include "base/secret.h"
 #include "session/end_device.h"
 
+#include <lorajs/rekey_device.h>
+
 #include <assert.h>
 
 enum { CHECK_LEN = 16 };
@@ -31,18 +33,28 @@ static void set(struct ed *ed, const struct member *m, int64_t v)
     memcpy((char *)ed + m->at, &v, sizeof v);
 }
 
+/* As many as are needed. */
+static size_t has_members(const struct ed *ed)
+{
+    for (size_t i = ED_MEMBERS_2; i < COUNT(members); i++)
+        if (get(ed, &members[i]))
+            return COUNT(members);
+    return ED_MEMBERS_2;
+}
+
 /* A map: 0 is the schema, then the members; after it an unkeyed hash of it, which tells a torn or
  * worn flash page from a state. */
 ljs_err ljs__ed_encode(ljs_buf *out, const struct ed *ed)
 {
     struct wr w = { NULL, 0, 0, false };
     uint8_t check[CHECK_LEN];
+    size_t has = has_members(ed);
 
     *out = (ljs_buf){ NULL, 0 };
-    ljs__pack_map(&w, 1 + COUNT(members));
+    ljs__pack_map(&w, (unsigned)(1 + has));
     ljs__pack_uint(&w, 0);
-    ljs__pack_uint(&w, ED_SCHEMA);
-    for (size_t i = 0; i < COUNT(members); i++) {
+    ljs__pack_uint(&w, has == ED_MEMBERS_2 ? 2 : ED_SCHEMA);
+    for (size_t i = 0; i < has; i++) {
         assert(get(ed, &members[i]) >= members[i].least && get(ed, &members[i]) <= members[i].most);
         ljs__pack_uint(&w, members[i].number);
         ljs__pack_int(&w, get(ed, &members[i]));
@@ -54,6 +66,16 @@ ljs_err ljs__ed_encode(ljs_buf *out, const struct ed *ed)
     ljs__hash(check, w.data, w.len);
     ljs__wr(&w, check, sizeof check);
     return ljs__wr_take(out, &w);
+}
+
+static bool rekey_consistent(const struct ed *ed)
+{
+    bool two = ed->rk_phase == LJS_ED_REKEY_READY || ed->rk_phase == LJS_ED_REKEY_TRIED;
+
+    return (ed->roots == ed->roots_old || (two && ed->roots == ed->roots_new)) &&
+           two == (ed->roots_old != ed->roots_new) && !!ed->rk_phase == !!ed->rk_new_epoch &&
+           ed->rk_new_epoch <= ed->rk_floor && ed->rk_epoch <= ed->rk_floor && (!ed->rk_session_gone || ed->scheme) &&
+           (two || !ed->rk_tries) && !(two && ed->rk_wipe);
 }
 
 /* What no range tells: members that go together. */
@@ -69,7 +91,7 @@ static bool consistent(const struct ed *ed)
            !(session && ed->waiting && (ed->kind > LJS_FRAME_REJOIN2 || ed->scheme != LJS_SCHEME_1_1)) &&
            !(ed->scheme == LJS_SCHEME_1_1 && ed->mac < 0x0110) && !(ed->force_left && ed->force_type == 1) &&
            !(ed->sent_times ? !session || !ed->fcnt_up : ed->sent_print || ed->sent_conf) &&
-           (ed->mac <= 0x0104 || ed->mac == 0x0110);
+           (ed->mac <= 0x0104 || ed->mac == 0x0110) && rekey_consistent(ed);
 }
 
 ljs_err ljs__ed_decode(struct ed *out, const uint8_t *state, size_t state_len)
@@ -96,7 +118,7 @@ ljs_err ljs__ed_decode(struct ed *out, const uint8_t *state, size_t state_len)
     schema = ljs__unpack_uint(&u, UINT32_MAX);
     if (schema > ED_SCHEMA && !u.rd.bad)
         return LJS_E_VERSION;
-    has = schema == 1 ? ED_MEMBERS_1 : COUNT(members);
+    has = schema == 1 ? ED_MEMBERS_1 : schema == 2 ? ED_MEMBERS_2 : COUNT(members);
     if (!schema || n != 1 + has)
         return LJS_E_SEAL;
     for (size_t i = 0; i < has; i++) {

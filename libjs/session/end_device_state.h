@@ -7,8 +7,9 @@
 /* Every member: its number in the map, which never changes meaning; its name; its range.
  * Times are in ms; -1 stands for "none". */
 enum {
-    ED_SCHEMA = 2,
+    ED_SCHEMA = 3,
     ED_MEMBERS_1 = 51, /* schema 1 ends there, and is read: what it lacks is 0 */
+    ED_MEMBERS_2 = 55, /* schema 2 likewise, and written as long as there was no rekey: all that it lacks is 0 */
     ED_SENT_MAX = 15,  /* NbTrans is no greater */
 };
 #define ED_TIME_MAX (INT64_C(1) << 60)
@@ -75,7 +76,29 @@ enum {
     X(53, sent_print,        INT64_MIN, INT64_MAX) /* of all but its MIC */ \
     X(54, sent_conf,         0, 0xffff) /* ConfFCnt under its MIC */ \
     /* this state */ \
-    X(55, made_at,           0, ED_TIME_MAX)
+    X(55, made_at,           0, ED_TIME_MAX) \
+    /* rekey_device.h: sets of root keys, a bit for the place of each */ \
+    X(56, roots,             0, 15) /* in use */ \
+    X(57, roots_old,         0, 15) /* settled */ \
+    X(58, roots_new,         0, 15) /* the same where there is no other */ \
+    X(59, rk_phase,          0, 3) /* ljs_ed_rekey_phase */ \
+    X(60, rk_epoch,          0, 0xffff) /* of those that are settled */ \
+    X(61, rk_new_epoch,      0, 0xffff) \
+    X(62, rk_floor,          0, 0xffff) /* no epoch up to this one is taken */ \
+    X(63, rk_ctl,            0, 0xff) /* suite and flags of the new */ \
+    X(64, rk_tries,          0, 7) /* join-requests since a join-accept */ \
+    X(65, rk_join_eui,       INT64_MIN, INT64_MAX) /* of the set that is not in use, where it is another */ \
+    X(66, rk_dev_nonce,      0, 0x10000) /* likewise */ \
+    X(67, rk_bad,            0, 15) /* MICs in a row */ \
+    X(68, rk_deaf_until,     0, 2 * ED_TIME_MAX) \
+    X(69, rk_wipe,           0, 15) /* places that are overwritten once this state is durable */ \
+    X(70, rk_kcv_old,        0, 0xffffff) \
+    X(71, rk_kcv_new,        0, 0xffffff) \
+    X(72, rk_mac0,           INT64_MIN, INT64_MAX) /* of DeriveKey */ \
+    X(73, rk_mac1,           INT64_MIN, INT64_MAX) \
+    X(74, rk_mac2,           INT64_MIN, INT64_MAX) \
+    X(75, rk_mac3,           INT64_MIN, INT64_MAX) \
+    X(76, rk_session_gone,   0, 1) /* the session stands on keys that are no more */
 /* clang-format on */
 
 struct ed {

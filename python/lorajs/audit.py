@@ -42,6 +42,7 @@ class Kind(enum.IntEnum):
     REWRAP = native.LJS_AUDIT_REWRAP
     RAISE = native.LJS_AUDIT_RAISE
     ROUTE = native.LJS_AUDIT_ROUTE
+    REKEY = native.LJS_AUDIT_REKEY
     KEK_PUT = native.LJS_AUDIT_KEK_PUT
     KEK_REMOVE = native.LJS_AUDIT_KEK_REMOVE
     KEK_ROTATE = native.LJS_AUDIT_KEK_ROTATE

@@ -46,6 +46,19 @@ class ElementKey(enum.IntEnum):
     S_NWK_S_INT_B = native.LJS_SE_S_NWK_S_INT_B
     NWK_S_ENC_B = native.LJS_SE_NWK_S_ENC_B
     APP_S_B = native.LJS_SE_APP_S_B
+    GEN_APP = native.LJS_SE_GEN_APP
+    """GenAppKey of 1.0.x; from here on for a rekey alone (lorajs.rekey)."""
+    REKEY = native.LJS_SE_REKEY
+    """The rekey key."""
+    NWK_B = native.LJS_SE_NWK_B
+    """The other place of each root key."""
+    APP_B = native.LJS_SE_APP_B
+    GEN_APP_B = native.LJS_SE_GEN_APP_B
+    REKEY_B = native.LJS_SE_REKEY_B
+    REKEY_INT = native.LJS_SE_REKEY_INT
+    """RekeyIntKey."""
+    JOIN_KEY = native.LJS_SE_JOIN_KEY
+    """JK, for as long as a rekey takes."""
 
 
 class SecureElementBase(abc.ABC):

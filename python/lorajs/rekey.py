@@ -9,8 +9,9 @@ import enum
 from dataclasses import dataclass
 
 from . import native
+from .end_device import SecureElement
 from .ids import EUI
-from .keys import Key, handles
+from .keys import Key, Vault, handle, handles
 from .shape import read, write
 
 FPORT: int = native.LJS_REKEY_FPORT
@@ -134,3 +135,167 @@ def rekey_slot(parent: Key, dev_eui: int, join_eui: int, epoch: int, serial: byt
 def rekey_slot_mac(parent: Key, serial: bytes) -> bytes:
     """The MAC that authorises DeriveKey of the element with this serial number, whatever the epoch."""
     return native.rekey_slot_mac(parent.native, serial)
+
+
+# ---- the Join Server's side ---------------------------------------------------
+
+
+class RekeyState(enum.IntEnum):
+    """Where a rekey stands."""
+
+    STABLE = native.LJS_REKEY_STABLE
+    """There is none."""
+    PENDING = native.LJS_REKEY_PENDING
+    """The command may be on its way."""
+    ACKED = native.LJS_REKEY_ACKED
+    """The device said that it has the new keys."""
+    ABORTING = native.LJS_REKEY_ABORTING
+    """It was told to forget them."""
+    COMMITTED = native.LJS_REKEY_COMMITTED
+    """It joined under them, once."""
+    TRANSFER_OUT = native.LJS_REKEY_TRANSFER_OUT
+    """The new keys are for another Join Server."""
+
+
+class RekeyAct(enum.IntEnum):
+    """What an operator says."""
+
+    REOPEN = native.LJS_REKEY_ACT_REOPEN
+    """COMMITTED by a MIC that was guessed, it may be: try both sets again."""
+    RELEASE = native.LJS_REKEY_ACT_RELEASE
+    """TRANSFER_OUT: the other Join Server has the device; keys go, a tombstone stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rekey:
+    """How a rekey stands."""
+
+    state: RekeyState
+    suite: int
+    flags: RekeyFlags
+    confirmed: bool
+    """ABORTING: the device said that it has forgotten the new keys."""
+    answer: int
+    """The last RekeyStatus, -1 for none."""
+    epoch: int
+    """Of the new keys; COMMITTED: of the old ones."""
+    floor: int
+    """No epoch up to this one is used again."""
+    join_eui: EUI
+    join_nonce_end: int
+    """TRANSFER_OUT: the first JoinNonce that is not given here any more."""
+    at: int
+    """When the last one began, Unix time in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class RekeyOptions:
+    """What is to be done.  `experimental` is to be True: whoever calls knows that it is."""
+
+    experimental: bool
+    suite: Suite = Suite.SUITE_1
+    flags: RekeyFlags = RekeyFlags.NONE
+    """COMPROMISED, REKEY_KEY, APP_KEYS."""
+    transfer: bool = False
+    """`join_eui` is of another Join Server."""
+    force: bool = False
+    """Also less than a day after the last one."""
+    kept: bool = False
+    """The store is replicated, or backed up before the command is sent: suites 2 and 4 want that."""
+    join_eui: int = EUI(0)
+    """To join under from then on; 0: it stays."""
+    now: int = 0
+    """Unix time in seconds."""
+    parent: Key | None = None
+    """Suite 4: slot 13, 32 octets."""
+    serial: bytes = bytes(9)
+    """Suite 4: the element's serial number."""
+
+    def native_opts(self) -> native.rekey_opts:
+        """What the binding takes; suite 2 gets its ephemeral key."""
+        opts = native.rekey_opts()
+        opts.suite, opts.flags, opts.join_eui, opts.now = self.suite, self.flags, self.join_eui, self.now
+        opts.experimental, opts.transfer = int(self.experimental), int(self.transfer)
+        opts.force, opts.kept, opts.serial = int(self.force), int(self.kept), self.serial
+        if self.suite == Suite.SUITE_2:
+            opts.ephemeral = Key.generate(32).native
+        if self.parent is not None:
+            opts.parent = self.parent.native
+        return opts
+
+
+def rekey_status(record: bytes) -> Rekey:
+    """How the rekey of a record stands; needs no vault, checks no tag."""
+    return read(Rekey, native.rekey_read(record))
+
+
+@handles("vault")
+def rekey_begin(vault: Vault, record: bytes, options: RekeyOptions) -> tuple[bytes, bytes]:
+    """A command for the device, and the new record, empty when nothing changed: save that first.
+
+    Fault STATE when another is under way; Refused NOKEY, BUSY, SPENT; InvalidError."""
+    message, made = native.rekey_begin(vault.native, options.native_opts(), record)
+    return message, made
+
+
+@handles("vault")
+def rekey_answer(vault: Vault, record: bytes, octets: bytes) -> tuple[RekeyMessage, bytes]:
+    """What the device answered, and the new record, empty when nothing changed."""
+    message, made = native.rekey_answer(vault.native, octets, record)
+    return read(RekeyMessage, message), made
+
+
+@handles("vault")
+def rekey_abort(vault: Vault, record: bytes, *, force: bool = False) -> tuple[bytes, bytes]:
+    """A command for the device, and the new record, empty when nothing changed."""
+    message, made = native.rekey_abort(vault.native, int(force), record)
+    return message, made
+
+
+@handles("vault")
+def rekey_step(vault: Vault, record: bytes, act: RekeyAct) -> bytes:
+    """The new record."""
+    return native.rekey_step(vault.native, act, record)
+
+
+# ---- the device's side --------------------------------------------------------
+
+
+@handles("nwk_key", "app_key", "gen_app_key", "rekey_key", "x25519")
+def rekey_element(*, nwk_key: Key | None = None, app_key: Key | None = None, gen_app_key: Key | None = None,
+                  rekey_key: Key, x25519: Key | None = None) -> SecureElement:
+    """An element in software that can be rekeyed: by suite 1, and by suite 2 with an X25519 key."""
+    return SecureElement(native.se_software_rekey(handle(nwk_key), handle(app_key), handle(gen_app_key),
+                                                  rekey_key.native, handle(x25519)))
+
+
+@handles("slot0", "parent")
+def atecc_element(slot0: Key, parent: Key, serial: bytes) -> SecureElement:
+    """A model of an ATECC608, which is rekeyed by suite 4: AppKey and NwkKey as one key of 32 octets, slot 13, and
+    the serial number."""
+    return SecureElement(native.se_atecc(slot0.native, parent.native, serial))
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRekey:
+    """What came of a message."""
+
+    err: int
+    """0, or why there is no answer: LJS_E_MIC and its like of lorajs.native."""
+    phase: int
+    """After it: 0 settled, 1 ready, 2 tried, 3 suite 4 under way."""
+    persist: bool
+    """Make the state durable before anything below is done."""
+    again: bool
+    """Call once more, with the same octets."""
+    answer: bytes
+    """To be sent; empty: none."""
+    status: RekeyStatus
+    epoch: int
+    """Of the keys in use, 0 for those that the device was born with."""
+
+
+def device_rekey(element: SecureElement, state: bytes, octets: bytes = b"", *, now: int = 0) -> tuple[bytes, DeviceRekey]:
+    """One message at the device: its next state, and what is to be done.  After a restart once without octets."""
+    out, made = native.ed_rekey(element.native, now, octets, state)
+    return made, read(DeviceRekey, out)

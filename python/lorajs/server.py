@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, TypeVar
 
-from . import native
+from . import native, shape
 from .air import FrameKind
 from .device import Act, Device, DeviceLine, Routing, _flags, _nonces, _root_keys
 from .errors import Alone, ClosedError, Code, MessageError, error
@@ -17,6 +17,7 @@ from .ids import EUI, NetID
 from .keys import Clear, Key, Vault, handles
 from .message import MessageType
 from .parcel import Parcel
+from .rekey import RekeyAct, RekeyMessage, RekeyOptions
 from .shape import read
 from .store import Store, StoreBase
 
@@ -124,7 +125,8 @@ class JoinServer:
 
     def __init__(self, vault: Vault, store: Store | StoreBase, *, retries: int = 0, lifetime: int = 0,
                  rejoin_window: int = 0, alarm_window: int = 0, alarm_refusals: int = 0, anonymous: bool = False,
-                 clear: Clear = Clear.NONE, audit: bool | None = None, log: Callable[[Decision], object] | None = None) -> None:
+                 clear: Clear = Clear.NONE, audit: bool | None = None, log: Callable[[Decision], object] | None = None,
+                 experimental: bool = False) -> None:
         """A store that has never been used is made this vault's; any other must be, or it is SealError.
 
         retries        after a fault of the store, and eight times as often after a conflict; 0 means 8
@@ -137,7 +139,8 @@ class JoinServer:
         anonymous      answers requests without a peer too, and `clear` is for those: a laboratory on loopback
         audit          True keeps an audit log (lorajs.audit), False ends one that was begun; None does as the store says
         log            is told each decision, in the thread of the call that made it; what it raises comes out of
-                       that call, though the answer is durable"""
+                       that call, though the answer is durable
+        experimental   rekeys may begin (lorajs.rekey); those that did are always carried on"""
         self._server: native.server | None = None
         self.acting = threading.RLock()  # of lorajs.admin: the audit log is told who acts
         if not isinstance(vault, Vault):
@@ -155,7 +158,7 @@ class JoinServer:
         opts = native.server_opts()
         opts.retries, opts.lifetime, opts.rejoin_window = retries, lifetime, rejoin_window
         opts.alarm_window, opts.alarm_refusals = alarm_window, alarm_refusals
-        opts.anonymous, opts.clear = int(anonymous), int(clear)
+        opts.anonymous, opts.clear, opts.experimental = int(anonymous), int(clear), int(experimental)
         opts.audit = {None: native.LJS_AUDIT_AS_STORE, True: native.LJS_AUDIT_ON,
                       False: native.LJS_AUDIT_SWITCH_OFF}[audit]
         if log is not None:
@@ -262,6 +265,22 @@ class JoinServer:
     def route(self, dev_eui: int, routing: Routing) -> None:
         """lorajs.route_device() over the store."""
         native.server_route_device(self._open, dev_eui, routing._native())
+
+    def rekey_begin(self, dev_eui: int, options: RekeyOptions) -> bytes:
+        """lorajs.rekey.rekey_begin() over the store: the command is durable.  InvalidError without `experimental`."""
+        return native.server_rekey_begin(self._open, dev_eui, options.native_opts())
+
+    def rekey_answer(self, dev_eui: int, octets: bytes) -> RekeyMessage:
+        """lorajs.rekey.rekey_answer() over the store."""
+        return shape.read(RekeyMessage, native.server_rekey_answer(self._open, dev_eui, octets))
+
+    def rekey_abort(self, dev_eui: int, *, force: bool = False) -> bytes:
+        """lorajs.rekey.rekey_abort() over the store."""
+        return native.server_rekey_abort(self._open, dev_eui, int(force))
+
+    def rekey_step(self, dev_eui: int, act: RekeyAct) -> None:
+        """lorajs.rekey.rekey_step() over the store."""
+        native.server_rekey_step(self._open, dev_eui, act)
 
     def block(self, dev_eui: int) -> None:
         """Nothing is answered to it any more but HomeNSReq."""

@@ -2,6 +2,7 @@
  * within a bound, breadth first, and the laws that hold in all of them.  See docs/model.md.
  *
  *   model_explore [--wide | --long] [SCENARIO...] */
+#include "rekey.h"
 #include "world.h"
 
 #include <stdio.h>
@@ -260,6 +261,14 @@ int main(int argc, char **argv)
         if (wanted)
             failed += !explore(&plans[p], length);
     }
+    for (unsigned p = 0; rekey_plan(p) && !failed; p++) {
+        bool wanted = !named;
+
+        for (int i = 1; i < argc; i++)
+            wanted |= !strcmp(argv[i], rekey_plan(p));
+        if (wanted)
+            failed += !rekey_explore(p, length != SMALL);
+    }
     if (!failed) {
         printf("%llu states, %llu transitions, healed from %llu\n", (unsigned long long)all_states,
                (unsigned long long)all_transitions, (unsigned long long)all_healed);
@@ -267,6 +276,7 @@ int main(int argc, char **argv)
             printf("  %-12s %10llu  %s\n", laws[i].name, (unsigned long long)laws[i].asked, laws[i].says);
             passed += laws[i].asked > 0;
         }
+        passed += rekey_laws_asked();
     }
     printf("%u passed, %u failed\n", passed, failed);
     return failed ? 1 : 0;

@@ -25,6 +25,9 @@ NS = "libjs/session/network.c"
 ED = "libjs/session/end_device.c"
 ED_KEYS = "libjs/session/end_device_keys.c"
 SERVER = "libjs/server/handle.c"
+REKEY = "libjs/device/rekey.c"
+REKEYING = "libjs/device/rekeying.c"
+REKEY_ED = "libjs/session/rekey_device.c"
 
 
 class Mutant(NamedTuple):
@@ -140,6 +143,39 @@ MUTANTS = [
            "if (n->params.phase != PARAMS_NONE && (n->params", "if (0 && (n->params", "HEALS_REJOIN", "1.1"),
     Mutant("a rejoin 2 that forgets RejoinParamSetupReq", ED, "bool keep = ed->kind == LJS_FRAME_REJOIN2;",
            "bool keep = false;", "HEALS_REJOIN", "1.1"),
+    # root keys that are replaced
+    Mutant("the old keys refused as soon as there are new ones", REKEYING, "return r->rekey.state == LJS_REKEY_ACKED &&",
+           "return r->rekey.state == LJS_REKEY_PENDING ||", "REKEY_FOUND REKEY_SETTLES", "rekey rekey-2"),
+    Mutant("the new keys forgotten with the abort", REKEY, "    if (force)\n        ljs__rekey_drop(&r);",
+           "    ljs__rekey_drop(&r);", "REKEY_FOUND REKEY_SETTLES", "rekey-2 rekey"),
+    Mutant("the new keys not tried while aborting", REKEYING, " || k->state == LJS_REKEY_ABORTING);", ");",
+           "REKEY_FOUND REKEY_SETTLES", "rekey-2 rekey"),
+    Mutant("an epoch that was given up used again", REKEYING, "(struct rekeying){ .floor = ljs__rekey_floor(r),",
+           "(struct rekeying){ .floor = 0,", "REKEY_EPOCH REKEY_SETTLES", "rekey"),
+    Mutant("the old keys tried beside those that are committed", REKEYING, "(k->state == LJS_REKEY_PENDING ||",
+           "(k->state == LJS_REKEY_COMMITTED || k->state == LJS_REKEY_PENDING ||", "REKEY_OLD", "rekey-same"),
+    Mutant("another epoch for the same command", REKEY, "    if (is_again(r, &k))\n        return sign_req(out, ring, vault, r);",
+           "    if (is_again(r, &k))\n        ljs__rekey_drop(r);", "REKEY_EPOCH REKEY_SETTLES", "rekey"),
+    Mutant("new keys in the places of the old", REKEY_ED, "    ljs__se_use(c->se, (unsigned)*roots_new);",
+           "    ljs__se_use(c->se, (unsigned)c->ed.roots_old);", "REKEY_FOUND REKEY_SETTLES REKEY_SECRET", "rekey-same"),
+    Mutant("an abort honoured though the new keys were used", REKEY_ED,
+           "bool unused = ed->rk_phase == LJS_ED_REKEY_READY && epoch == ed->rk_new_epoch;",
+           "bool unused = ed->rk_phase && epoch == ed->rk_new_epoch;\n    ed->roots = unused ? ed->roots_old : ed->roots;",
+           "REKEY_FOUND REKEY_SETTLES", "rekey-same"),
+    Mutant("new keys promised before they are durable", REKEY_ED,
+           "    c->out->persist = 1;\n    return answer(c, LJS_REKEY_OK, c->m.epoch);",
+           "    return answer(c, LJS_REKEY_OK, c->m.epoch);", "REKEY_FOUND REKEY_SETTLES", "rekey-2"),
+    Mutant("DeriveKey before it is durable that it is meant", REKEY_ED,
+           "    c->out->persist = c->out->again = 1;\n    return LJS_OK;\n}\n\nstatic ljs_err derive_key",
+           "    c->out->again = 1;\n    return LJS_OK;\n}\n\nstatic ljs_err derive_key", "REKEY_FOUND REKEY_SETTLES", "rekey-4"),
+    Mutant("a device that never goes back to the old keys", REKEY_ED, "|| ed->rk_tries < TRIES ?", "|| true ?",
+           "REKEY_FOUND", "rekey rekey-same"),
+    Mutant("a device that goes back and not forth", REKEY_ED, "ed->rk_tries = (ed->rk_tries + 1) % (2 * TRIES);",
+           "ed->rk_tries = TRIES;", "REKEY_FOUND REKEY_SETTLES", "rekey rekey-same"),
+    Mutant("the old keys gone with the first join-request under the new", REKEY_ED,
+           "        ed->rk_phase = LJS_ED_REKEY_TRIED;\n",
+           "        ed->rk_phase = LJS_ED_REKEY_TRIED, ljs__se_use(se, (unsigned)ed->roots_old),"
+           " (void)overwrite(se, LJS_SE_NWK), ljs__se_use(se, (unsigned)ed->roots);\n", "REKEY_FOUND", "rekey-same rekey"),
     # crashes
     Mutant("a nonce on air before it is durable", ED, "s->out->persist = 1; /* the nonce is used", "s->out->persist = 0; /*",
            "ON_AIR"),

@@ -89,3 +89,74 @@ def test_what_is_no_message() -> None:
         rekey.RekeyMessage.parse(bytes([9]) + bytes(7))
     with pytest.raises(lorajs.InvalidError):
         rekey.RekeyMessage(rekey.RekeyKind.REQ, suite=16).build()
+
+
+# ---- both ends -----------------------------------------------------------------
+
+
+def device_and_record(vault: lorajs.Vault) -> tuple[lorajs.SecureElement, bytes, bytes]:
+    nwk, rekey_key, x25519 = lorajs.Key.generate(), lorajs.Key.generate(), lorajs.Key.generate(32)
+    record = lorajs.make_device(vault, lorajs.Device(DEV, JOIN, lorajs.Mac.V1_0_4, x25519_public_key=x25519.x25519_public()),
+                                nwk_key=nwk, rekey_key=rekey_key)
+    element = rekey.rekey_element(nwk_key=nwk, rekey_key=rekey_key, x25519=x25519)
+    return element, lorajs.EndDevice.new(lorajs.EndDeviceOptions(JOIN, DEV, lorajs.Mac.V1_0_4)), record
+
+
+@pytest.mark.parametrize("suite", [rekey.Suite.SUITE_1, rekey.Suite.SUITE_2])
+def test_a_rekey_and_its_end(suite: rekey.Suite) -> None:
+    vault = lorajs.Vault.generate()
+    element, state, record = device_and_record(vault)
+    options = rekey.RekeyOptions(True, suite, rekey.RekeyFlags.REKEY_KEY, kept=True, join_eui=0x1234, now=1)
+    message, record = rekey.rekey_begin(vault, record, options)
+    assert rekey.rekey_status(record).state == rekey.RekeyState.PENDING
+    assert rekey.rekey_begin(vault, record, options) == (message, b"")
+    state, out = rekey.device_rekey(element, state, message)
+    assert (out.err, out.status, out.persist, out.phase, out.epoch) == (0, rekey.RekeyStatus.OK, True, 1, 0)
+    answer, record = rekey.rekey_answer(vault, record, out.answer)
+    assert answer.status == rekey.RekeyStatus.OK and answer.epoch == 1
+    assert rekey.rekey_status(record).state == rekey.RekeyState.ACKED
+    gone, record = rekey.rekey_abort(vault, record)
+    state, out = rekey.device_rekey(element, state, gone)
+    assert out.status == rekey.RekeyStatus.ABORTED and out.phase == 0
+    _, record = rekey.rekey_answer(vault, record, out.answer)
+    status = rekey.rekey_status(record)
+    assert status.state == rekey.RekeyState.ABORTING and status.confirmed and status.join_eui == 0x1234
+    bad = bytes([gone[0], gone[1], gone[2] ^ 1, *gone[3:]])
+    _, out = rekey.device_rekey(element, state, bad)
+    assert out.err == lorajs.native.LJS_E_MIC and out.answer == b""
+
+
+def test_in_place() -> None:
+    vault, parent, slot0 = lorajs.Vault.generate(), lorajs.Key.generate(32), lorajs.Key.generate(32)
+    serial = octets("4.serial")
+    app, nwk = (lorajs.Key.from_bytes(bytearray(slot0.export()[i : i + 16])) for i in (0, 16))
+    record = lorajs.make_device(vault, lorajs.Device(DEV, JOIN, lorajs.Mac.V1_1), nwk_key=nwk, app_key=app)
+    element = rekey.atecc_element(slot0, parent, serial)
+    state = lorajs.EndDevice.new(lorajs.EndDeviceOptions(JOIN, DEV, lorajs.Mac.V1_1))
+    message, record = rekey.rekey_begin(vault, record, rekey.RekeyOptions(
+        True, rekey.Suite.SUITE_4, kept=True, parent=parent, serial=serial, now=1))
+    state, out = rekey.device_rekey(element, state, message)
+    assert out.again and out.persist and out.phase == 3
+    state, out = rekey.device_rekey(element, state, message)
+    assert (out.status, out.epoch, out.phase) == (rekey.RekeyStatus.OK, 1, 0)
+    _, record = rekey.rekey_answer(vault, record, out.answer)
+    assert rekey.rekey_status(record).state == rekey.RekeyState.ACKED
+
+
+def test_over_a_store() -> None:
+    options = rekey.RekeyOptions(True, now=1)
+    for experimental in (False, True):
+        with lorajs.JoinServer(lorajs.Vault.generate(), lorajs.Store.memory(), experimental=experimental) as server:
+            server.make_device(lorajs.Device(DEV, JOIN, lorajs.Mac.V1_0_4), nwk_key=lorajs.Key.generate(),
+                               rekey_key=lorajs.Key.generate())
+            if not experimental:
+                with pytest.raises(lorajs.InvalidError):
+                    server.rekey_begin(DEV, options)
+                continue
+            message = server.rekey_begin(DEV, options)
+            assert rekey.RekeyMessage.parse(message).epoch == 1
+            with pytest.raises(lorajs.Error):
+                server.rekey_answer(DEV, message)
+            assert len(server.rekey_abort(DEV)) == 8
+            with pytest.raises(lorajs.Fault):
+                server.rekey_step(DEV, rekey.RekeyAct.REOPEN)

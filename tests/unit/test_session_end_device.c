@@ -1850,7 +1850,7 @@ static void broken_close(void *self)
 
 static void test_broken_element(void **unused)
 {
-    ljs_se_ops ops = { sizeof ops, broken_derive, broken_encrypt, broken_cmac, broken_has, broken_close };
+    ljs_se_ops ops = { sizeof ops, broken_derive, broken_encrypt, broken_cmac, broken_has, broken_close, NULL, NULL };
     ljs_ed_opts opts = world_opts();
     struct broken b = { .fail_at = 0 };
     struct world w;

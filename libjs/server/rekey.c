@@ -1,0 +1,120 @@
+/* The steps of rekey.h over the store. */
+#include "server/internal.h"
+
+#include <lorajs/rekey.h>
+
+struct rekey_call {
+    ljs_server *server;
+    ljs_eui dev_eui;
+    const ljs_rekey_opts *opts;
+    ljs_buf *out;
+    ljs_rekey_message *message;
+    const uint8_t *in;
+    size_t in_len;
+    int force;
+    ljs_rekey_act act;
+};
+
+/* Whoever writes to the disk may file one device's record under another's key. */
+static ljs_err check_filed(const struct rekey_call *call, const ljs_buf *old)
+{
+    ljs_device device;
+    ljs_err err = old->data ? ljs_device_read(&device, old->data, old->len) : LJS_E_NOTFOUND;
+
+    return !err && device.dev_eui != call->dev_eui ? LJS_E_SEAL : err;
+}
+
+/* After a restore a rekey goes by the JoinNonces that were raised. */
+static ljs_err raised(ljs_buf *out, const struct rekey_call *call, const ljs_buf *old)
+{
+    ljs_err err = check_filed(call, old);
+
+    *out = (ljs_buf){ NULL, 0 };
+    return err ? err : ljs_device_raise(out, call->server->vault, call->server->generation, old->data, old->len);
+}
+
+static ljs_err begin(ljs_buf *out, void *user, const ljs_buf *old)
+{
+    const struct rekey_call *call = user;
+    ljs_buf now;
+    ljs_err err = raised(&now, call, old);
+
+    *out = (ljs_buf){ NULL, 0 };
+    ljs_buf_free(call->out); /* of a try before */
+    if (!err)
+        err = ljs_rekey_begin(call->out, out, call->server->vault, call->opts, now.data, now.len);
+    ljs_buf_free(&now);
+    return err;
+}
+
+static ljs_err answer(ljs_buf *out, void *user, const ljs_buf *old)
+{
+    const struct rekey_call *call = user;
+    ljs_err err = check_filed(call, old);
+
+    *out = (ljs_buf){ NULL, 0 };
+    return err ? err
+               : ljs_rekey_answer(call->message, out, call->server->vault, call->in, call->in_len, old->data, old->len);
+}
+
+static ljs_err give_up(ljs_buf *out, void *user, const ljs_buf *old)
+{
+    const struct rekey_call *call = user;
+    ljs_err err = check_filed(call, old);
+
+    *out = (ljs_buf){ NULL, 0 };
+    ljs_buf_free(call->out);
+    return err ? err : ljs_rekey_abort(call->out, out, call->server->vault, call->force, old->data, old->len);
+}
+
+static ljs_err act(ljs_buf *out, void *user, const ljs_buf *old)
+{
+    const struct rekey_call *call = user;
+    ljs_err err = check_filed(call, old);
+
+    *out = (ljs_buf){ NULL, 0 };
+    return err ? err : ljs_rekey_step(out, call->server->vault, call->act, old->data, old->len);
+}
+
+static ljs_err change(struct rekey_call *call, make_fn *make)
+{
+    struct key key = ljs__key_eui(SPACE_DEVICE, call->dev_eui);
+    struct entry entry = { .kind = LJS_AUDIT_REKEY, .dev_eui = call->dev_eui };
+    ljs_err err = ljs__change(call->server, &key, make, call, &entry);
+
+    if (err && call->out)
+        ljs_buf_free(call->out); /* no command before its record is durable */
+    return err;
+}
+
+ljs_err ljs_server_rekey_begin(ljs_buf *out, ljs_server *server, ljs_eui dev_eui, const ljs_rekey_opts *opts)
+{
+    struct rekey_call call = { .server = server, .dev_eui = dev_eui, .opts = opts, .out = out };
+
+    *out = (ljs_buf){ NULL, 0 };
+    return server->opts.experimental ? change(&call, begin) : LJS_E_INVAL;
+}
+
+ljs_err ljs_server_rekey_answer(ljs_rekey_message *out, ljs_server *server, ljs_eui dev_eui, const uint8_t *in,
+                                size_t in_len)
+{
+    struct rekey_call call = { .server = server, .dev_eui = dev_eui, .message = out, .in = in, .in_len = in_len };
+
+    memset(out, 0, sizeof *out);
+    return change(&call, answer);
+}
+
+ljs_err ljs_server_rekey_abort(ljs_buf *out, ljs_server *server, ljs_eui dev_eui, int force)
+{
+    struct rekey_call call = { .server = server, .dev_eui = dev_eui, .force = force, .out = out };
+
+    *out = (ljs_buf){ NULL, 0 };
+    return change(&call, give_up);
+}
+
+ljs_err ljs_server_rekey_step(ljs_server *server, ljs_eui dev_eui, ljs_rekey_act what)
+{
+    struct rekey_call call = { .server = server, .dev_eui = dev_eui, .act = what };
+
+    return change(&call, act);
+}
