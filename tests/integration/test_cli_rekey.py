@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.cmac import CMAC
 from joins import Device, result
 
 DEV, JOIN, NEW = 0x0004A310001AA90A, 0x70B3D57ED0000000, 0xFE00000000000001
-RK = bytes(range(16))
+RK = bytes(i * i * 11 % 251 for i in range(2, 18))
+OLD = bytes(i * i * 7 % 253 for i in range(3, 19))
 EUI = f"{DEV:016x}"
 
 
@@ -42,7 +43,7 @@ def signed(key: bytes, octets: bytes) -> str:
 @pytest.fixture
 def rekey(run, data):
     run("device", "import", "-", "--data", data,
-        input=device_line(DEV, lorawan_version="1.0.4", nwk_key=bytes(range(7, 23)).hex(), rekey_key=RK.hex()))
+        input=device_line(DEV, lorawan_version="1.0.4", nwk_key=OLD.hex(), rekey_key=RK.hex()))
 
     def call(command: str, *words, code: int = 0) -> dict:
         done = run("rekey", command, "--data", data, "--json", *words, code=code)
@@ -55,7 +56,7 @@ def test_from_start_to_end(run, rekey, server, data):
     def asks(device: Device) -> str:
         return result(server.post(device.join())[1])
 
-    old = Device(DEV, key=bytes(range(7, 23)))
+    old = Device(DEV, key=OLD)
     assert asks(old) == "Success"
     said = rekey("start", EUI, "--experimental", "--join-eui", f"{NEW:016x}")
     new_key = next_nwk(NEW, 1)

@@ -152,8 +152,6 @@ MUTANTS = [
            "REKEY_FOUND REKEY_SETTLES", "rekey-2 rekey"),
     Mutant("an epoch that was given up used again", REKEYING, "(struct rekeying){ .floor = ljs__rekey_floor(r),",
            "(struct rekeying){ .floor = 0,", "REKEY_EPOCH REKEY_SETTLES", "rekey"),
-    Mutant("the old keys tried beside those that are committed", REKEYING, "(k->state == LJS_REKEY_PENDING ||",
-           "(k->state == LJS_REKEY_COMMITTED || k->state == LJS_REKEY_PENDING ||", "REKEY_OLD", "rekey-same"),
     Mutant("another epoch for the same command", REKEY, "    if (is_again(r, &k))\n        return sign_req(out, ring, vault, r);",
            "    if (is_again(r, &k))\n        ljs__rekey_drop(r);", "REKEY_EPOCH REKEY_SETTLES", "rekey"),
     Mutant("new keys in the places of the old", REKEY_ED, "    ljs__se_use(c->se, (unsigned)*roots_new);",

@@ -355,8 +355,10 @@ static void hear_command(struct node *n, const struct message *m)
         ljs_buf next;
         ljs_err err = ljs_ed_rekey(&out, &next, w.se, n->now, m->octets, m->len, n->live.at, n->live.len);
 
-        if (err && !w.dead)
-            MUST(err);
+        if (err && !w.dead) {
+            law(LAW_REKEY_SECRET, false);
+            return;
+        }
         if (!keep(n, &next, out.persist))
             return;
     } while (out.again);
