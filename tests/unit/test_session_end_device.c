@@ -1549,7 +1549,10 @@ static void test_version(void **unused)
     w.state.data[4] = 0;
     seal(&w.state);
     assert_int_equal(ljs_ed_read(&ed, w.state.data, w.state.len), LJS_E_SEAL);
-    w.state.data[4] = 3;
+    w.state.data[4] = 3; /* which has more members */
+    seal(&w.state);
+    assert_int_equal(ljs_ed_read(&ed, w.state.data, w.state.len), LJS_E_SEAL);
+    w.state.data[4] = ED_SCHEMA + 1;
     seal(&w.state);
     assert_int_equal(ljs_ed_read(&ed, w.state.data, w.state.len), LJS_E_VERSION);
     assert_int_equal(step_kind(&w, LJS_ED_ON_START), LJS_E_VERSION);
