@@ -103,7 +103,7 @@ command_fn cmd_rewrap;                          /* rewrap.c */
 command_fn cmd_backup, cmd_restore;             /* backup.c */
 command_fn cmd_completion;                      /* completion.c */
 extern const struct command commands[];         /* main.c: all of them */
-extern const struct command rekey_commands[];  /* rekey.c */
+extern const struct command rekey_commands[];   /* rekey.c */
 
 extern const struct command manifest_commands[]; /* manifest.c */
 
