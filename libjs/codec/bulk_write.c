@@ -240,7 +240,10 @@ static ljs_err load(struct bulk_device *out, const uint8_t *record, size_t recor
             out->join_eui[i] = j.join_eui;
             out->dev_nonce = i ? out->dev_nonce : j.dev_nonce;
         }
-    return err ? err : ljs_device_dev_nonces(&out->used, 0, record, record_len);
+    if (err ||
+        out->d.mac >= LJS_MAC_1_0_4) /* which counts: there is no list, and looking for one is most of the work */
+        return err;
+    return ljs_device_dev_nonces(&out->used, 0, record, record_len);
 }
 
 ljs_err ljs_bulk_put(ljs_buf *out, ljs_bulk_writer *writer, ljs_vault *opener, const char *title, const uint8_t *record,
