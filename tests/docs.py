@@ -166,6 +166,24 @@ def ask(t: Trial, b: Blocks, url: str) -> None:
     check(len(lines(shown)) == 2 and lines(shown) <= lines(t.log.read_text()), f"{shown}\nis not in\n{t.log.read_text()}")
 
 
+def moving(t: Trial, b: Blocks) -> None:
+    """A device from one server to another, both serving; whoever asks the old one is answered by the new one."""
+    (t.work / "moving").mkdir()
+    t.env["OLD"], t.env["NEW"] = (str(t.work / "moving" / name) for name in ("old", "new"))
+    simulate = "lorajs simulate --devices 2 --seed moving"
+    listed = t.sh(f"{simulate} --provision | tee moving/fleet | lorajs device import - --data $OLD && cat moving/fleet")
+    known = [json.loads(line)["dev_eui"] for line in listed.splitlines() if line.startswith("{")]
+    serve = f"lorajs serve --listen {FREE} --allow-clear-keys --log-level error --data"
+    there, _, url = t.serve(f"{serve} $NEW", 1)
+    here, _, old = t.serve(f"{serve} $OLD --forward {url}", 1)
+    for marker in ("key pair x25519", "key pair ed25519", "--move", "device receive"):
+        t.sh("cd moving\n" + b.take("migration.md", "sh", marker).replace("70b3d57ed0000001", known[0]))
+    check(known[0] in (said := t.sh("lorajs device list --data $NEW")) and known[1] not in said, said)
+    check("2 devices: 2 joins" in (said := t.sh(f"{simulate} --url {old}")), said)
+    for process in (there, here):
+        t.stop(process)
+
+
 def small(t: Trial, b: Blocks) -> None:
     """A daemon in a line, and the simulator by itself."""
     alone = b.take("configuration.md", "sh", "lorajs serve")
@@ -334,6 +352,7 @@ def main(program: Path) -> None:
             follow(trial, b)
             small(trial, b)
             ceremony(trial, b)
+            moving(trial, b)
             administer(trial, b)
         finally:
             for process in trial.started:

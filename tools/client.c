@@ -106,6 +106,8 @@ int client_new(struct client **out, const struct client_opts *opts, client_done 
     client->multi = curl_multi_init();
     client->headers = curl_slist_append(NULL, "Content-Type: application/json");
     more = client->headers ? curl_slist_append(client->headers, "Expect:") : NULL; /* no 100-continue */
+    if (more && opts->header)
+        more = curl_slist_append(client->headers, opts->header);
     good = client->multi && more && !curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)opts->connections) &&
            !curl_multi_setopt(client->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
     for (unsigned i = 0; good && i < client->slots_len; i++) {
@@ -221,6 +223,31 @@ static void finish(struct client *client, CURL *easy, CURLcode code)
     client->in_flight--;
     client->done(client->user, (unsigned)(slot - client->slots), &answer);
     explicit_bzero(slot->body, slot->len); /* keys may have come in clear */
+}
+
+void client_wake(struct client *client)
+{
+    curl_multi_wakeup(client->multi);
+}
+
+bool client_url_ok(const char *url, bool *secure, bool *loopback)
+{
+    CURLU *u = curl_url();
+    char *scheme = NULL, *host = NULL, *user = NULL, *password = NULL;
+    bool good = u && !curl_url_set(u, CURLUPART_URL, url, 0) && !curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) &&
+                !curl_url_get(u, CURLUPART_HOST, &host, 0) && curl_url_get(u, CURLUPART_USER, &user, 0) &&
+                curl_url_get(u, CURLUPART_PASSWORD, &password, 0) &&
+                (!strcmp(scheme, "http") || !strcmp(scheme, "https"));
+
+    *secure = good && !strcmp(scheme, "https");
+    *loopback = good && (!strcmp(host, "localhost") || !strcmp(host, "[::1]") ||
+                         (!strncmp(host, "127.", 4) && !host[strspn(host, "0123456789.")]));
+    curl_free(scheme);
+    curl_free(host);
+    curl_free(user);
+    curl_free(password);
+    curl_url_cleanup(u);
+    return good;
 }
 
 int client_run(struct client *client, int ms)

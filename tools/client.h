@@ -14,6 +14,7 @@ struct client_opts {
     unsigned connections;             /* posts in flight at once, each over a connection of its own */
     unsigned timeout_ms;              /* of one post, from connecting to the last octet */
     const char *ca, *cert, *cert_key; /* files (PEM), NULL for none */
+    const char *header;               /* of each request, "Name: value"; NULL for none */
 };
 
 enum client_fate {
@@ -35,6 +36,10 @@ struct client_answer {
 
 typedef void client_done(void *user, unsigned slot, const struct client_answer *answer);
 
+/* Is it one of http or https, with a host and without a name or password?  *secure: https; *loopback: the host is this
+ * machine, by its number or as localhost. */
+bool client_url_ok(const char *url, bool *secure, bool *loopback);
+
 /* Complains itself.  DONE, or an exit code of tool.h. */
 int client_new(struct client **out, const struct client_opts *opts, client_done *done, void *user);
 void client_free(struct client *client); /* NULL is taken; what is in flight is dropped */
@@ -46,5 +51,7 @@ unsigned client_in_flight(const struct client *client);
 int client_post(struct client *client, unsigned slot, const void *body, size_t body_len);
 /* Work for as long as there is some, wait at most `ms` for more. */
 int client_run(struct client *client, int ms);
+/* From any thread: whoever waits in client_run() returns. */
+void client_wake(struct client *client);
 
 #endif

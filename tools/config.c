@@ -1,6 +1,8 @@
 /* config.c -- the configuration of `lorajs serve`: libconfuse's only user. */
 #include "config.h"
 
+#include "client.h"
+
 #include <confuse.h>
 #include <ctype.h>
 #include <stdlib.h>
@@ -42,6 +44,19 @@ static const struct flag flags[] = {
     { "metrics-insecure", NULL, "the same for --metrics", FLAG_SWITCH, AT(metrics_insecure), 0, 0 },
     { "allow-clear-keys", NULL, "where any sender is served: send session keys without a KEK in clear", FLAG_SWITCH,
       AT(allow_clear_keys), 0, 0 },
+    { "forward", "URL", "ask this Join Server about devices that are not here, or have moved; see docs/migration.md",
+      FLAG_TEXT, AT(forward), 0, 0 },
+    { "forward-ca", "FILE", "who may have signed its certificate (PEM; default: whom the machine trusts)", FLAG_TEXT,
+      AT(forward_ca), 0, 0 },
+    { "forward-certificate", "FILE", "the certificate to show it (PEM)", FLAG_TEXT, AT(forward_certificate), 0, 0 },
+    { "forward-key", "FILE", "its private key (default: in the file of the certificate)", FLAG_TEXT, AT(forward_key), 0,
+      0 },
+    { "forward-timeout", "SECONDS", "how long to wait for a turn, and then for its answer (default 5)", FLAG_NUMBER,
+      AT(forward_timeout), 1, 60 },
+    { "forward-connections", "N", "how many requests to it at once (default 8)", FLAG_NUMBER, AT(forward_connections),
+      1, 256 },
+    { "forward-queue", "N", "how many others may wait for that (default 64)", FLAG_NUMBER, AT(forward_queue), 1,
+      10000 },
     { "timeout", "SECONDS", "how long a request may take to arrive, and its answer to leave (default 10)", FLAG_NUMBER,
       AT(timeout), 1, 3600 },
     { "keep-alive", "SECONDS", "how long a connection may rest between requests (default 75)", FLAG_NUMBER,
@@ -105,6 +120,9 @@ static const struct config defaults = {
     .alarm_window = 600,
     .alarm_refusals = 8,
     .keep_alive = 75,
+    .forward_timeout = 5,
+    .forward_connections = 8,
+    .forward_queue = 64,
     .connections = 1024,
     .queue = 1024,
     .batch = 64,
@@ -522,6 +540,24 @@ static int parse_peer_flags(struct config *out)
     return code;
 }
 
+static bool forward_ok(const struct config *c)
+{
+    bool secure, loopback;
+
+    if (!c->forward && (c->forward_ca || c->forward_certificate || c->forward_key))
+        complain("serve: forward-ca, forward-certificate and forward-key mean nothing without forward");
+    else if (c->forward && !client_url_ok(c->forward, &secure, &loopback))
+        complain("serve: forward takes an address like https://js.example/, without a name or password in it");
+    else if (c->forward && !secure && !loopback && !c->insecure)
+        complain("serve: forward is to go to another machine without TLS: give an https address, or insecure if the "
+                 "network is as good as TLS");
+    else if (c->forward_key && !c->forward_certificate)
+        complain("serve: forward-key means nothing without forward-certificate");
+    else
+        return true;
+    return false;
+}
+
 int config_load(struct config *out, int argc, char **argv)
 {
     struct config given = defaults;
@@ -550,6 +586,8 @@ int config_load(struct config *out, int argc, char **argv)
         complain("serve: %s means nothing without tls-certificate", out->client_ca ? "client-ca" : "tls-key");
         code = USAGE;
     }
+    if (code == GO_ON && !forward_ok(out))
+        code = USAGE;
     if (code == GO_ON && take_peers(out))
         code = USAGE;
     if (code != GO_ON)

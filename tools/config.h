@@ -29,6 +29,7 @@ struct config {
     const char *admin_listen, *export_sign;
     const char *tls_certificate, *tls_key, *client_ca;
     const char *plain_peer;
+    const char *forward, *forward_ca, *forward_certificate, *forward_key;
     const char *log_level, *log_format;
     const char *audit, *audit_anchor;
     struct texts peer;
@@ -36,6 +37,7 @@ struct config {
     int64_t timeout, keep_alive; /* seconds */
     int64_t connections, queue, batch, body_limit;
     int64_t workers; /* 0: as many as suit */
+    int64_t forward_timeout, forward_connections, forward_queue;
     int64_t lifetime, rejoin_window, alarm_window, alarm_refusals, flush, audit_anchor_interval; /* seconds */
 
     /* What the peer sections say. */

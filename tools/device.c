@@ -520,7 +520,7 @@ static ljs_err show_device(const ljs_buf *record)
     if (err)
         return err;
     printf("DevEUI           %016" PRIx64 "\n", d.dev_eui);
-    printf("state            %s\n", device_state_text(d.state));
+    printf("state            %s%s\n", device_state_text(d.state), d.moved ? "; moved to another Join Server" : "");
     printf("LoRaWAN          %s%s\n", ljs_mac_text(d.mac), d.require_1_1 ? ", no less than 1.1" : "");
     printf("root keys        %s (epoch %u%s)\n", device_key_names(names, d.keys), d.epoch,
            d.exposed ? "; exposed: others have had them" : "");
@@ -630,6 +630,15 @@ static const struct usage block_usage = {
     "device block", "DEVEUI...", "Answers nothing more for a device but who its home network is.", act_flags, 1, 1000
 };
 static const struct usage unblock_usage = { "device unblock", "DEVEUI...", "Ends `device block`.", act_flags, 1, 1000 };
+static const struct usage move_back_usage = {
+    "device move-back",
+    "DEVEUI...",
+    "Ends `device export --move`: this server answers for the device again. Only when the one that it moved to does no "
+    "more, and what that knew was received from it (`device receive`): else a JoinNonce is given twice.",
+    act_flags,
+    1,
+    1000
+};
 static const struct usage reset_usage = {
     "device reset-nonces",
     "DEVEUI...",
@@ -664,7 +673,10 @@ static int act(int argc, char **argv, const struct usage *usage, ljs_device_act 
 
         if (!err)
             err = ljs_server_step_device(data.server, eui, what);
-        if (err == LJS_E_STATE) {
+        if (err == LJS_E_MOVED) {
+            complain("%016" PRIx64 ": it has moved to another Join Server; see `lorajs device move-back --help`", eui);
+            code = REFUSED;
+        } else if (err == LJS_E_STATE) {
             complain("%016" PRIx64 ": its state does not allow that; see `lorajs device show %016" PRIx64 "`", eui,
                      eui);
             code = REFUSED;
@@ -688,6 +700,11 @@ static int cmd_unblock(int argc, char **argv)
     return act(argc, argv, &unblock_usage, LJS_DEVICE_UNBLOCK, "unblocked");
 }
 
+static int cmd_move_back(int argc, char **argv)
+{
+    return act(argc, argv, &move_back_usage, LJS_DEVICE_MOVE_BACK, "moved back");
+}
+
 static int cmd_reset(int argc, char **argv)
 {
     return act(argc, argv, &reset_usage, LJS_DEVICE_RESET_NONCES, "nonces reset");
@@ -707,6 +724,7 @@ const struct command device_commands[] = {
     { "list", "all devices", cmd_device_list, NULL, &device_list_usage },
     { "block", "answer nothing more for it", cmd_block, NULL, &block_usage },
     { "unblock", "end that", cmd_unblock, NULL, &unblock_usage },
+    { "move-back", "answer for one that had moved", cmd_move_back, NULL, &move_back_usage },
     { "reset-nonces", "forget its used DevNonces", cmd_reset, NULL, &reset_usage },
     { "remove", "forget its keys and sessions", cmd_remove, NULL, &remove_usage },
     { 0 },

@@ -523,6 +523,15 @@ out:
 
 enum { EXPIRES_SOON = 30 * 86400 };
 
+static void look_key(struct visit *v, const char *path, const char *what)
+{
+    struct stat st;
+
+    if (path && !stat(path, &st) && (st.st_mode & 077))
+        tell(v, ERROR, "chmod 600, and think of who may have read it",
+             "%s: %s may be used by others than its owner (mode %04o)", what, path, st.st_mode & 07777);
+}
+
 static void look_certificates(struct visit *v, const char *path, const char *what)
 {
     char when[32];
@@ -592,7 +601,6 @@ static void look_audit(struct visit *v)
 static void look_config(struct visit *v)
 {
     const struct config *c = &v->config;
-    struct stat st;
 
     v->check = "configuration";
     if (!v->has_config)
@@ -614,9 +622,10 @@ static void look_config(struct visit *v)
     v->check = "certificates";
     look_certificates(v, c->tls_certificate, "tls-certificate");
     look_certificates(v, c->client_ca, "client-ca");
-    if (c->tls_key && !stat(c->tls_key, &st) && (st.st_mode & 077))
-        tell(v, ERROR, "chmod 600, and think of who may have read it",
-             "tls-key: %s may be used by others than its owner (mode %04o)", c->tls_key, st.st_mode & 07777);
+    look_certificates(v, c->forward_ca, "forward-ca");
+    look_certificates(v, c->forward_certificate, "forward-certificate");
+    look_key(v, c->forward_key, "forward-key");
+    look_key(v, c->tls_key, "tls-key");
 }
 
 /* Before everything else: it says where the data are. */

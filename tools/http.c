@@ -67,7 +67,9 @@ struct request {
     unsigned refusal; /* a status, decided before the request is whole */
     bool ambiguous;   /* where its body ends: nothing that follows is believed */
     bool waits, answered;
-    uint64_t heard; /* how many its loop had heard when it last asked for the answer */
+    bool held;                     /* its loop's: somebody answers it later */
+    bool ready, suspended, orphan; /* under held_lock: answered; its connection sleeps; is gone */
+    uint64_t heard;                /* how many its loop had heard when it last asked for the answer */
     unsigned status;
     const char *type;
     ljs_buf answer;
@@ -93,6 +95,7 @@ struct http {
     bool accepting; /* the thread is there */
     int stop_fd;
     atomic_bool stopping;
+    pthread_mutex_t held_lock;
     pthread_mutex_t lock; /* of all below */
     struct conn *conns;
     uint64_t accepted, live, active, timed_out;
@@ -584,6 +587,61 @@ void http_answer(struct http_call *call, unsigned status, const char *type, ljs_
     r->answered = true;
 }
 
+/* ---- answers that come later -------------------------------------------------- */
+
+void http_hold(struct http_call *call)
+{
+    struct request *r = (struct request *)call; /* its first member */
+
+    r->waits = false;
+    r->held = true;
+}
+
+static void free_request(struct request *r)
+{
+    wipe_body(r);
+    ljs_buf_free(&r->answer);
+    free(r);
+}
+
+void http_answer_held(struct http_call *call, unsigned status, const char *type, ljs_buf *body)
+{
+    struct request *r = (struct request *)call; /* its first member */
+    pthread_mutex_t *lock = &r->http->held_lock;
+
+    pthread_mutex_lock(lock);
+    r->status = status;
+    r->type = type;
+    r->answer = *body;
+    *body = (ljs_buf){ NULL, 0 };
+    r->ready = true;
+    if (r->orphan)
+        free_request(r);
+    else if (r->suspended) /* under the lock: once awake its loop may free it */
+        MHD_resume_connection(r->connection);
+    pthread_mutex_unlock(lock);
+}
+
+/* Of its own connection alone, when that is asked for: others may be in the middle of their loop's round.  Is there
+ * an answer now? */
+static bool is_ready(struct request *r)
+{
+    bool ready;
+
+    pthread_mutex_lock(&r->http->held_lock);
+    ready = r->ready;
+    r->suspended = !ready;
+    if (!ready)
+        MHD_suspend_connection(r->connection);
+    pthread_mutex_unlock(&r->http->held_lock);
+    if (!ready)
+        return false;
+    r->held = false;
+    r->answered = true;
+    wipe_body(r);
+    return true;
+}
+
 static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url, const char *method,
                                   const char *version, const char *data, size_t *data_len, void **context)
 {
@@ -607,6 +665,8 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
     }
     if (r->refusal && !r->answered)
         return refuse(r);
+    if (r->held)
+        return is_ready(r) ? send_answer(r) : MHD_YES;
     if (!r->waits && !r->answered)
         ask(l, r);
     else if (r->waits && is_time(l, r))
@@ -625,11 +685,17 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
     if (c)
         enter(l->http, c, RESTING);
     if (r) {
+        bool theirs = false;
+
         if (r->waits)
             forget(l, r);
-        wipe_body(r);
-        ljs_buf_free(&r->answer);
-        free(r);
+        if (r->held) {
+            pthread_mutex_lock(&l->http->held_lock);
+            theirs = r->orphan = !r->ready;
+            pthread_mutex_unlock(&l->http->held_lock);
+        }
+        if (!theirs)
+            free_request(r);
     }
     *context = NULL;
 }
@@ -756,7 +822,7 @@ static struct MHD_Daemon *start(struct loop *l)
     /* With epoll libmicrohttpd 0.9.75 asks in a circle, and never sleeps, while any client is in
      * the middle of a TLS handshake: a stranger who says half a hello would take a whole core. */
     unsigned mode = (o->tls ? MHD_USE_POLL_INTERNALLY | MHD_USE_TLS : MHD_USE_EPOLL_INTERNALLY) |
-                    MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+                    MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem tls[] = {
         { MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(intptr_t)tls_no_certificate },
         { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(intptr_t)TLS_PRIORITIES },
@@ -800,6 +866,7 @@ int http_new(struct http **out, const struct http_opts *opts)
     }
     h->opts = *opts;
     pthread_mutex_init(&h->lock, NULL);
+    pthread_mutex_init(&h->held_lock, NULL);
     h->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (h->stop_fd >= 0 && start_loops(h))
         h->accepting = !pthread_create(&h->acceptor, NULL, accept_all, h);
@@ -836,6 +903,7 @@ void http_free(struct http *h)
     free(h->loops);
     if (h->stop_fd >= 0)
         close(h->stop_fd);
+    pthread_mutex_destroy(&h->held_lock);
     pthread_mutex_destroy(&h->lock);
     free(h);
 }

@@ -25,12 +25,13 @@ struct http_call {
     bool vouched; /* `peer` is who the certificate says */
     char peer[LJS_LABEL_MAX];
     int64_t whole_at; /* http_clock() */
+    int note;         /* of whoever has it in hand */
 
     /* Headers of the answer, set before http_answer(); "" for none. */
     char etag[40], location[64], allow[64], authenticate[16];
 };
 
-/* Answers each of them before it returns, in any order; once answered, a call may be looked at no more. */
+/* Answers or holds each of them before it returns, in any order; once answered, a call may be looked at no more. */
 typedef void http_fn(void *user, struct http_call *calls);
 
 struct http_opts {
@@ -83,13 +84,17 @@ const char *http_header(const struct http_call *call, const char *name);
 int http_new(struct http **out, const struct http_opts *opts);
 /* Within http_opts.calls; `body` is taken, and wiped when it has left. */
 void http_answer(struct http_call *call, unsigned status, const char *type, ljs_buf *body);
+/* Within http_opts.calls: its answer comes later.  Nothing more is read from its connection until then. */
+void http_hold(struct http_call *call);
+/* http_answer() for one that is held, from any thread. */
+void http_answer_held(struct http_call *call, unsigned status, const char *type, ljs_buf *body);
 /* Close who was too slow.  Call it a few times a second.  NULL is taken. */
 void http_reap(struct http *http);
 /* No new connections; those that wait to be accepted still are.  Who asks on an open
  * connection is answered, and told that it is the last time. */
 void http_quiesce(struct http *http);
 void http_stats(struct http_stats *out, struct http *http);
-/* NULL is taken. */
+/* No call may be held.  NULL is taken. */
 void http_free(struct http *http);
 
 /* Nanoseconds that only grow. */

@@ -29,7 +29,7 @@ struct slot {
 
 struct log {
     _Atomic(enum log_level) level;
-    atomic_bool json;
+    atomic_bool json, forwards;
     bool journal;                   /* standard error is the journal's: it takes priorities */
     atomic_uint_least64_t left_out; /* ever */
     pthread_mutex_t lock;           /* of all below */
@@ -235,13 +235,24 @@ static bool admit(struct log *log, const ljs_event *e, int64_t now, struct slot 
     return true;
 }
 
+/* By result alone: what came by forwarding itself is not, and its sender tells of it. */
+static bool is_forwarded(struct log *log, ljs_err err)
+{
+    return log->forwards && (err == LJS_E_DEVICE || err == LJS_E_MOVED || err == LJS_E_SESSION);
+}
+
+void log_forwards(struct log *log, bool forwards)
+{
+    log->forwards = forwards;
+}
+
 void log_event(void *user, const ljs_event *event)
 {
     struct log *log = user;
     struct slot old = { .more = 0 };
     bool write_it = true;
 
-    if (level_of(event) > log->level)
+    if ((is_forwarded(log, event->err) ? SAY_DEBUG : level_of(event)) > log->level)
         return;
     if (event->err && !event->alarm) { /* alarms are few by themselves */
         pthread_mutex_lock(&log->lock);

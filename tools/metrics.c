@@ -82,7 +82,7 @@ static void alarms(FILE *to, ljs_server *server)
 }
 
 ljs_err metrics_text(ljs_buf *out, struct meters *m, ljs_server *server, const struct http_stats *http,
-                     uint64_t left_out, struct admin *admin)
+                     uint64_t left_out, struct admin *admin, struct forward *forward)
 {
     char *text = NULL;
     size_t len = 0;
@@ -120,6 +120,7 @@ ljs_err metrics_text(ljs_buf *out, struct meters *m, ljs_server *server, const s
     one(to, "lorajs_log_left_out_total", "counter", "Refusals not written to the log for being too many.", left_out);
     if (admin)
         admin_metrics(to, admin);
+    forward_metrics(to, forward);
     good = !ferror(to);
     if (!fclose(to) && good)
         err = ljs_buf_copy(out, (const uint8_t *)text, len);

@@ -3,6 +3,7 @@
 #define LORAJS_TOOLS_METRICS_H
 
 #include "admin.h"
+#include "forward.h"
 #include "http.h"
 
 #include <stdatomic.h>
@@ -26,8 +27,8 @@ struct meters {
     int64_t started;                /* Unix time */
 };
 
-/* The text of /metrics; `admin` may be NULL.  LJS_E_NOMEM. */
+/* The text of /metrics; `admin` and `forward` may be NULL.  LJS_E_NOMEM. */
 ljs_err metrics_text(ljs_buf *out, struct meters *meters, ljs_server *server, const struct http_stats *http,
-                     uint64_t log_lines_left_out, struct admin *admin);
+                     uint64_t log_lines_left_out, struct admin *admin, struct forward *forward);
 
 #endif

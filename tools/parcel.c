@@ -178,7 +178,7 @@ int read_signer(ljs_key **out, const char *path)
 struct export_opts {
     struct where where;
     const char *to, *sign, *output;
-    bool all, block, json;
+    bool all, block, move, again, json;
 };
 
 #define AT(member) offsetof(struct export_opts, member)
@@ -189,6 +189,8 @@ static const struct flag export_flags[] = {
     { "output", "FILE", "the parcel, a new file of mode 0600; needed", FLAG_TEXT, AT(output), 0, 0 },
     { "all", NULL, "every device that is not removed", FLAG_SWITCH, AT(all), 0, 0 },
     { "block", NULL, "answer nothing more for them, so that their nonces are final", FLAG_SWITCH, AT(block), 0, 0 },
+    { "move", NULL, "the same, and for good: the recipient answers for them from now on", FLAG_SWITCH, AT(move), 0, 0 },
+    { "again", NULL, "with --all: those that have moved already, too", FLAG_SWITCH, AT(again), 0, 0 },
     { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
@@ -200,8 +202,10 @@ const struct usage export_usage = {
     "Writes devices with their root keys, nonces and settings into a parcel that one recipient alone can open and that "
     "shows him who sent it. Sessions stay behind.\n"
     "Each device is marked as exposed first, until every root key of it is another. Two servers that answer for one "
-    "device give a JoinNonce twice, so say --block when it is to move: what the parcel has is then the last that "
-    "happened here. Whoever receives a blocked device has one that is not. The daemon may be running.",
+    "device give a JoinNonce twice, so say --move when it is to move: what the parcel has is then the last that "
+    "happened "
+    "here, and only `device move-back` makes this server answer for it again. Whoever receives a blocked device has "
+    "one that is not. The daemon may be running.",
     export_flags,
     0,
     1000,
@@ -233,8 +237,8 @@ static ljs_err export_one(struct export_run *run, ljs_eui dev_eui)
     ljs_buf record = { NULL, 0 }, piece;
     ljs_err err = LJS_OK;
 
-    if (run->opts->block)
-        err = ljs_server_step_device(run->data->server, dev_eui, LJS_DEVICE_BLOCK);
+    if (run->opts->block || run->opts->move)
+        err = ljs_server_step_device(run->data->server, dev_eui, run->opts->move ? LJS_DEVICE_MOVE : LJS_DEVICE_BLOCK);
     if (!err || err == LJS_E_STATE) /* blocked already */
         err = ljs_server_step_device(run->data->server, dev_eui, LJS_DEVICE_EXPOSE);
     if (!err) {
@@ -255,7 +259,7 @@ static ljs_err export_one(struct export_run *run, ljs_eui dev_eui)
     return err;
 }
 
-static ljs_err state_of(ljs_state *out, ljs_server *server, ljs_eui dev_eui)
+static ljs_err state_of(ljs_state *out, bool *moved, ljs_server *server, ljs_eui dev_eui)
 {
     ljs_buf record = { NULL, 0 };
     ljs_device d = { .struct_size = sizeof d };
@@ -265,6 +269,7 @@ static ljs_err state_of(ljs_state *out, ljs_server *server, ljs_eui dev_eui)
         err = ljs_device_read(&d, record.data, record.len);
     ljs_buf_free(&record);
     *out = d.state;
+    *moved = d.moved;
     return err;
 }
 
@@ -272,9 +277,11 @@ static ljs_err export_row(void *user, ljs_eui dev_eui)
 {
     struct export_run *run = user;
     ljs_state state;
-    ljs_err err = state_of(&state, run->data->server, dev_eui);
+    bool moved;
+    ljs_err err = state_of(&state, &moved, run->data->server, dev_eui);
 
-    return !err && state == LJS_STATE_REMOVED ? LJS_OK : export_one(run, dev_eui);
+    /* Where it is now, it is given JoinNonces that a copy sent elsewhere would not know of. */
+    return !err && (state == LJS_STATE_REMOVED || (moved && !run->opts->again)) ? LJS_OK : export_one(run, dev_eui);
 }
 
 /* Before anything is marked. */
@@ -283,12 +290,13 @@ static int check_named(struct data *data, int argc, char **argv)
     for (int i = 0; i < argc; i++) {
         ljs_eui eui;
         ljs_state state;
+        bool moved;
         ljs_err err;
         int code = read_eui(&eui, argv[i], "a DevEUI");
 
         if (code)
             return code;
-        err = state_of(&state, data->server, eui);
+        err = state_of(&state, &moved, data->server, eui);
         if (err == LJS_E_NOTFOUND || (!err && state == LJS_STATE_REMOVED)) {
             complain("%s: no such device; `lorajs device list` shows those there are", argv[i]);
             return REFUSED;
@@ -347,7 +355,7 @@ int cmd_export(int argc, char **argv)
 
     if (code != GO_ON)
         return code;
-    if (!opts.to || !opts.sign || !opts.output || opts.all == (argc > 0)) {
+    if (!opts.to || !opts.sign || !opts.output || opts.all == (argc > 0) || (opts.again && !opts.all)) {
         complain("device export needs --to, --sign, --output, and either --all or DEVEUI...");
         return USAGE;
     }
@@ -368,11 +376,14 @@ int cmd_export(int argc, char **argv)
     if ((code = export_all(&run, argc, argv))) {
         unlink(opts.output);
         complain("nothing was exported; %" PRIu64 " devices are marked as exposed%s nevertheless", run.marked,
-                 opts.block ? " and blocked" : "");
+                 opts.move    ? " and moved"
+                 : opts.block ? " and blocked"
+                              : "");
         goto out;
     }
     if (opts.json)
-        printf("{\"exported\":%" PRIu64 ",\"blocked\":%s}\n", run.devices, opts.block ? "true" : "false");
+        printf("{\"exported\":%" PRIu64 ",\"blocked\":%s,\"moved\":%s}\n", run.devices,
+               opts.block || opts.move ? "true" : "false", opts.move ? "true" : "false");
     else
         printf("%" PRIu64 " exported\n", run.devices);
 out:

@@ -33,7 +33,8 @@ struct serve {
     struct data data;
     struct tls *tls;
     struct http *http, *metrics_http;
-    struct admin *admin; /* NULL for none */
+    struct admin *admin;     /* NULL for none */
+    struct forward *forward; /* likewise */
     struct meters meters;
     atomic_bool stopping;
     struct audit_timer audit;
@@ -138,7 +139,8 @@ static struct http_call *answer_batch(struct serve *s, struct http_call *calls)
     at = calls;
     for (size_t i = 0; i < n; i++, at = next) {
         next = at->next;
-        answer_call(s, at, &batch[i]);
+        if (!forward_take(s->forward, at, &batch[i]))
+            answer_call(s, at, &batch[i]);
     }
     return at;
 }
@@ -169,7 +171,7 @@ static void answer_metrics(struct serve *s, struct http_call *call)
         answer_text(call, err ? 503 : 200, plain, err == LJS_E_STATE ? "stopping\n" : err ? "store\n" : "ready\n");
     } else if (!strcmp(call->path, "/metrics")) {
         http_stats(&stats, s->http);
-        if (metrics_text(&text, &s->meters, s->data.server, &stats, log_left_out(s->log), s->admin))
+        if (metrics_text(&text, &s->meters, s->data.server, &stats, log_left_out(s->log), s->admin, s->forward))
             answer_text(call, 500, plain, "out of memory\n");
         else
             http_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", &text);
@@ -536,6 +538,25 @@ static void drain(struct serve *s, const sigset_t *signals)
             (unsigned long long)stats.active);
 }
 
+static int start_forward(struct serve *s)
+{
+    const struct config *c = &s->config;
+    const struct forward_opts opts = { .url = c->forward,
+                                       .ca = c->forward_ca,
+                                       .certificate = c->forward_certificate,
+                                       .key = c->forward_key,
+                                       .timeout = c->forward_timeout,
+                                       .connections = c->forward_connections,
+                                       .queue = c->forward_queue,
+                                       .log = s->log };
+
+    log_forwards(s->log, c->forward != NULL);
+    if (!c->forward)
+        return DONE;
+    say(s->log, SAY_INFO, "what is asked about devices that are not here goes to %s", c->forward);
+    return forward_new(&s->forward, &opts);
+}
+
 static int open_all(struct serve *s, struct sockets *on)
 {
     const struct config *c = &s->config;
@@ -573,7 +594,7 @@ static int open_all(struct serve *s, struct sockets *on)
     if ((err = use_peers(s, c)))
         return complain_err(err, "peers");
     tell_who_may_ask(s, on->at.loopback);
-    return DONE;
+    return start_forward(s);
 }
 
 static int take_fd(int *fd)
@@ -623,8 +644,10 @@ static int start_all(struct serve *s, struct sockets *on)
 
 static void close_all(struct serve *s)
 {
+    forward_stop(s->forward);
     http_free(s->http);
     http_free(s->metrics_http); /* it looks at the next */
+    forward_free(s->forward);
     admin_stop(s->admin);
     if (s->data.server) {
         flush(s);

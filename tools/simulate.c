@@ -623,8 +623,9 @@ static int simulate(struct sim *sim)
 static int run(struct sim *sim)
 {
     const struct opts *opts = sim->opts;
-    struct client_opts client = { opts->url,     (unsigned)opts->connections, TIMEOUT_MS, opts->ca, opts->cert,
-                                  opts->cert_key };
+    struct client_opts client = {
+        opts->url, (unsigned)opts->connections, TIMEOUT_MS, opts->ca, opts->cert, opts->cert_key, NULL
+    };
     struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
     size_t n = sim->fleet.devices, slots = client.connections;
     int code;
@@ -740,7 +741,7 @@ static int run_triangle(const struct fleet *fleet, const struct opts *opts)
         .opts = &opts->triangle,
         .fleet = fleet,
         .seed = opts->seed,
-        .client = { opts->url, 1, TIMEOUT_MS, opts->ca, opts->cert, opts->cert_key },
+        .client = { opts->url, 1, TIMEOUT_MS, opts->ca, opts->cert, opts->cert_key, NULL },
         .json = opts->json,
     };
 

@@ -236,7 +236,9 @@ static void print_device(const struct device *of, bool json, unsigned told)
         [LJS_STATE_REMOVED] = { "removed", "removed: it has no keys here. What to do: import it again" },
     };
     const char *name = of->d.state <= LJS_STATE_REMOVED ? states[of->d.state].name : "?";
-    const char *text = of->d.state <= LJS_STATE_REMOVED ? states[of->d.state].text : "?";
+    const char *text = of->d.moved                        ? "moved to another Join Server: ask there"
+                       : of->d.state <= LJS_STATE_REMOVED ? states[of->d.state].text
+                                                          : "?";
 
     if (json) {
         printf("{\"dev_eui\":\"%016" PRIx64 "\",\"state\":\"%s\",\"lorawan_version\":\"%s\",\"last_dev_nonce\":",

@@ -53,6 +53,8 @@ typedef enum ljs_audit_kind {
     LJS_AUDIT_RAISE = 41,        /**< a device's JoinNonce was raised, as after a restore */
     LJS_AUDIT_ROUTE = 42,        /**< where a device belongs was changed */
     LJS_AUDIT_REKEY = 43,        /**< a rekey began, was answered, given up, or decided by an operator */
+    LJS_AUDIT_MOVE = 44,         /**< ::LJS_DEVICE_MOVE: another Join Server answers for a device */
+    LJS_AUDIT_MOVE_BACK = 45,    /**< ::LJS_DEVICE_MOVE_BACK */
     LJS_AUDIT_KEK_PUT = 48,      /**< a KEK, `text` is its label, was added or replaced */
     LJS_AUDIT_KEK_REMOVE = 49,   /**< a KEK was removed */
     LJS_AUDIT_KEK_ROTATE = 50,   /**< another KEK is used in the place of this one */

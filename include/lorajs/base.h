@@ -84,6 +84,7 @@ typedef enum ljs_err {
     LJS_E_BUSY = -119,     /**< temporarily refused: come again later */
     LJS_E_CLAIM = -120,    /**< no such device, another's, or a wrong owner token: not told which */
     LJS_E_LIMIT = -121,    /**< too many failed tries: come again later */
+    LJS_E_MOVED = -122,    /**< the device has moved to another Join Server */
 } ljs_err;
 
 LJS_API const char *ljs_errname(ljs_err err);  /**< "MIC"; "?" for a number that is no ::ljs_err */

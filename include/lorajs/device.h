@@ -64,6 +64,7 @@ typedef struct ljs_device {
     uint8_t keys;             /**< LJS_HAS_... */
     uint8_t require_1_1;      /**< refuses activation by the rules of 1.0 though it speaks 1.1 */
     uint8_t exposed;          /**< its root keys have left, or come in, in a parcel (parcel.h): others had them */
+    uint8_t moved;            /**< blocked, since another Join Server answers for it: ::LJS_DEVICE_MOVE */
     uint8_t has_home_net_id;  /**< 1: home_net_id is set */
     uint8_t has_home_ns_id;   /**< 1: home_ns_id is set */
     uint8_t has_x25519;       /**< 1: x25519_public_key is set */
@@ -124,7 +125,7 @@ enum {
 /** Make the record of a new device, or bring an existing one or a tombstone up to date:
  *  JoinNonce is never lowered, used DevNonces and counters are only ever added to while
  *  the root key that signs join-requests is the same, sessions stay.
- *  @param device  state, generation, exposed, epoch, keys, join_euis, sessions are not looked at;
+ *  @param device  state, generation, exposed, moved, epoch, keys, join_euis, sessions are not looked at;
  *                 next_join_nonce 0 means 1
  *  @param dev_nonce  last DevNonce used elsewhere, -1 for none (1.0.4 and later)
  *  @param in      DevNonces used elsewhere, two octets each, little-endian; NULL for none (before 1.0.4)
@@ -173,10 +174,13 @@ LJS_MUST ljs_err ljs_device_rewrap(ljs_buf *out_record, ljs_vault *vault, const 
 /** Steps of administration: record in, record out. */
 typedef enum ljs_device_act {
     LJS_DEVICE_BLOCK = 1,        /**< FRESH, JOINED -> BLOCKED */
-    LJS_DEVICE_UNBLOCK = 2,      /**< BLOCKED -> FRESH or JOINED */
+    LJS_DEVICE_UNBLOCK = 2,      /**< BLOCKED -> FRESH or JOINED; ::LJS_E_MOVED for a device that has moved */
     LJS_DEVICE_RESET_NONCES = 3, /**< forget DevNonces and RJcount1; never JoinNonce */
     LJS_DEVICE_REMOVE = 4,       /**< -> REMOVED: keys and sessions go, nonces stay */
     LJS_DEVICE_EXPOSE = 5,       /**< its root keys are about to leave: marked until each of them is another */
+    LJS_DEVICE_MOVE = 6,         /**< -> BLOCKED, and everything is ::LJS_E_MOVED: another Join Server answers for it */
+    LJS_DEVICE_MOVE_BACK = 7,    /**< BLOCKED by ::LJS_DEVICE_MOVE -> FRESH or JOINED: the other one does no more, and
+                                  *   what it knew has been received from it (ljs_parcel_land()) */
 } ljs_device_act;
 /** @return ::LJS_E_STATE for an act that the device's state does not allow */
 LJS_MUST ljs_err ljs_device_step(ljs_buf *out_record, ljs_vault *vault, ljs_device_act act, const uint8_t *record,

@@ -83,7 +83,7 @@ LJS_MUST ljs_err ljs_join(ljs_join_ans *out, ljs_buf *out_record, ljs_vault *vau
  *  @param clear  ::LJS_CLEAR_AS, or 0
  *  @param in     SessionKeyID, 16 octets
  *  @param out_record  the record to save; empty when the session was proven before
- *  @return ::LJS_E_SENDER, ::LJS_E_SESSION, ::LJS_E_KEK, ::LJS_E_BLOCKED, ::LJS_E_DEVICE */
+ *  @return ::LJS_E_SENDER, ::LJS_E_SESSION, ::LJS_E_KEK, ::LJS_E_BLOCKED, ::LJS_E_MOVED, ::LJS_E_DEVICE */
 LJS_MUST ljs_err ljs_app_s_key(ljs_envelope *out, ljs_buf *out_record, ljs_vault *vault, const char *as_id,
                                unsigned clear, const ljs_key *as_kek, const char *as_label, const uint8_t *in,
                                size_t in_len, const uint8_t *record, size_t record_len);

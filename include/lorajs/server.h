@@ -128,6 +128,7 @@ typedef struct ljs_call {
     ljs_err err;       /**< ::LJS_OK: out is the answer (HTTP 200), refusals included.
                         *   ::LJS_E_MESSAGE: no message at all (400), out says so.
                         *   Else a fault of ours (500), out may be empty. */
+    ljs_err result;    /**< what the answer says: ::LJS_OK, or why it was refused; `err` where that is not ::LJS_OK */
 } ljs_call;
 
 /** One message, as a batch of one: the answer is in `out` also for ::LJS_E_MESSAGE. */

@@ -113,6 +113,10 @@ static const struct error {
       "Other", "Other" },
     { LJS_E_LIMIT, "LIMIT", "too many failed tries", "wait an hour, and read the label again before the next try",
       "Other", "Other" },
+    { LJS_E_MOVED, "MOVED", "the device has moved to another Join Server",
+      "let network servers ask the Join Server it has moved to, or pass on what they ask here (`lorajs serve "
+      "--forward`)",
+      "Other", "Other" },
 };
 
 /* The way back.  A code that stands for several errors is read as the likeliest of the

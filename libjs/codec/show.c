@@ -207,6 +207,10 @@ ljs_err ljs_device_json(ljs_buf *out, const uint8_t *record, size_t record_len)
         ljs__json_name(&w, "exposed");
         ljs__json_bool(&w, true);
     }
+    if (device.moved) {
+        ljs__json_name(&w, "moved");
+        ljs__json_bool(&w, true);
+    }
     if (device.has_x25519)
         member_octets(&w, "x25519_public_key", device.x25519_public_key, sizeof device.x25519_public_key);
     ljs__json_name(&w, "sessions");

@@ -44,6 +44,7 @@ ljs_err ljs__device_carry(ljs_buf *out_record, ljs_vault *way, ljs_vault *vault,
     r.d.state = LJS_STATE_FRESH;
     r.d.sessions = 0;
     r.d.epoch = 0;
+    r.d.moved = 0;      /* from there: to here */
     r.d.generation = 0; /* of this store, and nothing to another */
     r.sets = 0;
     r.blocked = r.has_last = r.has_print = false;

@@ -167,6 +167,7 @@ static void set_fields(ljs_device *to, const ljs_device *from)
     to->generation = had.generation;
     to->epoch = had.epoch;
     to->exposed = had.exposed;
+    to->moved = had.moved;
     to->keys = had.keys;
     to->join_euis = had.join_euis;
     to->sessions = had.sessions;
@@ -392,9 +393,25 @@ static ljs_err block(struct record *r, ljs_vault *vault)
 static ljs_err unblock(struct record *r, ljs_vault *vault)
 {
     (void)vault;
+    if (r->d.moved)
+        return LJS_E_MOVED;
     r->blocked = false;
     r->d.state = r->d.sessions ? LJS_STATE_JOINED : LJS_STATE_FRESH;
     return LJS_OK;
+}
+
+static ljs_err move(struct record *r, ljs_vault *vault)
+{
+    r->d.moved = 1;
+    return block(r, vault);
+}
+
+static ljs_err move_back(struct record *r, ljs_vault *vault)
+{
+    if (!r->d.moved)
+        return LJS_E_STATE;
+    r->d.moved = 0;
+    return unblock(r, vault);
 }
 
 static ljs_err reset_nonces(struct record *r, ljs_vault *vault)
@@ -457,6 +474,8 @@ static const struct {
     { LJS_STATE_JOINED, LJS_DEVICE_REMOVE, bury },      { LJS_STATE_JOINED, LJS_DEVICE_EXPOSE, expose },
     { LJS_STATE_BLOCKED, LJS_DEVICE_UNBLOCK, unblock }, { LJS_STATE_BLOCKED, LJS_DEVICE_RESET_NONCES, reset_nonces },
     { LJS_STATE_BLOCKED, LJS_DEVICE_REMOVE, bury },     { LJS_STATE_BLOCKED, LJS_DEVICE_EXPOSE, expose },
+    { LJS_STATE_FRESH, LJS_DEVICE_MOVE, move },         { LJS_STATE_JOINED, LJS_DEVICE_MOVE, move },
+    { LJS_STATE_BLOCKED, LJS_DEVICE_MOVE, move },       { LJS_STATE_BLOCKED, LJS_DEVICE_MOVE_BACK, move_back },
 };
 
 ljs_err ljs_device_step(ljs_buf *out_record, ljs_vault *vault, ljs_device_act act, const uint8_t *record,

@@ -65,7 +65,7 @@ static ljs_err check_device(struct join *j)
     if (!j->context)
         return LJS_E_JOINEUI;
     if (d->state == LJS_STATE_BLOCKED)
-        return LJS_E_BLOCKED;
+        return d->moved ? LJS_E_MOVED : LJS_E_BLOCKED;
     if (d->has_home_net_id && d->home_net_id != j->req->net_id)
         return LJS_E_HOME;
     if (d->has_home_ns_id && j->req->has_ns_id && d->home_ns_id != j->req->ns_id)
@@ -467,7 +467,7 @@ ljs_err ljs__app_s_key(ljs_envelope *out, ljs_buf *out_record, ljs_vault *vault,
     if (r->d.state == LJS_STATE_REMOVED)
         return LJS_E_DEVICE;
     if (r->d.state == LJS_STATE_BLOCKED)
-        return LJS_E_BLOCKED;
+        return r->d.moved ? LJS_E_MOVED : LJS_E_BLOCKED;
     if (!r->d.as_id[0] || strcmp(r->d.as_id, as_id) != 0)
         return LJS_E_SENDER;
     for (unsigned i = 0; i < r->d.sessions && !s; i++)

@@ -133,7 +133,7 @@ enum field {
     F_REKEY = 18, /* array: rekeying.c */
 };
 
-enum { FLAG_BLOCKED = 1, FLAG_REMOVED = 2, FLAG_REQUIRE_1_1 = 4, FLAG_EXPOSED = 8, FLAGS = 15 };
+enum { FLAG_BLOCKED = 1, FLAG_REMOVED = 2, FLAG_REQUIRE_1_1 = 4, FLAG_EXPOSED = 8, FLAG_MOVED = 16, FLAGS = 31 };
 enum { SESSION_KIND = 3, SESSION_1_1 = 4, SESSION_PROVEN = 8, SESSION_BITS = 15, SESSION_FIELDS = 14 };
 
 static bool is_mac(uint64_t v)
@@ -248,6 +248,7 @@ static void read_field(struct unpack *u, struct record *r, enum field field)
         r->blocked = flags & FLAG_BLOCKED;
         d->require_1_1 = !!(flags & FLAG_REQUIRE_1_1);
         d->exposed = !!(flags & FLAG_EXPOSED);
+        d->moved = !!(flags & FLAG_MOVED);
         d->state = flags & FLAG_REMOVED   ? LJS_STATE_REMOVED
                    : flags & FLAG_BLOCKED ? LJS_STATE_BLOCKED
                                           : LJS_STATE_FRESH;
@@ -325,7 +326,7 @@ ljs_err ljs__record_read(struct record *out, const uint8_t *in, size_t in_len)
 {
     struct unpack u = { { in, in_len > 16 ? in_len - 16 : 0, false } }; /* the tag is behind */
     struct record *r = out;
-    unsigned pairs;
+    unsigned pairs, schema;
     int last = F_SCHEMA;
 
     memset(r, 0, sizeof *r);
@@ -333,7 +334,8 @@ ljs_err ljs__record_read(struct record *out, const uint8_t *in, size_t in_len)
     pairs = ljs__unpack_map(&u);
     if (ljs__unpack_uint(&u, 0x7f) != F_SCHEMA)
         u.rd.bad = true;
-    if (ljs__unpack_uint(&u, 0xffff) > RECORD_SCHEMA && !u.rd.bad)
+    schema = (unsigned)ljs__unpack_uint(&u, 0xffff);
+    if (schema > RECORD_SCHEMA_MOVED && !u.rd.bad)
         return LJS_E_VERSION;
     for (unsigned i = 1; i < pairs && !u.rd.bad; i++) {
         int field = (int)ljs__unpack_uint(&u, 0x7f);
@@ -344,7 +346,8 @@ ljs_err ljs__record_read(struct record *out, const uint8_t *in, size_t in_len)
             read_field(&u, r, (enum field)field);
         last = field;
     }
-    if (!rd_done(&u.rd) || !is_mac(r->d.mac) || !r->d.join_euis || !r->d.next_join_nonce)
+    if (!rd_done(&u.rd) || !is_mac(r->d.mac) || !r->d.join_euis || !r->d.next_join_nonce ||
+        r->d.moved != (schema == RECORD_SCHEMA_MOVED) || (r->d.moved && r->d.state != LJS_STATE_BLOCKED))
         goto bad;
     if (r->d.state == LJS_STATE_FRESH && r->d.sessions)
         r->d.state = LJS_STATE_JOINED;
@@ -375,7 +378,8 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
     const ljs_device *d = &r->d;
     struct wr w = { 0 };
     unsigned flags = (r->blocked ? FLAG_BLOCKED : 0U) | (d->state == LJS_STATE_REMOVED ? FLAG_REMOVED : 0U) |
-                     (d->require_1_1 ? FLAG_REQUIRE_1_1 : 0U) | (d->exposed ? FLAG_EXPOSED : 0U);
+                     (d->require_1_1 ? FLAG_REQUIRE_1_1 : 0U) | (d->exposed ? FLAG_EXPOSED : 0U) |
+                     (d->moved ? FLAG_MOVED : 0U);
     const struct {
         enum field field;
         const char *text;
@@ -389,7 +393,7 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
     (void)ljs__wr_grow(&w, r->was + STEP_ADDS);
     ljs__pack_map(&w, pairs);
     ljs__pack_uint(&w, F_SCHEMA);
-    ljs__pack_uint(&w, RECORD_SCHEMA);
+    ljs__pack_uint(&w, d->moved ? RECORD_SCHEMA_MOVED : RECORD_SCHEMA);
     ljs__pack_uint(&w, F_DEV_EUI);
     ljs__pack_uint(&w, d->dev_eui);
     ljs__pack_uint(&w, F_MAC);

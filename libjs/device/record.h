@@ -15,6 +15,7 @@
 
 enum {
     RECORD_SCHEMA = 1,
+    RECORD_SCHEMA_MOVED = 2,           /* of a device that has moved: who does not know that must not answer for it */
     EPOCHS_MAX = LJS_SESSIONS_MAX + 2, /* each session may stand on keys of its own, the current ones, a rekey's */
     NONCE_MAP_LEN = 8192,              /* one bit for each of 65,536 DevNonces */
     STEP_ADDS = 128,                   /* octets: more than a session and its nonce add to a record */

@@ -186,6 +186,7 @@ enum problem ljs__admin_problem_of(ljs_err err)
         { LJS_E_NOTFOUND, P_NO_DEVICE },
         { LJS_E_EXISTS, P_EXISTS },
         { LJS_E_STATE, P_STATE },
+        { LJS_E_MOVED, P_STATE },
         { LJS_E_WEAK, P_WEAK },
         { LJS_E_INVAL, P_BODY },
         { LJS_E_REPLAY, P_CHANGED },

@@ -95,6 +95,8 @@ static ljs_audit_kind kind_of(ljs_device_act act)
         [LJS_DEVICE_RESET_NONCES] = LJS_AUDIT_RESET_NONCES,
         [LJS_DEVICE_REMOVE] = LJS_AUDIT_REMOVE,
         [LJS_DEVICE_EXPOSE] = LJS_AUDIT_EXPOSE,
+        [LJS_DEVICE_MOVE] = LJS_AUDIT_MOVE,
+        [LJS_DEVICE_MOVE_BACK] = LJS_AUDIT_MOVE_BACK,
     };
 
     return (size_t)act < COUNT(kinds) && kinds[act] ? kinds[act] : LJS_AUDIT_NOTE; /* the step refuses what is none */

@@ -293,7 +293,7 @@ static void finish(struct job *job, ljs_server *server, ljs_err err)
     ljs_message head;
 
     job->open = false;
-    job->event.err = err;
+    job->event.err = job->call->result = err;
     job->event.at = job->call->now;
     if (err) {
         ljs_message_reply(&head, &job->msg, err);
@@ -322,7 +322,7 @@ static void finish_plain(struct job *job, ljs_server *server, ljs_err status)
                      ljs_strerror(LJS_E_MESSAGE));
 
     job->open = false;
-    job->event.err = LJS_E_MESSAGE;
+    job->event.err = job->call->result = LJS_E_MESSAGE;
     job->event.at = job->call->now;
     job->call->err = ljs_buf_copy(&job->call->out, (const uint8_t *)body, (size_t)n);
     if (!job->call->err)
@@ -387,6 +387,8 @@ static ljs_err step_once(struct job *job, ljs_server *server, const ljs_peers *p
     job->join_nonce = 0;
     if (!err)
         memcpy(job->before, old.data + old.len - LINK_TAG_LEN, LINK_TAG_LEN); /* which was checked */
+    if (!err && record.d.moved) /* whatever it is: who answers for the device knows best */
+        err = LJS_E_MOVED;
     if (!err)
         err = ljs__ring_take(&ring);
     ljs_message_reply(&job->ans, &job->msg, LJS_OK);
@@ -546,7 +548,7 @@ void ljs_server_handle_batch(ljs_server *server, ljs_call *calls, size_t calls_l
         err = LJS_E_NOMEM;
     for (size_t i = 0; err && i < calls_len; i++) {
         calls[i].out = (ljs_buf){ NULL, 0 };
-        calls[i].err = err;
+        calls[i].err = calls[i].result = err;
     }
     for (size_t at = 0; !err && at < calls_len; at += room)
         handle(server, jobs, calls + at, calls_len - at < room ? calls_len - at : room);

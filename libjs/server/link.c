@@ -170,6 +170,8 @@ static const struct {
     { LJS_AUDIT_RAISE, "raise" },
     { LJS_AUDIT_ROUTE, "route" },
     { LJS_AUDIT_REKEY, "rekey" },
+    { LJS_AUDIT_MOVE, "move" },
+    { LJS_AUDIT_MOVE_BACK, "move-back" },
     { LJS_AUDIT_KEK_PUT, "kek-put" },
     { LJS_AUDIT_KEK_REMOVE, "kek-remove" },
     { LJS_AUDIT_KEK_ROTATE, "kek-rotate" },

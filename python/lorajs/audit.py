@@ -43,6 +43,8 @@ class Kind(enum.IntEnum):
     RAISE = native.LJS_AUDIT_RAISE
     ROUTE = native.LJS_AUDIT_ROUTE
     REKEY = native.LJS_AUDIT_REKEY
+    MOVE = native.LJS_AUDIT_MOVE
+    MOVE_BACK = native.LJS_AUDIT_MOVE_BACK
     KEK_PUT = native.LJS_AUDIT_KEK_PUT
     KEK_REMOVE = native.LJS_AUDIT_KEK_REMOVE
     KEK_ROTATE = native.LJS_AUDIT_KEK_ROTATE

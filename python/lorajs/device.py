@@ -89,6 +89,8 @@ class Device:
     keys: Has = Has.NONE
     exposed: bool = False
     """Its root keys have left, or come in, in a parcel: others had them."""
+    moved: bool = False
+    """Blocked, since another Join Server answers for it."""
     join_euis: int = 1
     """How many."""
     sessions: int = 0
@@ -194,6 +196,10 @@ class Act(enum.IntEnum):
     """-> REMOVED: keys and sessions go, nonces stay."""
     EXPOSE = native.LJS_DEVICE_EXPOSE
     """Its root keys are about to leave: marked until each of them is another."""
+    MOVE = native.LJS_DEVICE_MOVE
+    """-> BLOCKED, and everything is Refused MOVED: another Join Server answers for it."""
+    MOVE_BACK = native.LJS_DEVICE_MOVE_BACK
+    """Ends MOVE: the other one does no more, and what it knew was received from it."""
 
 
 @handles("vault")

@@ -53,6 +53,7 @@ class Code(enum.IntEnum):
     BUSY = native.LJS_E_BUSY
     CLAIM = native.LJS_E_CLAIM
     LIMIT = native.LJS_E_LIMIT
+    MOVED = native.LJS_E_MOVED
 
     @property
     def text(self) -> str:

@@ -11,7 +11,8 @@ import pytest
 
 from conftest import DONE, FAILED, REFUSED, ROOT, USAGE
 
-GROUPS = {"device": ["add", "import", "export", "receive", "show", "list", "block", "unblock", "reset-nonces", "remove"],
+GROUPS = {"device": ["add", "import", "export", "receive", "show", "list", "block", "unblock", "move-back",
+                     "reset-nonces", "remove"],
           "kek": ["add", "list", "remove"], "key": ["generate", "pair"], "master": ["move"],
           "audit": ["verify", "show", "tail", "anchor"],
           "token": ["init", "check"],

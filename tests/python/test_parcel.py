@@ -123,3 +123,15 @@ def test_exposed() -> None:
     [record] = records(vault, 1)
     assert not lorajs.Device.read(record).exposed
     assert lorajs.Device.read(lorajs.step_device(record, lorajs.Act.EXPOSE, vault)).exposed
+
+
+def test_moved() -> None:
+    """Another Join Server answers for it: whatever is asked here is refused, until it is moved back."""
+    vault = lorajs.Vault.generate()
+    [record] = records(vault, 1)
+    moved = lorajs.step_device(record, lorajs.Act.MOVE, vault)
+    assert lorajs.Device.read(moved).moved and lorajs.Device.read(moved).state is lorajs.State.BLOCKED
+    with pytest.raises(lorajs.Refused) as refused:
+        lorajs.step_device(moved, lorajs.Act.UNBLOCK, vault)
+    assert refused.value.code is lorajs.Code.MOVED
+    assert lorajs.Device.read(lorajs.step_device(moved, lorajs.Act.MOVE_BACK, vault)) == lorajs.Device.read(record)

@@ -286,7 +286,7 @@ static void test_newer_schema(void **state)
 
     (void)state;
     assert_int_equal(record.data[at], RECORD_SCHEMA);
-    record.data[at]++;
+    record.data[at] = RECORD_SCHEMA_MOVED + 1;
     assert_int_equal(every_step(vault, record.data, record.len), LJS_E_VERSION); /* it may be tagged otherwise */
     assert_int_equal(ljs_device_read(&d, record.data, record.len), LJS_E_VERSION);
     assert_int_equal(d.dev_eui, 0);
@@ -297,6 +297,35 @@ static void test_newer_schema(void **state)
     ljs__wr(&w, record.data, record.len - 16);
     assert_int_equal(ljs__vault_tag(&w, vault, TAG_DEVICE), LJS_OK);
     assert_int_equal(every_step(vault, w.data, w.len), LJS_E_VERSION);
+    ljs__wr_drop(&w);
+    ljs_buf_free(&record);
+}
+
+/* A lorajs that does not know what it means that a device has moved does not read its record. */
+static void test_moved_schema(void **state)
+{
+    ljs_buf record = full_record(LJS_MAC_1_1);
+    struct wr w = { 0 };
+    ljs_device d;
+
+    (void)state;
+    for (unsigned moved = 0; moved < 2; moved++) { /* either without the other is no record */
+        size_t at = record.data[0] == 0xde ? 4 : 2;
+
+        assert_int_equal(record.data[at], moved ? RECORD_SCHEMA_MOVED : RECORD_SCHEMA);
+        record.data[at] = moved ? RECORD_SCHEMA : RECORD_SCHEMA_MOVED;
+        w.len = 0;
+        ljs__wr(&w, record.data, record.len - 16);
+        assert_int_equal(ljs__vault_tag(&w, vault, TAG_DEVICE), LJS_OK);
+        assert_int_equal(every_step(vault, w.data, w.len), LJS_E_SEAL);
+        record.data[at] = moved ? RECORD_SCHEMA_MOVED : RECORD_SCHEMA;
+        if (!moved)
+            assert_int_equal(act_on(&record, LJS_DEVICE_MOVE), LJS_OK);
+    }
+    d = read_device(&record);
+    assert_true(d.moved && d.state == LJS_STATE_BLOCKED);
+    assert_int_equal(act_on(&record, LJS_DEVICE_MOVE_BACK), LJS_OK);
+    assert_int_equal(record.data[record.data[0] == 0xde ? 4 : 2], RECORD_SCHEMA);
     ljs__wr_drop(&w);
     ljs_buf_free(&record);
 }
@@ -489,6 +518,7 @@ int main(void)
         cmocka_unit_test(test_seals),
         cmocka_unit_test(test_no_key_in_it),
         cmocka_unit_test(test_newer_schema),
+        cmocka_unit_test(test_moved_schema),
         cmocka_unit_test(test_read_without_keys),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_make_refusals),

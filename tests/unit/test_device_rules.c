@@ -10,7 +10,7 @@ static const ljs_mac macs[] = {
     LJS_MAC_1_0_0, LJS_MAC_1_0_1, LJS_MAC_1_0_2, LJS_MAC_1_0_3, LJS_MAC_1_0_4, LJS_MAC_1_1
 };
 static const ljs_frame_kind kinds[] = { LJS_FRAME_JOIN, LJS_FRAME_REJOIN0, LJS_FRAME_REJOIN1, LJS_FRAME_REJOIN2 };
-enum { FRESH, JOINED, BLOCKED_FRESH, BLOCKED_JOINED, REMOVED, STATES };
+enum { FRESH, JOINED, BLOCKED_FRESH, BLOCKED_JOINED, REMOVED, MOVED_FRESH, MOVED_JOINED, STATES };
 enum { NO_KEK, CLEAR, WRAPPED, KEKS };
 enum { NO_HOME, HOME, ELSEWHERE, HOMES };
 enum {
@@ -44,6 +44,7 @@ static ljs_err expected(const struct cell *c)
         { c->state == REMOVED, LJS_E_DEVICE },
         { c->fault & BAD_NAME && !net, LJS_E_JOINEUI },
         { c->state == BLOCKED_FRESH || c->state == BLOCKED_JOINED, LJS_E_BLOCKED },
+        { c->state == MOVED_FRESH || c->state == MOVED_JOINED, LJS_E_MOVED },
         { c->home == ELSEWHERE || (c->fault & BAD_NAME && net), LJS_E_HOME },
         { c->kek == NO_KEK, LJS_E_KEK },
         { c->network > c->device, LJS_E_MAC },
@@ -74,7 +75,7 @@ static ljs_buf record_in(unsigned state, ljs_mac mac, unsigned home, bool requir
     ljs_buf record;
 
     d.require_1_1 = require_1_1;
-    if (state == FRESH || state == BLOCKED_FRESH) {
+    if (state == FRESH || state == BLOCKED_FRESH || state == MOVED_FRESH) {
         assert_int_equal(ljs_device_make(&record, vault, &d, &keys, 0, counts ? USED : NO_NONCE, counts ? NULL : used,
                                          counts ? 0 : sizeof used, NULL, 0),
                          LJS_OK);
@@ -97,6 +98,8 @@ static ljs_buf record_in(unsigned state, ljs_mac mac, unsigned home, bool requir
     assert_int_equal(make_on(&record, &d, nwk, app, 0), LJS_OK);
     if (state == BLOCKED_FRESH || state == BLOCKED_JOINED)
         assert_int_equal(act_on(&record, LJS_DEVICE_BLOCK), LJS_OK);
+    if (state == MOVED_FRESH || state == MOVED_JOINED)
+        assert_int_equal(act_on(&record, LJS_DEVICE_MOVE), LJS_OK);
     if (state == REMOVED)
         assert_int_equal(act_on(&record, LJS_DEVICE_REMOVE), LJS_OK);
     return record;
@@ -431,28 +434,36 @@ static void test_keys_given(void **state)
 
 static void test_acts(void **state)
 {
-    static const ljs_state from[] = { LJS_STATE_FRESH, LJS_STATE_JOINED, LJS_STATE_BLOCKED, LJS_STATE_BLOCKED,
-                                      LJS_STATE_REMOVED };
-    /* BLOCK, UNBLOCK, RESET_NONCES, REMOVE, EXPOSE; -1 is refused */
-    static const int to[STATES][5] = {
-        { LJS_STATE_BLOCKED, -1, LJS_STATE_FRESH, LJS_STATE_REMOVED, LJS_STATE_FRESH },
-        { LJS_STATE_BLOCKED, -1, LJS_STATE_JOINED, LJS_STATE_REMOVED, LJS_STATE_JOINED },
-        { -1, LJS_STATE_FRESH, LJS_STATE_BLOCKED, LJS_STATE_REMOVED, LJS_STATE_BLOCKED },
-        { -1, LJS_STATE_JOINED, LJS_STATE_BLOCKED, LJS_STATE_REMOVED, LJS_STATE_BLOCKED },
-        { -1, -1, -1, -1, -1 },
+    static const ljs_state from[] = { LJS_STATE_FRESH,   LJS_STATE_JOINED,  LJS_STATE_BLOCKED, LJS_STATE_BLOCKED,
+                                      LJS_STATE_REMOVED, LJS_STATE_BLOCKED, LJS_STATE_BLOCKED };
+    enum { NO = -1, MOVED = -2 }; /* refused by its state, or since it has moved */
+    enum { F = LJS_STATE_FRESH, J = LJS_STATE_JOINED, B = LJS_STATE_BLOCKED, R = LJS_STATE_REMOVED };
+    enum { ACTS = 7 };
+    /* BLOCK, UNBLOCK, RESET_NONCES, REMOVE, EXPOSE, MOVE, MOVE_BACK */
+    static const int to[STATES][ACTS] = {
+        { B, NO, F, R, F, B, NO },    { B, NO, J, R, J, B, NO },      { NO, F, B, R, B, B, NO },
+        { NO, J, B, R, B, B, NO },    { NO, NO, NO, NO, NO, NO, NO }, { NO, MOVED, B, R, B, B, F },
+        { NO, MOVED, B, R, B, B, J },
     };
 
     (void)state;
     for (unsigned s = 0; s < STATES; s++)
-        for (int act = 0; act <= 6; act++) {
+        for (int act = 0; act <= ACTS + 1; act++) {
             ljs_buf record = record_in(s, LJS_MAC_1_1, NO_HOME, false);
-            bool known = act >= 1 && act <= 5;
-            int want = known ? to[s][act - 1] : -1;
+            bool known = act >= 1 && act <= ACTS, was_moved = s == MOVED_FRESH || s == MOVED_JOINED;
+            int want = known ? to[s][act - 1] : NO;
+            ljs_device d = read_device(&record);
 
-            assert_int_equal(read_device(&record).state, from[s]);
-            assert_int_equal(act_on(&record, (ljs_device_act)act), want < 0 ? LJS_E_STATE : LJS_OK);
-            assert_int_equal(read_device(&record).state, want < 0 ? from[s] : (ljs_state)want);
-            assert_int_equal(read_device(&record).exposed, want >= 0 && act == LJS_DEVICE_EXPOSE);
+            assert_int_equal(d.state, from[s]);
+            assert_int_equal(d.moved, was_moved);
+            assert_int_equal(act_on(&record, (ljs_device_act)act), want == MOVED ? LJS_E_MOVED
+                                                                   : want == NO  ? LJS_E_STATE
+                                                                                 : LJS_OK);
+            d = read_device(&record);
+            assert_int_equal(d.state, want < 0 ? from[s] : (ljs_state)want);
+            assert_int_equal(d.exposed, want >= 0 && act == LJS_DEVICE_EXPOSE);
+            assert_int_equal(d.moved, want < 0 ? was_moved
+                                               : act == LJS_DEVICE_MOVE || (was_moved && d.state == LJS_STATE_BLOCKED));
             ljs_buf_free(&record);
         }
 }

@@ -17,6 +17,7 @@ enum {
     F_MEMBER, /* a member out of its range */
     F_UNKNOWN,
     F_REMOVED,
+    F_MOVED,
     F_DEV_EUI,  /* the message names another device than the frame */
     F_RECEIVER, /* and another JoinEUI */
     F_TYPE,     /* a join in a RejoinReq */
@@ -39,6 +40,7 @@ static const struct {
     [F_MEMBER] = { LJS_E_MESSAGE, { "MalformedRequest", "MalformedMessage" } },
     [F_UNKNOWN] = { LJS_E_DEVICE, { "UnknownDevEUI", "UnknownDevEUI" } },
     [F_REMOVED] = { LJS_E_DEVICE, { "UnknownDevEUI", "UnknownDevEUI" } },
+    [F_MOVED] = { LJS_E_MOVED, { "Other", "Other" } },
     [F_DEV_EUI] = { LJS_E_FRAME, { "MalformedRequest", "MalformedMessage" } },
     [F_RECEIVER] = { LJS_E_FRAME, { "MalformedRequest", "MalformedMessage" } },
     [F_TYPE] = { LJS_E_FRAME, { "MalformedRequest", "MalformedMessage" } },
@@ -82,6 +84,8 @@ static void try_faults(unsigned bits, bool v11, unsigned kek_kind)
         assert_int_equal(ljs_server_del_kek(w.server, "ns-kek"), LJS_OK);
     if (HAS(F_BLOCKED))
         assert_int_equal(ljs_server_step_device(w.server, DEV, LJS_DEVICE_BLOCK), LJS_OK);
+    if (HAS(F_MOVED))
+        assert_int_equal(ljs_server_step_device(w.server, DEV, LJS_DEVICE_MOVE), LJS_OK);
     if (HAS(F_REMOVED))
         assert_int_equal(ljs_server_step_device(w.server, DEV, LJS_DEVICE_REMOVE), LJS_OK);
     before = record_of(&w, DEV);
@@ -849,12 +853,12 @@ static void test_tampered_records(void **state)
     assert_int_equal(ljs_server_step_device(w.server, DEV, LJS_DEVICE_RESET_NONCES), LJS_E_SEAL);
     assert_int_equal(add(&w, &d), LJS_E_SEAL);
     record.data[20] ^= 1;
-    record.data[2]++; /* a newer schema */
+    record.data[2] += 2; /* a newer schema */
     put_raw(&w, DEV, record.data, record.len);
     asked(&w, NULL, join_text(&(struct say){ 0 }, &req), "Other");
     assert_int_equal(w.last.err, LJS_E_VERSION);
     assert_int_equal(ljs_server_get_device(&out, w.server, DEV), LJS_E_VERSION);
-    record.data[2]--;
+    record.data[2] -= 2;
 
     e.dev_eui = DEV + 1; /* a good record, filed under another device */
     added(&w, &e);
