@@ -133,5 +133,5 @@ def test_moved() -> None:
     assert lorajs.Device.read(moved).moved and lorajs.Device.read(moved).state is lorajs.State.BLOCKED
     with pytest.raises(lorajs.Refused) as refused:
         lorajs.step_device(moved, lorajs.Act.UNBLOCK, vault)
-    assert refused.value.code is lorajs.Code.MOVED
+    assert refused.value.code == lorajs.Code.MOVED
     assert lorajs.Device.read(lorajs.step_device(moved, lorajs.Act.MOVE_BACK, vault)) == lorajs.Device.read(record)
