@@ -61,6 +61,9 @@ static const char settings[] = "PRAGMA synchronous=FULL;"
                                "PRAGMA trusted_schema=OFF;"
                                "PRAGMA journal_size_limit=16777216;";
 
+/* Of the writer, whose pages are worth keeping: the inner ones of ten million rows and their index. */
+static const char writer_settings[] = "PRAGMA cache_size=-32768;";
+
 enum statement {
     GET,
     KEYS,
@@ -121,7 +124,7 @@ struct sqlite {
     struct link *idle; /* readers */
     unsigned idle_len;
     struct wish *wishes, **wishes_end;
-    bool writing;        /* some thread is the writer: it alone touches `writer` */
+    bool writing;        /* some thread writes, or reads by `writer`: it alone touches that */
     struct link *writer; /* NULL until first used, and after a fault */
 };
 
@@ -272,6 +275,7 @@ static ljs_err link_open_once(struct link **out, int *rc, const struct sqlite *s
     /* Never created here: who has lost its file must not go on with an empty one. */
     if ((*rc = sqlite3_open_v2(s->path, &link->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) ||
         (*rc = sqlite3_busy_timeout(link->db, BUSY_MS)) || (*rc = sqlite3_exec(link->db, settings, NULL, NULL, NULL)) ||
+        (statements_len == WRITER_STATEMENTS && (*rc = sqlite3_exec(link->db, writer_settings, NULL, NULL, NULL))) ||
         (*rc = sqlite3_exec(link->db, "BEGIN", NULL, NULL, NULL))) {
         err = err_of(*rc);
         goto out;
@@ -356,12 +360,41 @@ static int read_row(ljs_err *err, ljs_buf *out, uint64_t *version, sqlite3_stmt 
     return SQLITE_OK;
 }
 
+/* The writer, while nobody writes or wants to: with each commit of another's a reader forgets
+ * every page that it has read, and the writer knows those that it has written itself. */
+static bool writer_take(struct link **out, struct sqlite *s)
+{
+    bool taken;
+
+    pthread_mutex_lock(&s->lock);
+    if ((taken = !s->writing && s->writer && !s->wishes)) {
+        s->writing = true;
+        *out = s->writer;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return taken;
+}
+
+static void writer_give(struct sqlite *s, int rc)
+{
+    if (rc && !is_busy(rc)) {
+        link_close(s->writer);
+        s->writer = NULL;
+    }
+    pthread_mutex_lock(&s->lock);
+    s->writing = false;
+    if (s->wishes)
+        pthread_cond_broadcast(&s->done);
+    pthread_mutex_unlock(&s->lock);
+}
+
 static ljs_err get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len)
 {
     struct sqlite *s = self;
     struct link *link;
     sqlite3_stmt *row;
-    ljs_err err = reader_take(&link, s);
+    bool by_writer = writer_take(&link, s);
+    ljs_err err = by_writer ? LJS_OK : reader_take(&link, s);
     int rc;
 
     if (err)
@@ -373,7 +406,10 @@ static ljs_err get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *k
     end(row);
     if (rc)
         err = err_of(rc);
-    reader_give(s, link, rc);
+    if (by_writer)
+        writer_give(s, rc);
+    else
+        reader_give(s, link, rc);
     return err;
 }
 
@@ -478,9 +514,10 @@ static int apply(bool *applied, struct link *w, const ljs_change *c, sqlite3_int
     return rc;
 }
 
-static int apply_group(bool *applied, struct link *w, ljs_change *changes, size_t len, sqlite3_int64 *tick)
+/* Where the group is all of its transaction, or a single change, nothing need be undone but by ROLLBACK. */
+static int apply_group(bool *applied, struct link *w, ljs_change *changes, size_t len, bool alone, sqlite3_int64 *tick)
 {
-    bool save = len > 1; /* one alone leaves nothing behind when it does not apply */
+    bool save = len > 1 && !alone;
     int rc = save ? run(w, SAVE) : SQLITE_OK;
 
     *applied = true;
@@ -495,8 +532,10 @@ static int apply_group(bool *applied, struct link *w, ljs_change *changes, size_
     return rc;
 }
 
-static int apply_all(bool *applied, struct link *w, ljs_change *changes, size_t len, sqlite3_int64 *tick)
+static int apply_all(bool *applied, struct link *w, const struct wish *wish, bool alone, sqlite3_int64 *tick)
 {
+    ljs_change *changes = wish->changes;
+    size_t len = wish->changes_len;
     int rc = SQLITE_OK;
 
     for (size_t from = 0, to; !rc && from < len; from = to) {
@@ -504,7 +543,7 @@ static int apply_all(bool *applied, struct link *w, ljs_change *changes, size_t 
 
         for (to = from; to < len && changes[to].group == changes[from].group;)
             to++;
-        rc = apply_group(&group_applied, w, changes + from, to - from, tick);
+        rc = apply_group(&group_applied, w, changes + from, to - from, alone && to - from == len, tick);
         *applied |= group_applied;
     }
     return rc;
@@ -538,7 +577,7 @@ static ljs_err transact(struct sqlite *s, struct wish *wishes)
     if (!rc)
         rc = take_tick(&tick, w);
     for (struct wish *wish = wishes; !rc && wish; wish = wish->next)
-        rc = apply_all(&applied, w, wish->changes, wish->changes_len, &tick);
+        rc = apply_all(&applied, w, wish, !wishes->next, &tick);
     if (!rc && applied)
         rc = put_tick(w, tick);
     if (!rc)
@@ -637,6 +676,10 @@ ljs_err ljs_store_sqlite(ljs_store **out, const char *path)
     if ((err = link_open(&s->writer, s, WRITER_STATEMENTS)))
         goto out;
     s->born = true;
+    /* A reader too, now: while the disk fails, and nobody can write, no other could be opened. */
+    if ((err = link_open(&s->idle, s, READER_STATEMENTS)))
+        goto out;
+    s->idle_len = 1;
     return ljs_store_custom(out, &sqlite_ops, s); /* takes s, even when it fails */
 out:
     close_sqlite(s);
