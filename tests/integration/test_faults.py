@@ -154,7 +154,7 @@ def test_records_of_a_newer_version_and_of_another_hand(run, serve, data):
 
     def schema(record: bytearray) -> None:  # a map whose first member is 0: 1
         assert record[1:3] == b"\x00\x01"
-        record[2] = 2
+        record[2] = 3  # 2 is that of a device that has moved
 
     def tag(record: bytearray) -> None:
         record[-1] ^= 1
