@@ -24,8 +24,7 @@ static const char *const texts[OUTCOMES] = { [UNREACHABLE] = "the Join Server th
                                              [TIMED_OUT] = "the Join Server that may know the device does not answer",
                                              [NONSENSE] = "the Join Server that may know the device answers no answer",
                                              [EARLY] = "the device has moved, and has not arrived there yet",
-                                             [FULL] = "too many requests wait for the Join Server that may know the "
-                                                      "device",
+                                             [FULL] = "too many wait for the Join Server that may know the device",
                                              [LOOP] = "the same request is on its way already" };
 
 struct forward {

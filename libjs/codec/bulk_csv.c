@@ -53,11 +53,12 @@ const char *ljs__csv_read(struct bulk_cells *out, char delimiter, char *row, siz
 
 bool ljs__csv_formula(const char *text, size_t len)
 {
+    static const char first[] = { '=', '+', '-', '@', '\t', '\r' };
     size_t quotes = 0;
 
     while (quotes < len && text[quotes] == '\'')
         quotes++;
-    return quotes < len && memchr("=+-@\t\r", text[quotes], 6) != NULL;
+    return quotes < len && memchr(first, text[quotes], sizeof first) != NULL;
 }
 
 static void cell(struct wr *w, char delimiter, const char *before, const char *text)

@@ -292,7 +292,7 @@ static ljs_err take_answer(bool *changed, struct record *r, const ljs_rekey_mess
     else if (m->status == LJS_REKEY_ABORTED && !k->confirmed)
         k->confirmed = true;
     else
-        *changed = k->answer != m->status;
+        *changed = k->answer != (int8_t)m->status;
     k->answer = (int8_t)m->status;
     return LJS_OK;
 }

@@ -4,6 +4,8 @@
 #include "base/pack.h"
 #include "base/text.h"
 
+#include <stdio.h>
+
 /* The value: [schema, name, at, suspended, proven], and the tag. */
 enum { ACCOUNT_SCHEMA = 1, ACCOUNT_FIELDS = 5 };
 
@@ -73,10 +75,7 @@ static ljs_err add(ljs_buf *out, void *user, const ljs_buf *old)
 /* What the log says: the name and what became of it. */
 static void say(char out[LJS_LABEL_MAX], const char *name, const char *what)
 {
-    size_t n = strlen(name);
-
-    memcpy(out, name, n);
-    memcpy(out + n, what, strlen(what) + 1);
+    (void)snprintf(out, LJS_LABEL_MAX, "%s%s", name, what);
 }
 
 ljs_err ljs_server_add_account(ljs_server *server, const ljs_account *account)
