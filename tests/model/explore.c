@@ -1,7 +1,8 @@
 /* explore.c -- every state that device, air, network server and Join Server can reach together
  * within a bound, breadth first, and the laws that hold in all of them.  See docs/model.md.
  *
- *   model_explore [--wide | --long] [SCENARIO...] */
+ *   model_explore [--wide | --long] [SCENARIO...]
+ *   model_explore --names */
 #include "rekey.h"
 #include "world.h"
 
@@ -242,12 +243,24 @@ static bool explore(const struct plan *plan, enum length length)
     return true;
 }
 
+/* Of every scenario, a line each. */
+static int names(void)
+{
+    for (size_t p = 0; p < sizeof plans / sizeof plans[0]; p++)
+        puts(plans[p].is.name);
+    for (unsigned p = 0; rekey_plan(p); p++)
+        puts(rekey_plan(p));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     enum length length = SMALL;
     bool named = false;
     unsigned passed = 0, failed = 0;
 
+    if (argc == 2 && !strcmp(argv[1], "--names"))
+        return names();
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (int i = 1; i < argc; i++) {
         length = !strcmp(argv[i], "--wide") ? WIDE : !strcmp(argv[i], "--long") ? LONG : length;
