@@ -17,7 +17,7 @@ static const char *const modules[] = {
     "/usr/local/lib/softhsm/libsofthsm2.so",
 };
 
-static char folder[64], uri[256];
+static char folder[200], uri[256];
 static const char *module;
 
 static CK_FUNCTION_LIST *load(void)
@@ -88,7 +88,8 @@ static bool init_token(void)
 
 const char *softhsm_begin(void)
 {
-    char path[128];
+    const char *tmp = getenv("TMPDIR");
+    char path[256];
     FILE *conf;
 
     for (size_t i = 0; i < sizeof modules / sizeof *modules && !module; i++)
@@ -99,7 +100,7 @@ const char *softhsm_begin(void)
         return NULL;
     }
     softhsm_end();
-    strcpy(folder, "/tmp/lorajs-softhsm.XXXXXX");
+    snprintf(folder, sizeof folder, "%s/lorajs-softhsm.XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(folder))
         abort();
     snprintf(path, sizeof path, "%s/softhsm2.conf", folder);
@@ -121,7 +122,7 @@ const char *softhsm_folder(void)
 
 void softhsm_end(void)
 {
-    char command[128];
+    char command[256];
 
     if (!folder[0])
         return;

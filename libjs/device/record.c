@@ -387,7 +387,6 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
     unsigned pairs = 7 + !!r->sets + !!d->ns_kek_label[0] + !!d->as_kek_label[0] + !!d->as_id[0] +
                      !!d->has_home_net_id + !!d->has_home_ns_id + !!d->has_x25519 + !!d->sessions + r->has_last +
                      r->has_print + !!d->generation + (ljs__rekeying_empty(&r->rekey) ? 0U : 1U);
-    ljs_err err;
 
     *out = (ljs_buf){ NULL, 0 };
     (void)ljs__wr_grow(&w, r->was + STEP_ADDS);
@@ -462,11 +461,7 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
         ljs__pack_uint(&w, F_REKEY);
         ljs__rekeying_pack(&w, &r->rekey);
     }
-    err = ljs__vault_tag(&w, vault, TAG_DEVICE);
-    if (!err)
-        return ljs__wr_take(out, &w);
-    ljs__wr_drop(&w);
-    return err;
+    return ljs__vault_take(out, &w, vault, TAG_DEVICE);
 }
 
 struct context *ljs__record_context(struct record *r, ljs_eui join_eui)

@@ -1,118 +1,35 @@
 #include "keys/bag.h"
 
 #include "base/cursor.h"
+#include "keys/cells.h"
 #include "keys/ring_inside.h"
 
-#include <pthread.h>
 #include <stdlib.h>
-
-enum { CELLS = 64, /* bags of one guarded area: 23 KiB */ };
 
 struct cell {
     uint8_t octets[BAG_KEYS][KEY_LEN];
-    bool has[BAG_KEYS], used;
-};
-
-struct area {
-    struct cell cell[CELLS];
-    unsigned used;
-    struct area *next;
+    bool has[BAG_KEYS];
 };
 
 struct bag {
-    struct area *area;
     struct cell *cell;
     unsigned process;
 };
 
-/* Guarded areas are of no one bag, as idle rings are of no one step. */
-static struct {
-    pthread_mutex_t lock;
-    struct area *areas;
-} store = { PTHREAD_MUTEX_INITIALIZER, NULL };
-
-static void before_fork(void)
-{
-    pthread_mutex_lock(&store.lock);
-}
-
-static void after_fork_parent(void)
-{
-    pthread_mutex_unlock(&store.lock);
-}
-
-static void after_fork_child(void)
-{
-    store.areas = NULL; /* memory locks are not inherited: the child makes areas of its own */
-    pthread_mutex_unlock(&store.lock);
-}
-
-static ljs_err init_result;
-
-static void init(void)
-{
-    init_result = ljs__init();
-    if (!init_result && pthread_atfork(before_fork, after_fork_parent, after_fork_child))
-        init_result = LJS_E_NOMEM;
-}
-
-static ljs_err take_cell(struct bag *bag)
-{
-    struct area *area = store.areas;
-
-    while (area && area->used == CELLS)
-        area = area->next;
-    if (!area) {
-        if (!(area = ljs__secret_alloc(sizeof *area)))
-            return LJS_E_NOMEM;
-        area->next = store.areas;
-        store.areas = area;
-    }
-    for (size_t i = 0; !bag->cell; i++)
-        if (!area->cell[i].used)
-            bag->cell = &area->cell[i];
-    bag->cell->used = true;
-    bag->area = area;
-    area->used++;
-    return LJS_OK;
-}
-
-static void give_cell(struct bag *bag)
-{
-    struct area *area = bag->area;
-
-    ljs__wipe(bag->cell, sizeof *bag->cell);
-    if (--area->used)
-        return;
-    for (struct area **at = &store.areas; *at; at = &(*at)->next)
-        if (*at == area) {
-            *at = area->next;
-            break;
-        }
-    ljs__secret_free(area);
-}
-
 ljs_err ljs__bag_new(struct bag **out)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    void *cell;
     struct bag *bag;
-    ljs_err err;
+    ljs_err err = ljs__cell_take(&cell, CELL_BAG, sizeof(struct cell));
 
     *out = NULL;
-    if (pthread_once(&once, init))
-        return LJS_E_CRYPTO;
-    if (init_result)
-        return init_result;
-    if (!(bag = calloc(1, sizeof *bag)))
-        return LJS_E_NOMEM;
-    bag->process = ljs__process();
-    pthread_mutex_lock(&store.lock);
-    err = take_cell(bag);
-    pthread_mutex_unlock(&store.lock);
-    if (err) {
-        free(bag);
+    if (err)
         return err;
+    if (!(bag = malloc(sizeof *bag))) {
+        ljs__cell_give(CELL_BAG, cell);
+        return LJS_E_NOMEM;
     }
+    *bag = (struct bag){ cell, ljs__process() };
     *out = bag;
     return LJS_OK;
 }
@@ -121,11 +38,8 @@ void ljs__bag_free(struct bag *bag)
 {
     if (!bag)
         return;
-    if (bag->process == ljs__process()) { /* in a child the areas, and their lock, are the parent's */
-        pthread_mutex_lock(&store.lock);
-        give_cell(bag);
-        pthread_mutex_unlock(&store.lock);
-    }
+    if (bag->process == ljs__process()) /* in a child the cell is the parent's */
+        ljs__cell_give(CELL_BAG, bag->cell);
     free(bag);
 }
 
@@ -142,18 +56,18 @@ bool ljs__bag_has(const struct bag *bag, unsigned id)
 
     if (check(bag, id))
         return false;
-    pthread_mutex_lock(&store.lock);
+    ljs__cells_lock(CELL_BAG);
     has = bag->cell->has[id];
-    pthread_mutex_unlock(&store.lock);
+    ljs__cells_unlock(CELL_BAG);
     return has;
 }
 
 static void put(struct bag *bag, unsigned id, const void *octets)
 {
-    pthread_mutex_lock(&store.lock);
+    ljs__cells_lock(CELL_BAG);
     memcpy(bag->cell->octets[id], octets, KEY_LEN);
     bag->cell->has[id] = true;
-    pthread_mutex_unlock(&store.lock);
+    ljs__cells_unlock(CELL_BAG);
 }
 
 ljs_err ljs__bag_load(struct bag *bag, unsigned id, const ljs_key *key)
@@ -179,12 +93,12 @@ static ljs_err lend(struct ring **out, const struct bag *bag, unsigned id)
         err = ljs__ring_take(out);
     if (err)
         return err;
-    pthread_mutex_lock(&store.lock);
+    ljs__cells_lock(CELL_BAG);
     if (bag->cell->has[id])
         slot_set(*out, KEY_WORK, bag->cell->octets[id], KEY_LEN);
     else
         err = LJS_E_NOKEY;
-    pthread_mutex_unlock(&store.lock);
+    ljs__cells_unlock(CELL_BAG);
     if (err) {
         ljs__ring_give(*out);
         *out = NULL;

@@ -1,8 +1,7 @@
 #include "keys/ring_inside.h"
 
 #include "base/cursor.h"
-
-#include <pthread.h>
+#include "keys/cells.h"
 
 /* Keys that everybody knows because a document or the example of a device stack prints
  * them; runs and repetitions are found without a table. */
@@ -33,139 +32,26 @@ static bool alive(const ljs_key *key)
     return key->process == ljs__process();
 }
 
-/* ---- where they lie: side by side, since a guarded page for each costs 28 us, and a limit on locked
- * memory is soon reached ---- */
-
-enum { AREA_KEYS = 63 }; /* so that an area is a page of 4096 octets */
-
-struct key_area {
-    struct ljs_key key[AREA_KEYS];
-    uint64_t used; /* a bit for each */
-    struct key_area *next, *before;
-};
-
-_Static_assert(sizeof(struct key_area) <= 4096 && sizeof(struct key_area) % BLOCK_LEN == 0, "a page, and aligned");
-
-#define ALL_USED (UINT64_MAX >> 1)
-
-static struct {
-    pthread_mutex_t lock;
-    struct key_area *roomy; /* those with a place */
-} areas = { PTHREAD_MUTEX_INITIALIZER, NULL };
-
-static void before_fork(void)
-{
-    pthread_mutex_lock(&areas.lock);
-}
-
-static void after_fork_parent(void)
-{
-    pthread_mutex_unlock(&areas.lock);
-}
-
-static void after_fork_child(void)
-{
-    areas.roomy = NULL; /* memory locks are not inherited: the child makes areas of its own */
-    pthread_mutex_unlock(&areas.lock);
-}
-
-static ljs_err init_result;
-
-static void init(void)
-{
-    init_result = ljs__init();
-    if (!init_result && pthread_atfork(before_fork, after_fork_parent, after_fork_child))
-        init_result = LJS_E_NOMEM;
-}
-
-static void link_area(struct key_area *area)
-{
-    area->before = NULL;
-    area->next = areas.roomy;
-    if (area->next)
-        area->next->before = area;
-    areas.roomy = area;
-}
-
-static void unlink_area(struct key_area *area)
-{
-    if (area->before)
-        area->before->next = area->next;
-    else
-        areas.roomy = area->next;
-    if (area->next)
-        area->next->before = area->before;
-}
-
-/* NULL when there is no locked memory. */
-static ljs_key *take_place(void)
-{
-    struct key_area *area = areas.roomy;
-    ljs_key *key;
-    int i;
-
-    if (!area) {
-        if (!(area = ljs__secret_alloc(sizeof *area)))
-            return NULL;
-        link_area(area);
-    }
-    i = __builtin_ctzll(~area->used);
-    area->used |= UINT64_C(1) << i;
-    if (area->used == ALL_USED)
-        unlink_area(area);
-    key = &area->key[i];
-    key->area = area;
-    return key;
-}
-
-/* An empty area stays while it is the only one with a place. */
-static void give_place(ljs_key *key)
-{
-    struct key_area *area = key->area;
-    ptrdiff_t i = key - area->key;
-
-    ljs__wipe(key, sizeof *key);
-    if (area->used == ALL_USED)
-        link_area(area);
-    area->used &= ~(UINT64_C(1) << i);
-    if (area->used || (area == areas.roomy && !area->next))
-        return;
-    unlink_area(area);
-    ljs__secret_free(area);
-}
-
 ljs_err ljs__key_new(ljs_key **out)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    void *cell;
+    ljs_err err = ljs__cell_take(&cell, CELL_KEY, sizeof(struct ljs_key));
 
-    *out = NULL;
-    if (pthread_once(&once, init))
-        return LJS_E_CRYPTO;
-    if (init_result)
-        return init_result;
-    pthread_mutex_lock(&areas.lock);
-    *out = take_place();
-    pthread_mutex_unlock(&areas.lock);
-    if (!*out)
-        return LJS_E_NOMEM;
-    (*out)->process = ljs__process();
-    return LJS_OK;
+    *out = cell;
+    if (!err)
+        (*out)->process = ljs__process();
+    return err;
 }
 
 void ljs_key_free(ljs_key *key)
 {
     if (!key)
         return;
-    if (!alive(key)) { /* in a child the areas are the parent's: the octets of the copy alone are wiped */
+    if (alive(key))
+        ljs__cell_give(CELL_KEY, key);
+    else /* in a child: the octets of the copy alone are wiped */
         ljs__wipe(key->octets, sizeof key->octets);
-        return;
-    }
-    pthread_mutex_lock(&areas.lock);
-    give_place(key);
-    pthread_mutex_unlock(&areas.lock);
 }
-
-/* ---- in and out ---- */
 
 ljs_err ljs_key_import(ljs_key **out, const uint8_t *in, size_t in_len)
 {

@@ -77,7 +77,6 @@ struct ring {
 struct ljs_key {
     _Alignas(BLOCK_LEN) uint8_t octets[KEY_LEN_MAX];
     size_t len;
-    struct key_area *area; /* that it lies in */
     unsigned process;
 };
 

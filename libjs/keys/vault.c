@@ -190,6 +190,17 @@ ljs_err ljs__vault_tag(struct wr *w, const ljs_vault *vault, enum tag_domain dom
     return LJS_OK;
 }
 
+ljs_err ljs__vault_take(ljs_buf *out, struct wr *w, const ljs_vault *vault, enum tag_domain domain)
+{
+    ljs_err err = ljs__vault_tag(w, vault, domain);
+
+    if (!err)
+        return ljs__wr_take(out, w);
+    *out = (ljs_buf){ NULL, 0 };
+    ljs__wr_drop(w);
+    return err;
+}
+
 ljs_err ljs__vault_tagged(bool *now, const ljs_vault *vault, enum tag_domain domain, const uint8_t *in, size_t in_len)
 {
     uint8_t tag[TAG_LEN];

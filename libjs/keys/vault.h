@@ -66,6 +66,8 @@ enum tag_domain {
 
 /* Append the 16-octet tag over the domain and all that is in w. */
 ljs_err ljs__vault_tag(struct wr *w, const ljs_vault *vault, enum tag_domain domain);
+/* The same, and *w's octets become *out's.  On error *out is empty; *w is empty in either case. */
+ljs_err ljs__vault_take(ljs_buf *out, struct wr *w, const ljs_vault *vault, enum tag_domain domain);
 /* Does `in` end in its tag, that of the current version or of another?  LJS_E_SEAL. */
 ljs_err ljs__vault_tagged(bool *now, const ljs_vault *vault, enum tag_domain domain, const uint8_t *in, size_t in_len);
 /* The same for who does not care which. */

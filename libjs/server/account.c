@@ -42,7 +42,6 @@ ljs_err ljs__account_read(ljs_account *out, const ljs_vault *vault, const char *
 ljs_err ljs__account_write(ljs_buf *out, const ljs_vault *vault, const ljs_account *account)
 {
     struct wr w = { 0 };
-    ljs_err err;
 
     ljs__pack_array(&w, ACCOUNT_FIELDS);
     ljs__pack_uint(&w, ACCOUNT_SCHEMA);
@@ -50,11 +49,7 @@ ljs_err ljs__account_write(ljs_buf *out, const ljs_vault *vault, const ljs_accou
     ljs__pack_int(&w, account->at);
     ljs__pack_uint(&w, !!account->suspended);
     ljs__pack_uint(&w, !!account->proven);
-    if ((err = ljs__vault_tag(&w, vault, TAG_ACCOUNT))) {
-        ljs__wr_drop(&w);
-        return err;
-    }
-    return ljs__wr_take(out, &w);
+    return ljs__vault_take(out, &w, vault, TAG_ACCOUNT);
 }
 
 struct change {

@@ -102,15 +102,16 @@ static enum problem act(struct asking *a, const ljs_claim_req *req, const char *
     return ljs__admin_once_end(a, &kept, err, 200, result_text(req->act));
 }
 
-enum problem ljs__admin_claim_put(struct asking *a)
+/* Whose it becomes says where it belongs, and may bring a KEK. */
+static enum problem take_over(struct asking *a, ljs_claim_act what, enum claim_body_kind kind)
 {
-    ljs_claim_req req = ljs__admin_claim_req(a, LJS_CLAIM_CLAIM, a->dev_eui);
+    ljs_claim_req req = ljs__admin_claim_req(a, what, a->dev_eui);
     struct claim_body body;
-    enum problem problem = read_body(&body, a, CLAIM_BODY_CLAIM);
+    enum problem problem = read_body(&body, a, kind);
 
     if (!problem) {
         ljs__admin_claim_routing(&req.routing, &body);
-        problem = act(a, &req, body.token);
+        problem = act(a, &req, body.token); /* "" where the body has no place for one */
     }
     if (!problem)
         problem = ljs__admin_problem_of(ljs__admin_claim_kek(a, &body));
@@ -118,20 +119,14 @@ enum problem ljs__admin_claim_put(struct asking *a)
     return problem;
 }
 
+enum problem ljs__admin_claim_put(struct asking *a)
+{
+    return take_over(a, LJS_CLAIM_CLAIM, CLAIM_BODY_CLAIM);
+}
+
 enum problem ljs__admin_claim_accept(struct asking *a)
 {
-    ljs_claim_req req = ljs__admin_claim_req(a, LJS_CLAIM_ACCEPT, a->dev_eui);
-    struct claim_body body;
-    enum problem problem = read_body(&body, a, CLAIM_BODY_ACCEPT);
-
-    if (!problem) {
-        ljs__admin_claim_routing(&req.routing, &body);
-        problem = act(a, &req, "");
-    }
-    if (!problem)
-        problem = ljs__admin_problem_of(ljs__admin_claim_kek(a, &body));
-    ljs__claim_body_clear(&body);
-    return problem;
+    return take_over(a, LJS_CLAIM_ACCEPT, CLAIM_BODY_ACCEPT);
 }
 
 enum problem ljs__admin_claim_offer(struct asking *a)

@@ -49,7 +49,6 @@ ljs_err ljs__claim_write(ljs_buf *out, const ljs_vault *vault, const struct clai
 {
     const ljs_claim *c = &claim->c;
     struct wr w = { 0 };
-    ljs_err err;
 
     ljs__pack_array(&w, CLAIM_FIELDS);
     ljs__pack_uint(&w, CLAIM_SCHEMA);
@@ -64,11 +63,7 @@ ljs_err ljs__claim_write(ljs_buf *out, const ljs_vault *vault, const struct clai
     ljs__pack_int(&w, c->valid_until);
     ljs__pack_text(&w, c->offered_to);
     ljs__pack_int(&w, c->offer_until);
-    if ((err = ljs__vault_tag(&w, vault, TAG_CLAIM))) {
-        ljs__wr_drop(&w);
-        return err;
-    }
-    return ljs__wr_take(out, &w);
+    return ljs__vault_take(out, &w, vault, TAG_CLAIM);
 }
 
 static ljs_err load_once(struct claim *out, ljs_server *server, ljs_eui dev_eui)

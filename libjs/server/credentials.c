@@ -68,7 +68,6 @@ static ljs_err read_held(struct held *out, const ljs_vault *vault, const uint8_t
 static ljs_err write_held(ljs_buf *out, const ljs_vault *vault, const struct held *k)
 {
     struct wr w = { 0 };
-    ljs_err err;
 
     ljs__pack_array(&w, *k->c.account ? ACCOUNT_FIELDS : CREDENTIAL_FIELDS);
     ljs__pack_uint(&w, *k->c.account ? ACCOUNT_SCHEMA : CREDENTIAL_SCHEMA);
@@ -79,11 +78,7 @@ static ljs_err write_held(ljs_buf *out, const ljs_vault *vault, const struct hel
     ljs__pack_bin(&w, k->digest, k->c.certificate ? 0 : DIGEST_LEN);
     if (*k->c.account)
         ljs__pack_text(&w, k->c.account);
-    if ((err = ljs__vault_tag(&w, vault, TAG_CREDENTIAL))) {
-        ljs__wr_drop(&w);
-        return err;
-    }
-    return ljs__wr_take(out, &w);
+    return ljs__vault_take(out, &w, vault, TAG_CREDENTIAL);
 }
 
 /* ---- making and removing ---------------------------------------------------- */

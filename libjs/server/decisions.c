@@ -148,7 +148,6 @@ static ljs_err write_decisions(ljs_buf *out, const ljs_vault *vault, ljs_eui dev
 {
     struct wr w = { 0 };
     bool alarms = false;
-    ljs_err err;
 
     for (size_t i = 0; i < d->len; i++)
         alarms |= d->event[i].alarm;
@@ -170,11 +169,7 @@ static ljs_err write_decisions(ljs_buf *out, const ljs_vault *vault, ljs_eui dev
                                (unsigned)e->alarm << E_ALARM_SHIFT);
         ljs__pack_text(&w, e->peer);
     }
-    if ((err = ljs__vault_tag(&w, vault, TAG_LOG))) {
-        ljs__wr_drop(&w);
-        return err;
-    }
-    return ljs__wr_take(out, &w);
+    return ljs__vault_take(out, &w, vault, TAG_LOG);
 }
 
 static void prepend(struct decisions *d, const ljs_event *e)

@@ -58,11 +58,7 @@ ljs_err ljs__generation_write(ljs_store *store, const ljs_vault *vault, uint64_t
     ljs__pack_uint(&w, generation->number);
     ljs__pack_uint(&w, generation->before);
     ljs__pack_uint(&w, generation->marked);
-    if ((err = ljs__vault_tag(&w, vault, TAG_GENERATION)))
-        ljs__wr_drop(&w);
-    else
-        err = ljs__wr_take(&value, &w);
-    if (err)
+    if ((err = ljs__vault_take(&value, &w, vault, TAG_GENERATION)))
         return err;
     change.in = value.data;
     change.in_len = value.len;

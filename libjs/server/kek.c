@@ -109,7 +109,6 @@ static ljs_err pack_kek(ljs_buf *out, const ljs_vault *vault, const struct kek *
 {
     bool plain = !k->retired && !k->nexts;
     struct wr w = { 0 };
-    ljs_err err;
 
     *out = (ljs_buf){ NULL, 0 };
     ljs__pack_map(&w, plain ? 4 : 6);
@@ -133,11 +132,7 @@ static ljs_err pack_kek(ljs_buf *out, const ljs_vault *vault, const struct kek *
             ljs__pack_text(&w, next[i].label);
         }
     }
-    err = ljs__vault_tag(&w, vault, TAG_KEK);
-    if (!err)
-        return ljs__wr_take(out, &w);
-    ljs__wr_drop(&w);
-    return err;
+    return ljs__vault_take(out, &w, vault, TAG_KEK);
 }
 
 /* What the ring has, as the KEK that *k otherwise is. */

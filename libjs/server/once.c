@@ -130,11 +130,7 @@ ljs_err ljs__once_write(ljs_server *server, struct once *once)
     ljs__pack_int(&w, once->now);
     ljs__pack_uint(&w, once->status);
     ljs__pack_bin(&w, request, sizeof request);
-    if ((err = ljs__vault_tag(&w, server->vault, TAG_ONCE))) {
-        ljs__wr_drop(&w);
-        return err;
-    }
-    return ljs__wr_take(&once->value, &w);
+    return ljs__vault_take(&once->value, &w, server->vault, TAG_ONCE);
 }
 
 /* ---- not for ever --------------------------------------------------------------- */

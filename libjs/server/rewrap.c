@@ -44,11 +44,7 @@ static ljs_err retag(ljs_buf *out, const ljs_server *server, enum tag_domain dom
     if (err || now)
         return err;
     ljs__wr(&w, old->data, old->len - 16);
-    if ((err = ljs__vault_tag(&w, server->vault, domain))) {
-        ljs__wr_drop(&w);
-        return err;
-    }
-    return ljs__wr_take(out, &w);
+    return ljs__vault_take(out, &w, server->vault, domain);
 }
 
 /* What is not here is of a newer lorajs, which knows better: its values stay as they are, and so does the old key. */

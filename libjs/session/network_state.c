@@ -330,16 +330,10 @@ ljs_err ljs__network_load(struct network *out, const ljs_vault *vault, const uin
 ljs_err ljs__network_save(ljs_buf *out, const struct network *n, const ljs_vault *vault)
 {
     struct wr w = { 0 };
-    ljs_err err;
 
     *out = (ljs_buf){ NULL, 0 };
     write_state(&w, n, true);
-    err = ljs__vault_tag(&w, vault, TAG_NETWORK);
-    if (err) {
-        ljs__wr_drop(&w);
-        return err;
-    }
-    return ljs__wr_take(out, &w);
+    return ljs__vault_take(out, &w, vault, TAG_NETWORK);
 }
 
 ljs_err ljs__network_digest(uint8_t out[16], const ljs_vault *vault, const uint8_t *state, size_t state_len)

@@ -3,6 +3,7 @@
 #include <lorajs/backup.h>
 #include <lorajs/store.h>
 
+#include "contract/contract.h"
 #include "server_world.h"
 
 #include <fcntl.h>
@@ -13,7 +14,7 @@ enum { NOW = 1767225600, ONE_IN = 1021 }; /* a prime, so that each bit of an oct
 
 static void every_bit(void **state)
 {
-    char dir[] = "/tmp/lorajs-backup-XXXXXX", file[64], path[64];
+    char *dir = contract_dir(), file[256], path[256];
     ljs_device d = device_of(LJS_MAC_1_1);
     ljs_backup made, read;
     ljs_store *store;
@@ -23,7 +24,6 @@ static void every_bit(void **state)
     int fd;
 
     (void)state;
-    assert_non_null(mkdtemp(dir));
     snprintf(file, sizeof file, "%s/lorajs.db", dir);
     snprintf(path, sizeof path, "%s/backup", dir);
     assert_int_equal(ljs_store_sqlite(&store, file), LJS_OK);
@@ -57,12 +57,7 @@ static void every_bit(void **state)
     }
     assert_int_equal(close(fd), 0);
     server_end(&w);
-    assert_int_equal(unlink(path), 0);
-    for (unsigned i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s%s", file, (const char *[]){ "", "-wal", "-shm" }[i]);
-        unlink(path);
-    }
-    assert_int_equal(rmdir(dir), 0);
+    contract_dir_remove(dir);
 }
 
 int main(void)
