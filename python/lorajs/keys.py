@@ -255,7 +255,7 @@ def seal_master(key: Key, passphrase: bytes | bytearray, *, memory: int = 0, pas
 
 def open_master(sealed: bytes, passphrase: bytes | bytearray) -> Key:
     """What seal_master() sealed.  Raises Fault SEAL for another passphrase, InvalidError for octets
-    that are damaged, whatever the passphrase."""
+    that are damaged, whatever the passphrase, and Fault VERSION for what a newer lorajs sealed."""
     try:
         return Key(native.master_open(passphrase, sealed))
     finally:
