@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { CLIENTS = 1024, PLACES = 8192, WAYS = 8 };
+enum { CLIENTS = 1024, PLACES = 8192, WAYS = 8, SET_BACK = 60 /* seconds, else it is another thread's now */ };
 
 struct bucket {
     int64_t full; /* when */
@@ -23,6 +23,7 @@ struct place {
 
 struct claim_limit {
     uint64_t seed; /* so that nobody chooses who shares a set with whom */
+    int64_t latest;
     struct bucket all;
     struct place client[CLIENTS];
     struct place device[PLACES / WAYS][WAYS];
@@ -108,10 +109,30 @@ static const char *name_of(const char *client)
     return *client ? client : "?";
 }
 
+/* A clock that was set back takes the buckets with it: nothing is forgiven, and nobody waits until it is as late again.
+ */
+static void follow_clock(struct claim_limit *l, int64_t now)
+{
+    int64_t back = l->latest - now;
+
+    if (back > 0 && back < SET_BACK)
+        return;
+    l->latest = now;
+    if (back <= 0)
+        return;
+    l->all.full -= back;
+    for (size_t i = 0; i < CLIENTS; i++)
+        l->client[i].bucket.full -= back;
+    for (size_t i = 0; i < PLACES; i++)
+        l->device[i / WAYS][i % WAYS].bucket.full -= back;
+}
+
 static ljs_err take_try(struct claim_limit *l, int64_t now, const char *client, bool proven, ljs_eui dev_eui)
 {
-    struct place *own = client_place(l, now, client), *at, *all_at;
+    struct place *own, *at, *all_at;
 
+    follow_clock(l, now);
+    own = client_place(l, now, client);
     if (!own || !has(&own->bucket, now, LJS_CLAIM_CLIENT_TRIES, LJS_CLAIM_CLIENT_SECONDS))
         return LJS_E_LIMIT;
     at = device_place(l, client, dev_eui);
