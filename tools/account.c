@@ -60,8 +60,10 @@ static int complain_account(ljs_err err, const char *name)
     else if (err == LJS_E_EXISTS)
         complain("%s: there is such an account", name);
     else if (err == LJS_E_STATE)
-        complain("%s: it owns devices, or credentials act for it; `lorajs claim list --account` and `lorajs role list`",
-                 name);
+        complain(
+            "%s: it owns devices or has KEKs, or credentials act for it; `lorajs claim list --account`, `lorajs kek "
+            "list` and `lorajs role list`",
+            name);
     else
         return complain_err(err, name);
     return REFUSED;

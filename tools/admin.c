@@ -12,7 +12,7 @@
 
 enum { CONNECTIONS = 64, STATUS_MOST = 600 };
 
-static const char problem_type[] = "application/problem+json";
+static const char problem_type[] = "application/problem+json", message_type[] = "application/json";
 
 struct admin {
     struct admin_opts opts;
@@ -30,14 +30,27 @@ static void answer(struct admin *a, struct http_call *call, unsigned status, con
     http_answer(call, status, type, body);
 }
 
+/* The Things Stack knows no problems, but messages, as from ljs_admin_handle(). */
+static bool is_ttjs(const struct http_call *call)
+{
+    static const char before[] = "/api/v2/";
+
+    return call->target && strncmp(call->target, before, sizeof before - 1) == 0;
+}
+
 static void answer_problem(struct admin *a, struct http_call *call, unsigned status, const char *code,
                            const char *detail)
 {
     ljs_buf body = { NULL, 0 };
+    char text[160];
+    ljs_err err;
 
-    if (ljs_admin_problem(&body, status, code, detail))
+    snprintf(text, sizeof text, "{\"message\":\"%s\"}\n", detail); /* words that need no escape */
+    err = is_ttjs(call) ? ljs_buf_copy(&body, (const uint8_t *)text, strlen(text))
+                        : ljs_admin_problem(&body, status, code, detail);
+    if (err)
         status = 500; /* and nothing to say it with */
-    answer(a, call, status, body.len ? problem_type : "", &body);
+    answer(a, call, status, !body.len ? "" : is_ttjs(call) ? message_type : problem_type, &body);
 }
 
 /* What never came out of HTTP. */
@@ -61,7 +74,7 @@ static ljs_err refusal(ljs_buf *out, unsigned status)
 /* Types outlive the call that they are given with. */
 static const char *type_of(const ljs_admin_ans *ans)
 {
-    static const char *const types[] = { "application/json", "application/octet-stream", problem_type };
+    static const char *const types[] = { message_type, "application/octet-stream", problem_type };
 
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strcmp(types[i], ans->type))

@@ -111,7 +111,8 @@ LJS_MUST ljs_err ljs_peers_add_net_id(ljs_peers *peers, const char *name, ljs_ne
 LJS_MUST ljs_err ljs_peers_add_ns_id(ljs_peers *peers, const char *name, ljs_eui ns_id);
 /** It is the application server of this AS-ID. */
 LJS_MUST ljs_err ljs_peers_add_as_id(ljs_peers *peers, const char *name, const char *as_id);
-/** It holds the KEK of this label.  The first is the one for devices that name none. */
+/** It holds the KEK of this label.  The first is the one for devices that name none.
+ *  @return ::LJS_E_INVAL also for one that begins with '@' */
 LJS_MUST ljs_err ljs_peers_add_kek(ljs_peers *peers, const char *name, const char *label);
 /** From the next message on; NULL for none.  The server keeps a copy. */
 LJS_MUST ljs_err ljs_server_set_peers(ljs_server *server, const ljs_peers *peers);
@@ -188,8 +189,10 @@ LJS_MUST ljs_err ljs_server_each_device(ljs_server *server, ljs_device_row *row,
 LJS_MUST ljs_err ljs_server_each_device_in(ljs_server *server, ljs_eui first, ljs_eui last, ljs_device_row *row,
                                            void *user);
 
-/** @param label  1 to 127 octets of UTF-8 without control characters
- *  @return ::LJS_E_EXISTS when the label is taken by another key and replace is 0 */
+/** @param label  1 to 127 octets of UTF-8 without control characters; one that begins with '@' is that of an account
+ *                that is there, "@ACCOUNT/LABEL" (claim.h)
+ *  @return ::LJS_E_EXISTS when the label is taken by another key and replace is 0; ::LJS_E_INVAL; ::LJS_E_NOTFOUND for
+ *  an account that is not there */
 LJS_MUST ljs_err ljs_server_put_kek(ljs_server *server, const char *label, const ljs_key *kek, int replace);
 /** What a KEK is used for. */
 typedef enum ljs_kek_use {
@@ -204,7 +207,7 @@ typedef enum ljs_kek_use {
  *  @param peer   for this peer alone, which has the say before what is said of all; NULL for all
  *  @param use    LJS_USE_NS | LJS_USE_AS
  *  @return ::LJS_E_NOTFOUND for either, ::LJS_E_STATE when `to` is retired or leads back, ::LJS_E_INVAL also
- *  where 16 are said of this label already */
+ *  where 16 are said of this label already, or where the two are not of one account */
 LJS_MUST ljs_err ljs_server_rotate_kek(ljs_server *server, const char *label, const char *to, const char *peer,
                                        unsigned use);
 /** A retired KEK wraps nothing any more: who would need it is refused (::LJS_E_KEK), and nothing is burnt.

@@ -172,6 +172,17 @@ static struct claim_item *add_item(struct reading *r, size_t most)
     return &b->items[b->items_len++];
 }
 
+/* Is the last of the list there before it, too? */
+static bool is_twice(const struct claim_body *b)
+{
+    const struct claim_item *last = &b->items[b->items_len - 1];
+
+    for (const struct claim_item *item = b->items; item < last; item++)
+        if (item->dev_eui == last->dev_eui)
+            return true;
+    return false;
+}
+
 static bool take_devices(struct reading *r, const struct json_event *event)
 {
     struct claim_item *item;
@@ -181,7 +192,7 @@ static bool take_devices(struct reading *r, const struct json_event *event)
     if (!(item = add_item(r, CLAIM_ASSIGN_MAX)))
         return false;
     item->named = true;
-    return eui_of(&item->dev_eui, event);
+    return eui_of(&item->dev_eui, event) && !is_twice(r->out);
 }
 
 /* What a label says [TR005]. */
@@ -212,7 +223,7 @@ static bool take_claims(struct reading *r, const struct json_event *event)
     if (!r->item)
         return false;
     if (event->depth == 2) {
-        good = event->type == JSON_END && r->item->named && *r->item->token;
+        good = event->type == JSON_END && r->item->named && *r->item->token && !is_twice(r->out);
         r->item = NULL;
         return good;
     }
@@ -247,8 +258,9 @@ static const struct member members[] = {
     { CLAIM_BODY_OFFER, "to", take_name, "must be the name of an account", true, 0, 0 },
     { CLAIM_BODY_OFFER, "until", take_time, seconds, true, 0, 1 },
     { CLAIM_BODY_ACCOUNT, "name", take_name, "must be 1 to 63 letters, digits, dots and hyphens", true, 0, 0 },
-    { CLAIM_BODY_ASSIGN, "devices", take_devices, "must be 1 to 1000 DevEUIs", true, 0, 0 },
-    { CLAIM_BODY_CLAIMS, "claims", take_claims, "must be 1 to 100 of qr, or of dev_eui and owner_token", true, 0, 0 },
+    { CLAIM_BODY_ASSIGN, "devices", take_devices, "must be 1 to 1000 DevEUIs, each once", true, 0, 0 },
+    { CLAIM_BODY_CLAIMS, "claims", take_claims,
+      "must be 1 to 100 of qr, or of dev_eui and owner_token, each device once", true, 0, 0 },
 
     { CLAIM_BODY_TTJS, "ownerToken", take_token, token_text, false, 0, 0 },
     { CLAIM_BODY_TTJS, "homeNetID", take_net_id, net_id, true, 0, 0 },
@@ -272,11 +284,20 @@ static bool find_member(struct reading *r, const struct json_event *event)
     return false;
 }
 
+/* What a client in Go has nothing to say of. */
+static bool is_left_out(const struct json_event *event)
+{
+    return event->depth == 1 && (event->type == JSON_NULL || (event->type == JSON_TEXT && !event->text_len &&
+                                                              strcmp(event->name, "ownerToken") == 0));
+}
+
 /* The end of an object or array at depth 1 has no name: it is that of the member before it. */
 static bool on_event(void *ctx, const struct json_event *event)
 {
     struct reading *r = ctx;
 
+    if (r->kind == CLAIM_BODY_TTJS && is_left_out(event))
+        return true;
     if (event->depth == 1 && event->type != JSON_END && !find_member(r, event))
         return r->kind == CLAIM_BODY_TTJS || fault(r, "", "there is a member that is none of ours");
     if (!r->now)

@@ -146,6 +146,16 @@ static ljs_err has_credential(void *user, const ljs_credential *credential)
     return strcmp(credential->account, user) == 0 ? LJS_E_STATE : LJS_OK;
 }
 
+/* Whoever has its name next must not find keys of this one under it. */
+static ljs_err has_kek(void *user, const char *label, size_t kek_len)
+{
+    const char *account = user;
+    size_t n = strlen(account);
+
+    (void)kek_len;
+    return label[0] == '@' && !strncmp(label + 1, account, n) && label[1 + n] == '/' ? LJS_E_STATE : LJS_OK;
+}
+
 static ljs_err has_claim(void *user, const ljs_claim *claim)
 {
     return strcmp(claim->account, user) == 0 ? LJS_E_STATE : LJS_OK;
@@ -169,6 +179,7 @@ ljs_err ljs_server_del_account(ljs_server *server, const char *name)
         return err;
     ljs_buf_free(&value);
     if ((err = ljs_server_each_credential(server, has_credential, whose)) ||
+        (err = ljs_server_each_kek(server, has_kek, whose)) ||
         (err = ljs_server_each_claim_in(server, 0, UINT64_MAX, has_claim, whose)))
         return err;
     say(text, name, " ended");
@@ -206,6 +217,40 @@ ljs_err ljs_server_each_account(ljs_server *server, ljs_account_row *row, void *
     ljs_err err = ljs__server_alive(server);
 
     return err ? err : ljs_store_each(server->store, space, sizeof space, one_row, &rows);
+}
+
+/* ---- their KEKs ---------------------------------------------------------------- */
+
+/* What stands before the label that an account knows: "@ACCOUNT/"; 0 for what is no account's. */
+static size_t holder_len(const char *label)
+{
+    const char *end = label[0] == '@' ? strchr(label, '/') : NULL;
+
+    return end ? (size_t)(end - label) + 1 : 0;
+}
+
+bool ljs__kek_same_holder(const char *one, const char *other)
+{
+    size_t n = holder_len(one);
+
+    return n == holder_len(other) && memcmp(one, other, n) == 0;
+}
+
+ljs_err ljs__kek_label_check(ljs_server *server, const char *label)
+{
+    char name[LJS_ACCOUNT_MAX] = "";
+    ljs_account account;
+    size_t n;
+
+    if (!label || !label[0] || !ljs__text_ok(label, LJS_LABEL_MAX))
+        return LJS_E_INVAL;
+    if (label[0] != '@')
+        return LJS_OK;
+    n = holder_len(label);
+    if (n < 2 || n - 2 >= sizeof name || !label[n])
+        return LJS_E_INVAL;
+    memcpy(name, label + 1, n - 2);
+    return ljs_server_get_account(&account, server, name);
 }
 
 ljs_err ljs_account_kek(ljs_buf *out, const char *account, const char *label)

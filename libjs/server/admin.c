@@ -88,7 +88,7 @@ static const struct {
     [P_SUSPENDED] = { 403, "account-suspended", "the account is suspended" },
     [P_NO_ACCOUNT] = { 404, "no-such-account", "there is no such account" },
     [P_ACCOUNT_EXISTS] = { 409, "account-exists", "there is such an account" },
-    [P_IN_USE] = { 409, "account-in-use", "the account owns devices, or credentials act for it" },
+    [P_IN_USE] = { 409, "account-in-use", "the account owns devices or has KEKs, or credentials act for it" },
     [P_CLAIM_STATE] = { 409, "wrong-claim-state", "how the device stands does not allow it" },
     [P_WEAK_TOKEN] = { 422, "weak-owner-token", "an owner token has 8 letters and digits at least" },
     [P_LIMIT] = { 429, "too-many-tries", "too many failed tries, come again later" },

@@ -84,7 +84,6 @@ handler ljs__ttjs_claim, ljs__ttjs_read, ljs__ttjs_unclaim, ljs__ttjs_unclaim_ma
 struct claim_body;
 ljs_claim_req ljs__admin_claim_req(const struct asking *a, ljs_claim_act act, ljs_eui dev_eui);
 void ljs__admin_claim_routing(ljs_routing *out, const struct claim_body *body);
-ljs_err ljs__admin_claim_kek(struct asking *a, const struct claim_body *body);
 
 /* Under an idempotency key, or NULL without one; and the answer to what was done, now or when the same was asked
  * before. */

@@ -38,25 +38,6 @@ ljs_claim_req ljs__admin_claim_req(const struct asking *a, ljs_claim_act act, lj
     return req;
 }
 
-/* The owner's own key, when it is his device: before that nothing of his is kept. */
-ljs_err ljs__admin_claim_kek(struct asking *a, const struct claim_body *body)
-{
-    ljs_buf text = { NULL, 0 };
-    char label[LJS_LABEL_MAX] = "";
-    ljs_err err;
-
-    if (!body->kek)
-        return LJS_OK;
-    if (!(err = ljs_account_kek(&text, a->who.account, body->kek_label))) {
-        memcpy(label, text.data, text.len);
-        err = ljs_server_put_kek(a->server, label, body->kek, 0);
-        if (err == LJS_E_EXISTS)
-            err = ljs_server_put_kek(a->server, label, body->kek, 1);
-    }
-    ljs_buf_free(&text);
-    return err;
-}
-
 /* A KEK that comes with a claim is the one that AppSKey goes under, unless another is named. */
 void ljs__admin_claim_routing(ljs_routing *out, const struct claim_body *body)
 {
@@ -87,14 +68,14 @@ static const char *result_text(ljs_claim_act act)
 }
 
 /* One act under an idempotency key, or without one. */
-static enum problem act(struct asking *a, const ljs_claim_req *req, const char *token)
+static enum problem act(struct asking *a, const ljs_claim_req *req, const char *token, const struct claim_kek *kek)
 {
     struct once kept, *once;
     ljs_buf none = { NULL, 0 };
     ljs_err err = ljs__admin_once_begin(&once, &kept, a, 200);
 
     if (!err)
-        err = ljs__claim(&none, a->server, req, (const uint8_t *)token, strlen(token), once);
+        err = ljs__claim(&none, a->server, req, (const uint8_t *)token, strlen(token), kek, once);
     if (err && !kept.again && !kept.other) {
         ljs_buf_free(&kept.value);
         return err == LJS_E_CLAIM && !*req->account ? P_NO_DEVICE : claim_problem(err); /* a role may know */
@@ -111,10 +92,8 @@ static enum problem take_over(struct asking *a, ljs_claim_act what, enum claim_b
 
     if (!problem) {
         ljs__admin_claim_routing(&req.routing, &body);
-        problem = act(a, &req, body.token); /* "" where the body has no place for one */
+        problem = act(a, &req, body.token, &(struct claim_kek){ body.kek_label, body.kek }); /* "" for no token */
     }
-    if (!problem)
-        problem = ljs__admin_problem_of(ljs__admin_claim_kek(a, &body));
     ljs__claim_body_clear(&body);
     return problem;
 }
@@ -138,7 +117,7 @@ enum problem ljs__admin_claim_offer(struct asking *a)
     if (!problem) {
         memcpy(req.to, body.name, sizeof req.to);
         req.until = body.until;
-        problem = act(a, &req, "");
+        problem = act(a, &req, "", NULL);
     }
     if (problem == P_BODY && !a->detail)
         problem = ljs__admin_fault(a, "to must be another account, and until a time to come within seven days");
@@ -150,7 +129,7 @@ static enum problem simple(struct asking *a, ljs_claim_act what)
 {
     ljs_claim_req req = ljs__admin_claim_req(a, what, a->dev_eui);
 
-    return act(a, &req, "");
+    return act(a, &req, "", NULL);
 }
 
 enum problem ljs__admin_claim_release(struct asking *a)
@@ -229,13 +208,12 @@ static void show_result(struct wr *w, ljs_eui dev_eui, const char *result, enum 
 }
 
 /* Each by itself, and each is told of; who asks again finds done what was done. */
-static enum problem many(size_t *done, struct asking *a, ljs_claim_act what, const struct claim_body *body,
-                         const char *account)
+static enum problem many(struct asking *a, ljs_claim_act what, const struct claim_body *body, const char *account)
 {
+    const struct claim_kek kek = { body->kek_label, body->kek };
     struct wr *w = &a->body;
     size_t good = 0;
 
-    *done = 0;
     ljs__json_open(w, '{');
     ljs__json_name(w, "results");
     ljs__json_open(w, '[');
@@ -250,7 +228,7 @@ static enum problem many(size_t *done, struct asking *a, ljs_claim_act what, con
         memset(req.account, 0, sizeof req.account);
         memcpy(req.account, account, strlen(account));
         ljs__admin_claim_routing(&req.routing, body);
-        err = ljs_server_claim(&none, a->server, &req, (const uint8_t *)item->token, strlen(item->token));
+        err = ljs__claim(&none, a->server, &req, (const uint8_t *)item->token, strlen(item->token), &kek, NULL);
         if (err == LJS_E_STATE && what == LJS_CLAIM_ASSIGN && !ljs_server_get_claim(&claim, a->server, item->dev_eui) &&
             strcmp(claim.account, account) == 0)
             err = LJS_OK;
@@ -264,7 +242,7 @@ static enum problem many(size_t *done, struct asking *a, ljs_claim_act what, con
     }
     ljs__json_close(w, ']');
     ljs__json_name(w, "done");
-    ljs__json_number(w, (int64_t)(*done = good));
+    ljs__json_number(w, (int64_t)good);
     ljs__json_close(w, '}');
     return FINE;
 }
@@ -272,13 +250,10 @@ static enum problem many(size_t *done, struct asking *a, ljs_claim_act what, con
 enum problem ljs__admin_claim_many(struct asking *a)
 {
     struct claim_body body;
-    size_t done = 0;
     enum problem problem = read_body(&body, a, CLAIM_BODY_CLAIMS);
 
     if (!problem)
-        problem = many(&done, a, LJS_CLAIM_CLAIM, &body, a->who.account);
-    if (!problem && done) /* who got nothing keeps nothing here */
-        problem = ljs__admin_problem_of(ljs__admin_claim_kek(a, &body));
+        problem = many(a, LJS_CLAIM_CLAIM, &body, a->who.account);
     ljs__claim_body_clear(&body);
     return problem;
 }
@@ -286,12 +261,10 @@ enum problem ljs__admin_claim_many(struct asking *a)
 enum problem ljs__admin_assign(struct asking *a)
 {
     struct claim_body body;
-    size_t done;
     enum problem problem = read_body(&body, a, CLAIM_BODY_ASSIGN);
 
     if (!problem)
-        problem = ljs__account_name_ok(a->arg, sizeof a->arg) ? many(&done, a, LJS_CLAIM_ASSIGN, &body, a->arg)
-                                                              : P_NO_ACCOUNT;
+        problem = ljs__account_name_ok(a->arg, sizeof a->arg) ? many(a, LJS_CLAIM_ASSIGN, &body, a->arg) : P_NO_ACCOUNT;
     ljs__claim_body_clear(&body);
     return problem;
 }
@@ -339,7 +312,8 @@ static bool may_see(const struct asking *a, const ljs_claim *c)
 {
     if (!*a->who.account)
         return a->who.roles & ~(unsigned)LJS_ROLE_CLAIM;
-    return strcmp(a->who.account, c->account) == 0 || strcmp(a->who.account, c->offered_to) == 0;
+    return strcmp(a->who.account, c->account) == 0 ||
+           (strcmp(a->who.account, c->offered_to) == 0 && a->req->now < c->offer_until);
 }
 
 enum problem ljs__admin_owns(struct asking *a)

@@ -89,7 +89,7 @@ enum problem ljs__admin_kek_put(struct asking *a)
     if (!err)
         err = ljs_server_put_kek(a->server, a->arg, kek.key, strcmp(replace, "true") == 0);
     ljs_key_free(kek.key);
-    return kek_problem(err);
+    return err == LJS_E_NOTFOUND ? P_NO_ACCOUNT : kek_problem(err);
 }
 
 enum problem ljs__admin_kek_remove(struct asking *a)

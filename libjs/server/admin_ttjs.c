@@ -59,12 +59,12 @@ enum problem ljs__ttjs_claim(struct asking *a)
         problem = P_BAD_REQUEST;
     } else if (!err) {
         ljs__admin_claim_routing(&req.routing, &body);
+        req.routing.set |= LJS_ROUTE_HOME_NS_ID; /* it says all of it each time: what is left out is none */
         req.unlocked = !body.lock;
         req.keep_token = !body.regenerate;
-        err = ljs_server_claim(&none, a->server, &req, (const uint8_t *)body.token, strlen(body.token));
+        err = ljs__claim(&none, a->server, &req, (const uint8_t *)body.token, strlen(body.token),
+                         &(struct claim_kek){ body.kek_label, body.kek }, NULL);
         problem = refused(a, err, "Client not allowed to claim");
-        if (!problem)
-            problem = ljs__admin_problem_of(ljs__admin_claim_kek(a, &body));
     } else {
         problem = ljs__admin_problem_of(err);
     }
@@ -155,6 +155,17 @@ static bool next_eui(ljs_eui *out, const char **at)
     return !ljs_eui_parse(out, text) && ((*at)[-1] != ',' || **at);
 }
 
+/* Was it in the list already, before what ends at `end`? */
+static bool is_before(const char *at, const char *end, ljs_eui dev_eui)
+{
+    ljs_eui other;
+    unsigned n = 0;
+
+    while (at < end && next_eui(&other, &at))
+        n += other == dev_eui;
+    return n > 1;
+}
+
 /* All of the list is looked at before anything is done; each that fails is named, the others are done. */
 enum problem ljs__ttjs_unclaim_many(struct asking *a)
 {
@@ -167,7 +178,7 @@ enum problem ljs__ttjs_unclaim_many(struct asking *a)
         if (!next_eui(&dev_eui, &at))
             return refuse(a, P_BAD_REQUEST, "malformed DevEUI");
     for (at = a->arg; *at && next_eui(&dev_eui, &at);) {
-        enum problem problem = unclaim(a, dev_eui);
+        enum problem problem = is_before(a->arg, at, dev_eui) ? FINE : unclaim(a, dev_eui);
         char name[17] = "";
 
         if (!problem)

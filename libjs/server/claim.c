@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 enum { TOKEN_BITS = 80, TOKEN_DRAWN = TOKEN_BITS / 5, STACK_BELOW = 4096 };
+static const int64_t NOW_MOST = INT64_MAX / 2; /* so that no sum of times is too much */
 
 /* ---- tokens ------------------------------------------------------------------------ */
 
@@ -60,8 +61,8 @@ static ljs_err check_req(const ljs_claim_req *req, const uint8_t *in, size_t in_
 {
     const ljs_routing *r = &req->routing;
 
-    if (req->struct_size != sizeof *req || req->act < LJS_CLAIM_ENROL || req->act > LJS_CLAIM_RETIRE ||
-        !ljs__text_ok(req->client, sizeof req->client) ||
+    if (req->struct_size != sizeof *req || req->act < LJS_CLAIM_ENROL || req->act > LJS_CLAIM_RETIRE || req->now < 0 ||
+        req->now > NOW_MOST || !ljs__text_ok(req->client, sizeof req->client) ||
         (needs_account(req->act) && !ljs__account_name_ok(req->account, sizeof req->account)))
         return LJS_E_INVAL;
     if (in_len && ((req->act != LJS_CLAIM_CLAIM && req->act != LJS_CLAIM_ENROL) || !token_ok(in, in_len)))
@@ -152,7 +153,12 @@ struct acting {
     const uint8_t *token; /* hash of the one that was shown or drawn; NULL for none */
     bool right;           /* it was compared, and is that of `seen` */
     struct claim seen;    /* as it was when the token was compared */
+    const ljs_key *kek;   /* NULL: none */
+    char kek_label[LJS_LABEL_MAX];
+    size_t len; /* of the values below that are looked at */
 };
+
+enum { AT_RECORD, AT_CLAIM, AT_ACCOUNT, AT_KEK };
 
 /* An act, as how its asker stands to the claim makes it; a refusal where he has nothing to do with it. */
 static ljs_err event_of(enum claim_event *out, const struct acting *a, const ljs_claim *c)
@@ -276,18 +282,20 @@ static ljs_err read_device(ljs_device *out, const struct acting *a, const ljs_bu
     return err == LJS_E_NOTFOUND && !a->req->tell ? LJS_E_CLAIM : err;
 }
 
-static ljs_err prove(ljs_buf *out, const struct acting *a, const ljs_buf *old)
+/* Written with each device that it gets, so that it does not end, and is not suspended, meanwhile. */
+static ljs_err own(ljs_buf *out, const struct acting *a, bool by_token, const ljs_buf *old)
 {
     ljs_account account;
     ljs_err err = ljs__account_read(&account, a->server->vault, a->req->account, old);
 
-    if (err || account.proven)
+    if (!err && account.suspended)
+        err = LJS_E_BLOCKED;
+    if (err)
         return err;
-    account.proven = 1;
+    account.proven |= by_token;
     return ljs__account_write(out, a->server->vault, &account);
 }
 
-/* at: the record, the claim, the account where one claims by a token. */
 static ljs_err make(void *user, struct valued *at)
 {
     struct acting *a = user;
@@ -295,10 +303,10 @@ static ljs_err make(void *user, struct valued *at)
     struct claim_rule rule;
     enum claim_event event;
     ljs_device device;
-    ljs_err err = read_device(&device, a, &at[0].old);
+    ljs_err err = read_device(&device, a, &at[AT_RECORD].old);
 
     if (!err)
-        err = ljs__claim_read(&claim, a->server->vault, a->req->dev_eui, &at[1].old);
+        err = ljs__claim_read(&claim, a->server->vault, a->req->dev_eui, &at[AT_CLAIM].old);
     if (!err && a->right && !ljs__equal(claim.token, a->seen.token, sizeof claim.token))
         err = LJS_E_CLAIM; /* somebody was first */
     if (!err)
@@ -308,13 +316,15 @@ static ljs_err make(void *user, struct valued *at)
     rule = ljs__claim_rule(claim.c.state, event);
     if (rule.refused)
         return rule.refused;
-    if ((err = change_record(&at[0].new, &claim, a, &device, rule.effects, &at[0].old)))
+    if ((err = change_record(&at[AT_RECORD].new, &claim, a, &device, rule.effects, &at[AT_RECORD].old)))
         return err;
     change_claim(&claim, a, &rule);
-    err = ljs__claim_write(&at[1].new, a->server->vault, &claim);
-    if (!err && (event == CLAIM_BY_TOKEN || event == CLAIM_TAKE))
-        err = prove(&at[2].new, a, &at[2].old);
-    for (size_t i = 0; a->req->dry && i < (a->right ? 3 : 2); i++)
+    err = ljs__claim_write(&at[AT_CLAIM].new, a->server->vault, &claim);
+    if (!err && rule.effects & FX_OWNER)
+        err = own(&at[AT_ACCOUNT].new, a, event == CLAIM_BY_TOKEN || event == CLAIM_TAKE, &at[AT_ACCOUNT].old);
+    if (!err && a->kek)
+        err = ljs__kek_make(&at[AT_KEK].new, a->server, a->kek_label, a->kek, &at[AT_KEK].old);
+    for (size_t i = 0; a->req->dry && i < a->len; i++)
         ljs_buf_free(&at[i].new); /* nothing is written */
     return err;
 }
@@ -381,7 +391,7 @@ static ljs_err claim_by_token(struct acting *a, struct valued *at, const ljs_acc
     if (!err && !own && !(a->right && !(*a->seen.c.account && a->seen.c.locked)))
         err = refusal(a);
     if (!err)
-        err = ljs__change_group(a->server, at, 3, make, a, act, once);
+        err = ljs__change_group(a->server, at, a->len, make, a, act, once);
     if (!err && !own)
         ljs__claim_good(a->server, req->client, account->proven, req->dev_eui);
     if (err == LJS_E_CLAIM || err == LJS_E_LIMIT || err == LJS_E_EXISTS || err == LJS_E_NOTFOUND)
@@ -405,27 +415,50 @@ static ljs_audit_kind kind_of(ljs_claim_act act)
     return kinds[act];
 }
 
+/* The values that are looked at, as one, and what the log says of those that it tells of by themselves. */
+static ljs_err locate(struct acting *a, struct valued *at, const struct claim_kek *kek, const struct entry *kek_act)
+{
+    const ljs_claim_req *req = a->req;
+
+    memset(at, 0, VALUED_MAX * sizeof *at);
+    at[AT_RECORD].key = ljs__key_eui(SPACE_DEVICE, req->dev_eui);
+    at[AT_CLAIM].key = ljs__key_eui(SPACE_CLAIM, req->dev_eui);
+    at[AT_ACCOUNT].key = ljs__key_label(SPACE_ACCOUNT, req->account);
+    a->len = needs_account(req->act) ? AT_ACCOUNT + 1 : AT_CLAIM + 1;
+    if (!kek || !kek->key)
+        return LJS_OK;
+    if (!*kek->label || !needs_account(req->act))
+        return LJS_E_INVAL;
+    a->kek = kek->key;
+    a->len = AT_KEK + 1;
+    at[AT_KEK].act = kek_act;
+    if (scope(a->kek_label, req->account, kek->label))
+        return LJS_E_INVAL;
+    at[AT_KEK].key = ljs__key_label(SPACE_KEK, a->kek_label);
+    return LJS_OK;
+}
+
 ljs_err ljs__claim(ljs_buf *out, ljs_server *server, const ljs_claim_req *req, const uint8_t *in, size_t in_len,
-                   struct once *once)
+                   const struct claim_kek *kek, struct once *once)
 {
     struct acting a = { .server = server, .req = req };
     uint8_t drawn[TOKEN_DRAWN], hash[OWNER_HASH_LEN];
     char text[LJS_LABEL_MAX];
-    const struct entry act = { .kind = LJS_AUDIT_NOTE, .dev_eui = req->dev_eui, .text = text };
-    struct entry entry = act;
+    const struct entry kek_act = { .kind = LJS_AUDIT_KEK_PUT, .text = a.kek_label };
+    struct entry entry = { .kind = LJS_AUDIT_NOTE, .dev_eui = req->dev_eui, .text = text };
     struct valued at[VALUED_MAX];
     ljs_account account;
     ljs_err err = ljs__server_alive(server);
 
     *out = (ljs_buf){ NULL, 0 };
-    if (err || (err = check_req(req, in, in_len)) || (err = check_accounts(&account, server, req)))
+    if (err || (err = check_req(req, in, in_len)) || (err = check_accounts(&account, server, req)) ||
+        (err = locate(&a, at, kek, &kek_act)))
+        return err;
+    if (once && (err = ljs__once_load(server, once))) /* before a token is looked at, which was spent then */
         return err;
     entry.kind = kind_of(req->act);
     snprintf(text, sizeof text, "%s%s%s", needs_account(req->act) ? req->account : "",
              req->act == LJS_CLAIM_OFFER ? " " : "", req->act == LJS_CLAIM_OFFER ? req->to : "");
-    at[0].key = ljs__key_eui(SPACE_DEVICE, req->dev_eui);
-    at[1].key = ljs__key_eui(SPACE_CLAIM, req->dev_eui);
-    at[2].key = ljs__key_label(SPACE_ACCOUNT, req->account);
     if (req->act == LJS_CLAIM_CLAIM)
         return claim_by_token(&a, at, &account, in, in_len, &entry, once);
     if (req->act == LJS_CLAIM_ENROL) {
@@ -438,7 +471,7 @@ ljs_err ljs__claim(ljs_buf *out, ljs_server *server, const ljs_claim_req *req, c
             goto end;
         a.token = hash;
     }
-    err = ljs__change_group(server, at, 2, make, &a, &entry, once);
+    err = ljs__change_group(server, at, a.len, make, &a, &entry, once);
     if (!err && req->act == LJS_CLAIM_ENROL && !req->dry)
         err = ljs_buf_copy(out, in, in_len);
 end:
@@ -449,5 +482,5 @@ end:
 
 ljs_err ljs_server_claim(ljs_buf *out, ljs_server *server, const ljs_claim_req *req, const uint8_t *in, size_t in_len)
 {
-    return ljs__claim(out, server, req, in, in_len, NULL);
+    return ljs__claim(out, server, req, in, in_len, NULL, NULL);
 }

@@ -75,10 +75,18 @@ struct claim {
 ljs_err ljs__claim_read(struct claim *out, const ljs_vault *vault, ljs_eui dev_eui, const ljs_buf *in);
 ljs_err ljs__claim_load(struct claim *out, ljs_server *server, ljs_eui dev_eui);
 ljs_err ljs__claim_write(ljs_buf *out, const ljs_vault *vault, const struct claim *claim);
+/* What becomes of it when its device is removed: nobody's, without a token, so that whoever had it has nothing of a
+ * device that is brought in again.  Empty where there was none. */
+ljs_err ljs__claim_bury(ljs_buf *out, const ljs_vault *vault, ljs_eui dev_eui, const ljs_buf *old);
 
 /* ---- claim.c: the same with idempotency ------------------------------------------- */
 
+/* A KEK that comes with the device, by the account's own label, and is written with what is done. */
+struct claim_kek {
+    const char *label;
+    const ljs_key *key; /* NULL: none */
+};
 ljs_err ljs__claim(ljs_buf *out, ljs_server *server, const ljs_claim_req *req, const uint8_t *in, size_t in_len,
-                   struct once *once);
+                   const struct claim_kek *kek, struct once *once);
 
 #endif

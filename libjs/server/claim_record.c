@@ -66,6 +66,20 @@ ljs_err ljs__claim_write(ljs_buf *out, const ljs_vault *vault, const struct clai
     return ljs__vault_take(out, &w, vault, TAG_CLAIM);
 }
 
+ljs_err ljs__claim_bury(ljs_buf *out, const ljs_vault *vault, ljs_eui dev_eui, const ljs_buf *old)
+{
+    struct claim had, claim = { .c = { .dev_eui = dev_eui } };
+    ljs_err err = ljs__claim_read(&had, vault, dev_eui, old);
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (err || !old->data)
+        return err;
+    claim.c.state = had.c.state == LJS_CLAIM_IS_RETIRED ? LJS_CLAIM_IS_RETIRED : LJS_CLAIM_IS_PROVISIONED;
+    claim.c.owners = had.c.owners;
+    claim.c.at = had.c.at;
+    return ljs__claim_write(out, vault, &claim);
+}
+
 static ljs_err load_once(struct claim *out, ljs_server *server, ljs_eui dev_eui)
 {
     struct key key = ljs__key_eui(SPACE_CLAIM, dev_eui);

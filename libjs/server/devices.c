@@ -1,4 +1,4 @@
-#include "server/internal.h"
+#include "server/claim.h"
 
 #include "base/secret.h"
 
@@ -128,13 +128,25 @@ static ljs_err step_device(ljs_buf *out, void *user, const ljs_buf *old)
     return err ? err : ljs_device_step(out, m->server->vault, m->act, old->data, old->len);
 }
 
+/* at: the record, and whose it is, which ends with it. */
+static ljs_err remove_device(void *user, struct valued *at)
+{
+    const struct make *m = user;
+    ljs_err err = step_device(&at[0].new, user, &at[0].old);
+
+    return err ? err : ljs__claim_bury(&at[1].new, m->server->vault, m->dev_eui, &at[1].old);
+}
+
 ljs_err ljs__step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act, const uint8_t *if_tag,
                          struct once *once)
 {
     struct make m = { .server = server, .dev_eui = dev_eui, .act = act, .if_tag = if_tag };
     struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
     struct entry entry = { .kind = kind_of(act), .dev_eui = dev_eui };
+    struct valued both[VALUED_MAX] = { { .key = key }, { .key = ljs__key_eui(SPACE_CLAIM, dev_eui) } };
 
+    if (act == LJS_DEVICE_REMOVE)
+        return ljs__change_group(server, both, 2, remove_device, &m, &entry, once);
     return ljs__change_once(server, &key, step_device, &m, &entry, once);
 }
 

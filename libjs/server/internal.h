@@ -69,10 +69,11 @@ ljs_err ljs__change_once(ljs_server *server, const struct key *key, make_fn *mak
  * load as above.  The first is a device's record, to whose tags `act` leads. */
 struct valued {
     struct key key;
+    const struct entry *act; /* what the log says of its change beside `act` of the group; NULL: nothing */
     ljs_buf old, new;
     uint64_t version;
 };
-enum { VALUED_MAX = 3 };
+enum { VALUED_MAX = 4 };
 typedef ljs_err make_group_fn(void *user, struct valued *at);
 ljs_err ljs__change_group(ljs_server *server, struct valued *at, size_t len, make_group_fn *make, void *user,
                           const struct entry *act, struct once *once);
@@ -242,6 +243,11 @@ void ljs__as_label(const char **out, const char **holder, bool *named, const str
 
 /* A KEK's label as envelopes name it: of an account's without the account. */
 const char *ljs__kek_wire(const char *label);
+/* One that begins with '@' is an account's, or none at all: on the wire it would be another than the one that was
+ * given. LJS_E_INVAL; LJS_E_NOTFOUND for an account that is not there. */
+ljs_err ljs__kek_label_check(ljs_server *server, const char *label);
+/* Are both the same account's, or nobody's? */
+bool ljs__kek_same_holder(const char *one, const char *other);
 
 /* ---- kek.c ------------------------------------------------------------------ */
 
@@ -252,6 +258,9 @@ void ljs__keks_free(ljs_server *server);
  * LJS_E_NOTFOUND; LJS_E_KEK for one that is retired; LJS_E_SEAL, LJS_E_STORE. */
 ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, const char **label,
                       char room[LJS_LABEL_MAX], const char *peer, unsigned use);
+/* An account's, for claim.c: empty where the store has the same key already, whatever other it has there is replaced.
+ */
+ljs_err ljs__kek_make(ljs_buf *out, ljs_server *server, const char *label, const ljs_key *kek, const ljs_buf *old);
 /* For rewrap.c. */
 ljs_err ljs__kek_rewrap(ljs_buf *out, ljs_server *server, const uint8_t *key, size_t key_len, const ljs_buf *old);
 

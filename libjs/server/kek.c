@@ -310,6 +310,11 @@ ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, con
 
 /* ---- administration --------------------------------------------------------- */
 
+static bool label_ok(const char *label)
+{
+    return label && label[0] && ljs__text_ok(label, LJS_LABEL_MAX);
+}
+
 struct put {
     ljs_server *server;
     const char *label;
@@ -350,15 +355,24 @@ out:
     return err;
 }
 
+ljs_err ljs__kek_make(ljs_buf *out, ljs_server *server, const char *label, const ljs_key *kek, const ljs_buf *old)
+{
+    struct put put = { server, label, kek, 0 };
+    ljs_err err = put_kek(out, &put, old);
+
+    put.replace = 1;
+    return err == LJS_E_EXISTS ? put_kek(out, &put, old) : err;
+}
+
 ljs_err ljs_server_put_kek(ljs_server *server, const char *label, const ljs_key *kek, int replace)
 {
     struct put put = { server, label, kek, replace };
     const struct entry act = { .kind = LJS_AUDIT_KEK_PUT, .text = label };
     struct key key;
-    ljs_err err;
+    ljs_err err = ljs__kek_label_check(server, label);
 
-    if (!label || !label[0] || !ljs__text_ok(label, LJS_LABEL_MAX))
-        return LJS_E_INVAL;
+    if (err)
+        return err;
     key = ljs__key_label(SPACE_KEK, label);
     err = ljs__change(server, &key, put_kek, &put, &act);
     if (!err)
@@ -393,11 +407,6 @@ ljs_err ljs_server_del_kek(ljs_server *server, const char *label)
 }
 
 /* ---- which is used ----------------------------------------------------------- */
-
-static bool label_ok(const char *label)
-{
-    return label && label[0] && ljs__text_ok(label, LJS_LABEL_MAX);
-}
 
 /* As the store has it, which is the caller's to free: *out borrows it. */
 static ljs_err find_kek(struct kek *out, ljs_buf *value, ljs_server *server, const char *label)
@@ -517,7 +526,8 @@ ljs_err ljs_server_rotate_kek(ljs_server *server, const char *label, const char 
     struct key key;
     ljs_err err;
 
-    if (!label_ok(label) || !label_ok(to) || (peer && !label_ok(peer)) || !use || use & ~(LJS_USE_NS | LJS_USE_AS))
+    if (!label_ok(label) || !label_ok(to) || (peer && !label_ok(peer)) || !use || use & ~(LJS_USE_NS | LJS_USE_AS) ||
+        !ljs__kek_same_holder(label, to))
         return LJS_E_INVAL;
     memcpy(text, label, strlen(label) + 1);
     key = ljs__key_label(SPACE_KEK, label);

@@ -137,6 +137,8 @@ ljs_err ljs_peers_add_kek(ljs_peers *peers, const char *name, const char *label)
 {
     struct peer *p = find(peers, name);
 
+    if (label[0] == '@') /* an account's: no peer holds it by itself */
+        return LJS_E_INVAL;
     return p ? add_text(&p->kek, &p->keks, label) : LJS_E_NOTFOUND;
 }
 

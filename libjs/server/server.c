@@ -161,17 +161,21 @@ static ljs_err commit_group(ljs_server *server, struct valued *at, size_t len, c
                             const struct once *once)
 {
     ljs_change changes[VALUED_MAX + 1 + AUDIT_ROOM];
-    struct entry entry = *act;
-    size_t n = 0;
+    struct entry entries[1 + VALUED_MAX] = { *act };
+    size_t n = 0, told = 1;
 
     memset(changes, 0, sizeof changes);
-    for (size_t i = 0; i < len; i++)
-        if (at[i].new.data)
-            changes[n++] = (ljs_change){ .key = at[i].key.at,
-                                         .key_len = at[i].key.len,
-                                         .in = at[i].new.data,
-                                         .in_len = at[i].new.len,
-                                         .if_version = at[i].version };
+    for (size_t i = 0; i < len; i++) {
+        if (!at[i].new.data)
+            continue;
+        changes[n++] = (ljs_change){ .key = at[i].key.at,
+                                     .key_len = at[i].key.len,
+                                     .in = at[i].new.data,
+                                     .in_len = at[i].new.len,
+                                     .if_version = at[i].version };
+        if (at[i].act)
+            entries[told++] = *at[i].act;
+    }
     if (!n)
         return LJS_OK;
     if (once)
@@ -181,10 +185,10 @@ static ljs_err commit_group(ljs_server *server, struct valued *at, size_t len, c
                                      .in_len = once->value.len,
                                      .if_version = once->version };
     if (at[0].new.data) {
-        entry.before = tag_of(&at[0].key, &at[0].old);
-        entry.after = tag_of(&at[0].key, &at[0].new);
+        entries[0].before = tag_of(&at[0].key, &at[0].old);
+        entries[0].after = tag_of(&at[0].key, &at[0].new);
     }
-    return ljs__audit_commit(server, 0, changes, n, &entry, 1);
+    return ljs__audit_commit(server, 0, changes, n, entries, told);
 }
 
 static ljs_err settle_group(ljs_server *server, struct valued *at, size_t len, const struct once *once,

@@ -180,6 +180,12 @@ def test_refusals_have_codes(market, run):
         assert results["done"] == 1 and results["results"][0] == {"dev_eui": devices[0], "result": "assigned"}
         assert results["results"][1]["code"] == "no-such-device"
     refused(boss("POST", "/v1/accounts/nobody/assign", {"devices": devices}), 404, "no-such-account")
+    refused(boss("POST", "/v1/accounts/acme/assign", {"devices": devices * 2}), 422, "invalid-body")
+    refused(boss("POST", "/v1/claims", {"claims": [{"dev_eui": devices[0], "owner_token": TOKEN}] * 2, **HERE}, by="acme-1"), 422, "invalid-body")
+    refused(boss("PUT", "/v1/keks/%40nobody%2Fmain", {"key": KEK}), 404, "no-such-account")
+    refused(boss("PUT", "/v1/keks/%40acme", {"key": KEK}), 400, "bad-request")
+    assert boss("PUT", "/v1/keks/%40acme%2Fmain", {"key": KEK}).status == 204
+    assert boss("GET", "/v1/keks", by="acme-1").json == {"keks": [{"label": "main", "bits": 128}]}
     assert boss("GET", "/v1/claims?account=acme").json["claims"][0]["dev_eui"] == devices[0]
     assert boss("GET", "/v1/claims", by="globex-1").json == {"claims": []}
     assert boss("POST", "/v1/accounts/acme/suspend").json["suspended"] is True
@@ -219,8 +225,13 @@ def test_the_things_stack(market, server):  # noqa: F811
     for method in ("GET", "DELETE"):
         message(call(method, one), 404, "device not claimed")
     message(call("PUT", one, {**body, "ownerToken": "00000000"}), 403, "claim failed with given owner token")
-    # Claimed with a lock, again, read; members that it does not know are passed over.
-    assert (call("PUT", one, {**body, "applicationID": {"x": [1]}}).status, call("PUT", one, body).status) == (201, 201)
+    # Claimed with a lock, again, read; members that it does not know, or that say nothing, are passed over.
+    assert (call("PUT", one, {**body, "applicationID": {"x": [1]}, "kek": None}).status, call("PUT", one, body).status) == (201, 201)
+    assert call("PUT", one, {**body, "ownerToken": "", "homeNSID": None}).status == 201
+    assert call("GET", one).json == {"homeNetID": "000013", "locked": True}
+    assert call("PUT", one, {name: body[name] for name in ("homeNetID", "homeNSID", "asID", "lock")}).status == 201
+    for name in ("homeNetID", "asID"):
+        assert call("PUT", one, {**body, name: None}).status == call("PUT", one, {**body, name: ""}).status == 400
     read = call("GET", one)
     assert (read.status, read.json) == (200, {"homeNetID": "000013", "homeNSID": "70B3D57ED0000001", "locked": True})
     assert result(server.ask(market.device.join())) == "Success"
@@ -248,7 +259,8 @@ def test_the_things_stack(market, server):  # noqa: F811
     assert (answer.status, answer.json) == (400, {
         euis[19]: {"message": "device claimed by another client"}, "70B3D5499F00FFFF": {"message": "device not provisioned"}})
     assert call("GET", f"/api/v2/devices/{euis[0]}/claim").status == 404
-    assert call("DELETE", many % euis[19], by="globex-1").status == 204
+    assert call("DELETE", many % ",".join([euis[19]] * 3), by="globex-1").status == 204
+    assert call("DELETE", many % ",".join(euis * 2)).status == 414
     message(call("DELETE", many % "xyz"), 400, "malformed DevEUI")
     message(call("DELETE", many % (euis[0] + ",")), 400, "malformed DevEUI")
     for _ in range(8):

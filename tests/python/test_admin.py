@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import threading
 
 import pytest
@@ -108,3 +109,35 @@ def test_the_description_is_of_what_there_is() -> None:
     there = {route: {(r.name or "").lower() for r in Role if act is None or r.allows(act)} for route, act in routes()}
     assert described == there
     assert {act for _, act in routes()} == {None, *AdminAct}
+
+
+def names_of(node: dict, schemas: dict) -> set[str]:
+    """Of all members of a schema, at whatever depth."""
+    found: set[str] = set()
+    while "$ref" in node:
+        node = schemas[node["$ref"].rsplit("/", 1)[1]]
+    for name, value in node.get("properties", {}).items():
+        found |= {name} | names_of(value, schemas)
+    return found | (names_of(node["items"], schemas) if "items" in node else set())
+
+
+def test_the_description_has_each_code_and_member() -> None:
+    """Codes of refusals, and members of bodies, as the tables of the code have them; each in both."""
+    yaml = pytest.importorskip("yaml")
+    described = yaml.safe_load((ROOT / "docs/openapi.yaml").read_text())
+    schemas = described["components"]["schemas"]
+    text = {name: (ROOT / name).read_text() for name in ("libjs/server/admin.c", "tools/admin.c", "libjs/codec/claims.c")}
+    codes = {code for name in ("libjs/server/admin.c", "tools/admin.c")
+             for code in re.findall(r'\{ 4\d\d, "([a-z-]+)"|\{ 5\d\d, "([a-z-]+)"', text[name]) for code in code if code}
+    codes |= set(re.findall(r'answer_problem\([^"]*"([a-z-]+)"', text["tools/admin.c"]))
+    assert codes == set(schemas["Problem"]["properties"]["code"]["enum"])
+
+    rows = re.findall(r'^    \{ ((?:CLAIM_BODY|ROUTED)[A-Z_& |~]*), "(\w+)"', text["libjs/codec/claims.c"], re.M)
+    kinds = {"CLAIM_BODY_CLAIM": "ClaimDevice", "CLAIM_BODY_TTJS": "TtjsClaim", "CLAIM_BODY_ACCEPT": "Accept",
+             "CLAIM_BODY_OFFER": "Offer", "CLAIM_BODY_ENROL": "Enrol", "CLAIM_BODY_ACCOUNT": "NewAccount",
+             "CLAIM_BODY_ASSIGN": "Assign", "CLAIM_BODY_CLAIMS": "Claims"}
+    routed = {"CLAIM_BODY_CLAIM", "CLAIM_BODY_ACCEPT", "CLAIM_BODY_ASSIGN", "CLAIM_BODY_CLAIMS"}
+    for kind, schema in kinds.items():
+        members = {name for of, name in rows
+                   if kind in re.findall(r"(?<!~)CLAIM_BODY_[A-Z]+", of) or (of.startswith("ROUTED") and kind in routed)}
+        assert members == set(schemas[schema]["properties"]), schema
