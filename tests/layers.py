@@ -34,6 +34,7 @@ PUBLIC = {
     "keys": "keys",
     "master": "keys",
     "token": "keys",
+    "lot": "keys",
     "rekey_keys": "keys",
     "store": "store",
     "backend": "store",

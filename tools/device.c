@@ -285,7 +285,8 @@ static int cmd_import(int argc, char **argv)
 
 struct add_opts {
     struct where where;
-    const char *keys, *dev_eui, *version, *ns_kek_label, *as_kek_label, *as_id, *home_net_id, *home_ns_id, *x25519;
+    const char *keys, *dev_eui, *version, *ns_kek_label, *as_kek_label, *as_id, *home_net_id, *home_ns_id, *x25519,
+        *lot, *lot_keys;
     struct texts join_eui;
     int64_t next_join_nonce, last_dev_nonce;
     bool require_1_1, allow_weak, replace_keys, json;
@@ -300,6 +301,11 @@ static const struct flag add_flags[] = {
       AT(version), 0, 0 },
     { "keys", "FILE", "where the root keys are: lines \"NwkKey HEX\", \"AppKey HEX\" (default -, standard input)",
       FLAG_TEXT, AT(keys), 0, 0 },
+    { "lot", "LABEL", "its root keys come of the key of this lot (`lorajs lot add`); none are read then", FLAG_TEXT,
+      AT(lot), 0, 0 },
+    { "lot-keys", "NAME,...",
+      "which do: of NwkKey, AppKey, GenAppKey, RekeyKey (default NwkKey,AppKey for 1.1, else AppKey)", FLAG_TEXT,
+      AT(lot_keys), 0, 0 },
     { "next-join-nonce", "N", "for a device that joined elsewhere", FLAG_NUMBER, AT(next_join_nonce), 1, 0x1000000 },
     { "last-dev-nonce", "N", "for a device of 1.0.4 or later that joined elsewhere", FLAG_NUMBER, AT(last_dev_nonce), 0,
       0xffff },
@@ -327,7 +333,7 @@ static const struct usage add_usage = {
     "    NwkKey 0123... (32 digits)\n"
     "    AppKey 0123...\n"
     "A device of 1.0.x has one root key, by either name (and GenAppKey for multicast); one of 1.1 needs both. "
-    "RekeyKey is taken too. What is missing in the data directory is made.",
+    "RekeyKey is taken too. With --lot none is read, and none is kept. What is missing in the data directory is made.",
     add_flags,
     0,
     0,
@@ -391,7 +397,8 @@ static int device_of(ljs_device *out, ljs_eui join_euis[LJS_JOIN_EUIS_MAX], cons
     if (opts->x25519 && (code = read_public_key(out->x25519_public_key, opts->x25519)))
         return code;
     if ((code = take_label(out->ns_kek_label, opts->ns_kek_label, "--ns-kek-label")) ||
-        (code = take_label(out->as_kek_label, opts->as_kek_label, "--as-kek-label")))
+        (code = take_label(out->as_kek_label, opts->as_kek_label, "--as-kek-label")) ||
+        (code = read_lot(out, opts->lot, opts->lot_keys)))
         return code;
     return take_label(out->as_id, opts->as_id, "--as-id");
 }
@@ -411,7 +418,8 @@ static int cmd_add(int argc, char **argv)
 
     if (code != GO_ON)
         return code;
-    if ((code = device_of(&import.device, import.join_eui, &opts)) || (code = read_named_keys(keys, KEYS, opts.keys)) ||
+    if ((code = device_of(&import.device, import.join_eui, &opts)) ||
+        (!opts.lot && (code = read_named_keys(keys, KEYS, opts.keys))) ||
         (code = data_open(&data, &opts.where, DATA_CREATE, NULL)))
         goto out;
     import.nwk = keys[NWK].key;
@@ -419,7 +427,7 @@ static int cmd_add(int argc, char **argv)
     import.gen_app = keys[GEN_APP].key;
     import.rekey = keys[REKEY].key;
     import.dev_nonce = (int32_t)opts.last_dev_nonce;
-    if (!import.nwk && !import.app) {
+    if (!opts.lot && !import.nwk && !import.app) {
         complain("no root key was given; %s is read for lines \"NwkKey HEX\" and \"AppKey HEX\"",
                  strcmp(opts.keys, "-") ? opts.keys : "standard input");
         code = REFUSED;
@@ -431,9 +439,8 @@ static int cmd_add(int argc, char **argv)
     if (import_failed(err)) {
         code = complain_err(err, "device add");
     } else if (err == LJS_E_INVAL) {
-        complain(
-            "device add: the parts do not go together: a device of 1.1 needs NwkKey and AppKey, --last-dev-nonce is "
-            "for 1.0.4 and later, a label has no control characters");
+        complain("device add: the parts do not go together: a device of 1.1 needs NwkKey and AppKey, of a lot too, "
+                 "--last-dev-nonce is for 1.0.4 and later, a label has no control characters");
         code = REFUSED;
     } else if (err) {
         import_fault(fault, err, &import);
@@ -524,6 +531,8 @@ static ljs_err show_device(const ljs_buf *record)
     printf("LoRaWAN          %s%s\n", ljs_mac_text(d.mac), d.require_1_1 ? ", no less than 1.1" : "");
     printf("root keys        %s (epoch %u%s)\n", device_key_names(names, d.keys), d.epoch,
            d.exposed ? "; exposed: others have had them" : "");
+    if (*d.lot)
+        printf("lot              %s: the root keys come of its key, and are not kept\n", d.lot);
     if (d.next_join_nonce > 0xffffff)
         printf("next JoinNonce   none left: the device needs new root keys\n");
     else

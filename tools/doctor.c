@@ -70,6 +70,10 @@ struct visit {
 
     struct label *keks;
     size_t keks_len;
+    struct label *lots;
+    size_t lots_len;
+    uint64_t of_lots, without_lot;
+    ljs_eui first_without_lot;
     uint64_t devices, removed, tampered, spent, sealed_only; /* sealed_only: its KEK is not there */
     ljs_eui first_tampered, first_without;
 };
@@ -354,25 +358,44 @@ static int take_master(ljs_key **out, struct visit *v, const struct place *place
 
 /* ---- the database ------------------------------------------------------------------ */
 
+static ljs_err add_label(struct label **labels, size_t *len, const char *label)
+{
+    struct label *more = realloc(*labels, (*len + 1) * sizeof *more);
+
+    if (!more)
+        return LJS_E_NOMEM;
+    *labels = more;
+    snprintf(more[(*len)++].text, LJS_LABEL_MAX, "%s", label);
+    return LJS_OK;
+}
+
 static ljs_err add_kek(void *user, const char *label, size_t kek_len)
 {
     struct visit *v = user;
-    struct label *more = realloc(v->keks, (v->keks_len + 1) * sizeof *more);
 
     (void)kek_len;
-    if (!more)
-        return LJS_E_NOMEM;
-    v->keks = more;
-    snprintf(more[v->keks_len++].text, LJS_LABEL_MAX, "%s", label);
-    return LJS_OK;
+    return add_label(&v->keks, &v->keks_len, label);
+}
+
+static ljs_err add_lot(void *user, const char *label)
+{
+    struct visit *v = user;
+
+    return add_label(&v->lots, &v->lots_len, label);
+}
+
+/* No label at all is none that is missing. */
+static bool has_label(const struct label *labels, size_t len, const char *label)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!strcmp(labels[i].text, label))
+            return true;
+    return !*label;
 }
 
 static bool has_kek(const struct visit *v, const char *label)
 {
-    for (size_t i = 0; i < v->keks_len; i++)
-        if (!strcmp(v->keks[i].text, label))
-            return true;
-    return !*label;
+    return has_label(v->keks, v->keks_len, label);
 }
 
 static ljs_err one_device(void *user, ljs_eui dev_eui)
@@ -401,7 +424,28 @@ static ljs_err one_device(void *user, ljs_eui dev_eui)
     v->spent += d.state != LJS_STATE_REMOVED && d.next_join_nonce > 0xffff00;
     if (d.state != LJS_STATE_REMOVED && (!has_kek(v, d.ns_kek_label) || !has_kek(v, d.as_kek_label)))
         v->first_without = v->sealed_only++ ? v->first_without : dev_eui;
+    v->of_lots += *d.lot != '\0';
+    if (!has_label(v->lots, v->lots_len, d.lot))
+        v->first_without_lot = v->without_lot++ ? v->first_without_lot : dev_eui;
     return LJS_OK;
+}
+
+static void look_lots(struct visit *v)
+{
+    ljs_token_storage storage;
+    ljs_err err = ljs_server_each_lot(v->data.server, add_lot, v);
+
+    v->check = "lots";
+    if (err)
+        tell(v, ERROR, "put back a copy of the database", "the keys of lots cannot be read: %s", ljs_strerror(err));
+    else if (v->lots_len && ljs_token_look(&storage, v->data.vault) == LJS_E_STATE)
+        tell(
+            v, WARNING,
+            "keep the data directory's keys in a token (lorajs token), or give the devices keys of their own",
+            "%zu lots, whose keys are not in a hardware security module: one of them is that of all devices of the lot",
+            v->lots_len);
+    else if (v->lots_len)
+        tell(v, OK, NULL, "%zu lots, whose keys are used in the token alone", v->lots_len);
 }
 
 static void look_records(struct visit *v)
@@ -414,6 +458,7 @@ static void look_records(struct visit *v)
              "the KEKs cannot be read: %s", ljs_strerror(err));
     else
         tell(v, OK, NULL, "%zu KEKs, each with a good tag", v->keks_len);
+    look_lots(v);
     v->check = "records";
     if ((err = ljs_server_each_device(v->data.server, one_device, v))) {
         tell(v, ERROR, ljs_remedy(err), "the records cannot be read: %s", ljs_strerror(err));
@@ -432,6 +477,11 @@ static void look_records(struct visit *v)
         tell(v, WARNING, "lorajs kek add",
              "%" PRIu64 " devices name a KEK that is not there, %016" PRIx64 " first: they are refused", v->sealed_only,
              v->first_without);
+    if (v->without_lot)
+        tell(v, ERROR, "lorajs lot add",
+             "%" PRIu64 " of %" PRIu64 " devices of lots are of one whose key is not there, %016" PRIx64
+             " first: they are refused",
+             v->without_lot, v->of_lots, v->first_without_lot);
 }
 
 /* Would serve start with this marker, and does a database have one at all? */
@@ -673,6 +723,7 @@ int cmd_doctor(int argc, char **argv)
            v.found[WARNING], v.found[ERROR]);
     data_close(&v.data);
     free(v.keks);
+    free(v.lots);
     if (v.has_config)
         config_free(&v.config);
     return v.found[ERROR] || (opts.strict && v.found[WARNING]) ? REFUSED : DONE;

@@ -80,6 +80,9 @@ void import_fault(char out[IMPORT_FAULT_MAX], ljs_err err, const ljs_import *imp
         snprintf(out, IMPORT_FAULT_MAX,
                  "dev_eui: the device is there with other root keys; say --replace-keys to give it these");
         break;
+    case LJS_E_LOT:
+        snprintf(out, IMPORT_FAULT_MAX, "lot: %s; %s", ljs_strerror(err), ljs_remedy(err));
+        break;
     default:
         snprintf(out, IMPORT_FAULT_MAX, "device: %s (%s); %s", ljs_strerror(err), ljs_errname(err), ljs_remedy(err));
     }

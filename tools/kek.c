@@ -105,8 +105,8 @@ static void report(bool json, const char *label, size_t bits, const char *what)
     printf(",\"result\":\"%s\"}\n", what);
 }
 
-/* The label is shown to people, so it must be fit to be shown; the library says the same. */
-static int check_label(const char *label)
+/* A label is shown to people, so it must be fit to be shown; the library says the same. */
+int check_label(const char *label)
 {
     size_t n = strlen(label);
     bool bad = n < 1 || n >= LJS_LABEL_MAX;

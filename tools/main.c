@@ -31,6 +31,7 @@ const struct command commands[] = {
     { "export", "devices into the formats of other systems", cmd_bulk_export, NULL, &bulk_export_usage },
     { "kek", "the keys that session keys are wrapped under", NULL, kek_commands, NULL },
     { "key", "make keys", NULL, key_commands, NULL },
+    { "lot", "keys that root keys of a production come of", NULL, lot_commands, NULL },
     { "master", "who keeps the master key", NULL, master_commands, NULL },
     { "rewrap", "another master key, while the daemon serves", cmd_rewrap, NULL, &rewrap_usage },
     { "rekey", "other root keys for a device, over the air (experimental)", NULL, rekey_commands, NULL },

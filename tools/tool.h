@@ -92,6 +92,7 @@ command_fn cmd_doctor;                          /* doctor.c */
 extern const struct command device_commands[];  /* device.c */
 extern const struct command kek_commands[];     /* kek.c */
 extern const struct command key_commands[];     /* kek.c */
+extern const struct command lot_commands[];     /* lot.c */
 extern const struct command master_commands[];  /* master.c */
 extern const struct command audit_commands[];   /* audit.c */
 extern const struct command token_commands[];   /* token.c */
@@ -116,6 +117,11 @@ const char *device_state_text(ljs_state state);
 const char *device_key_names(char out[64], unsigned keys);
 ljs_err device_print_json(const ljs_buf *record);
 int complain_device(ljs_err err, ljs_eui dev_eui);
+
+/* kek.c: is it fit to be one?  Complains itself. */
+int check_label(const char *label);
+/* lot.c: --lot and --lot-keys, either of which may be NULL, into a device; complains itself. */
+int read_lot(ljs_device *out, const char *lot, const char *keys);
 
 command_fn cmd_device_list; /* list.c: a row of device_commands */
 extern const struct usage device_list_usage;

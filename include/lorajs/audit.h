@@ -81,6 +81,7 @@ typedef enum ljs_audit_kind {
     LJS_AUDIT_ROLE = 70,    /**< who may do what was changed */
     LJS_AUDIT_DENIED = 71,  /**< somebody may not do what he asked for; `count` times, where it is not 0 */
     LJS_AUDIT_NOTE = 72,    /**< what `text` says */
+    LJS_AUDIT_LOT_PUT = 73, /**< the key of a lot, `text` is its label, was added */
 } ljs_audit_kind;
 
 /** "join", "device-make"; "?" for a number that is no kind. */

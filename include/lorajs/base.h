@@ -63,6 +63,7 @@ typedef enum ljs_err {
     LJS_E_TOKEN = -13,     /**< the token is gone, or failed */
     LJS_E_PIN = -14,       /**< the token refused the PIN */
     LJS_E_INSIDE = -15,    /**< the key is in a token, which does not give it away */
+    LJS_E_LOT = -16,       /**< the key of the device's lot is not here, or does not open */
     LJS_E_MESSAGE = -101,  /**< not a Backend Interfaces message, or a member out of its range */
     LJS_E_FRAME = -102,    /**< PHYPayload of wrong type, or not the device the message names */
     LJS_E_SIZE = -103,     /**< PHYPayload of wrong size */

@@ -76,6 +76,7 @@ typedef struct ljs_device {
     char as_kek_label[LJS_LABEL_MAX]; /**< the KEK for AppSKey; "" for that of the peer that is as_id */
     char as_id[LJS_LABEL_MAX];        /**< the application server that may ask for AppSKey; "" for none */
     uint8_t x25519_public_key[32];    /**< of the device's secure element, for rekeying */
+    char lot[LJS_LABEL_MAX];          /**< the lot (lot.h) that its root keys come of; "" for keys of its own */
 } ljs_device;
 
 /** What belongs to a device under one JoinEUI. */
@@ -125,14 +126,16 @@ enum {
 /** Make the record of a new device, or bring an existing one or a tombstone up to date:
  *  JoinNonce is never lowered, used DevNonces and counters are only ever added to while
  *  the root key that signs join-requests is the same, sessions stay.
- *  @param device  state, generation, exposed, moved, epoch, keys, join_euis, sessions are not looked at;
- *                 next_join_nonce 0 means 1
+ *  @param device  state, generation, exposed, moved, epoch, join_euis, sessions are not looked at;
+ *                 next_join_nonce 0 means 1; keys says which come of the lot where there is one, 0 meaning NwkKey and
+ *                 AppKey for LoRaWAN 1.1, AppKey before; else it is not looked at
+ *  @param keys    none at all for a device of a lot
  *  @param dev_nonce  last DevNonce used elsewhere, -1 for none (1.0.4 and later)
  *  @param in      DevNonces used elsewhere, two octets each, little-endian; NULL for none (before 1.0.4)
  *  @param record  the device's record or tombstone; NULL for none
  *  @return ::LJS_E_INVAL (ranges; missing root key), ::LJS_E_WEAK, ::LJS_E_EXISTS when
  *  the record is that of a live device with other root keys and flags do not say
- *  ::LJS_MAKE_REPLACE_KEYS, ::LJS_E_SEAL, ::LJS_E_VERSION */
+ *  ::LJS_MAKE_REPLACE_KEYS, ::LJS_E_LOT when the vault knows no such lot, ::LJS_E_SEAL, ::LJS_E_VERSION */
 LJS_MUST ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device *device,
                                  const ljs_root_keys *keys, unsigned flags, int32_t dev_nonce, const uint8_t *in,
                                  size_t in_len, const uint8_t *record, size_t record_len);

@@ -6,7 +6,8 @@
  *  (a number) or used_dev_nonces (an array of numbers); ns_kek_label, as_kek_label, as_id,
  *  home_net_id, home_ns_id, require_1_1 (true or false), x25519_public_key (64 digits).  dev_eui,
  *  join_eui, lorawan_version and the root keys of that version are mandatory; an unknown
- *  member is an error, so that no misspelt one is lost. */
+ *  member is an error, so that no misspelt one is lost.  A device of a lot (lot.h) has `lot`, its label,
+ *  in the place of root keys, and may have lot_keys, an array of the names of those that come of it. */
 #ifndef LORAJS_IMPORT_H
 #define LORAJS_IMPORT_H
 
@@ -38,7 +39,8 @@ LJS_API void ljs_import_clear(ljs_import *import);
 LJS_API const char *ljs_import_example(void);
 
 /** A record's public half as one JSON object, without a newline: the members above but the
- *  keys, and exposed where it is true, state, epoch, keys (names), sessions (SessionKeyID, kind, nonces, NetID, time).
+ *  keys and lot_keys, and exposed where it is true, state, epoch, keys (names), sessions (SessionKeyID, kind, nonces,
+ * NetID, time).
  */
 LJS_MUST ljs_err ljs_device_json(ljs_buf *out, const uint8_t *record, size_t record_len);
 

@@ -114,6 +114,10 @@ typedef enum ljs_key_name {
     LJS_KEY_NEXT_APP,       /**< the next AppKey, from JK */
     LJS_KEY_NEXT_GEN_APP,   /**< the next GenAppKey, from JK */
     LJS_KEY_NEXT_REKEY,     /**< the next rekey key, from JK */
+    LJS_KEY_LOT_NWK,        /**< NwkKey of a device, from the key of its lot  (lot.h, as those below) */
+    LJS_KEY_LOT_APP,        /**< AppKey, likewise */
+    LJS_KEY_LOT_GEN_APP,    /**< GenAppKey, likewise */
+    LJS_KEY_LOT_REKEY,      /**< rekey key, likewise */
 } ljs_key_name;
 
 /** Which rules a session or device follows. */
@@ -126,7 +130,7 @@ typedef enum ljs_scheme {
 typedef struct ljs_derivation {
     ljs_key_name name;   /**< the key to be */
     ljs_scheme scheme;   /**< by whose rules */
-    ljs_eui dev_eui;     /**< JSIntKey, JSEncKey, RekeyIntKey */
+    ljs_eui dev_eui;     /**< JSIntKey, JSEncKey, RekeyIntKey, keys of a lot */
     ljs_eui join_eui;    /**< session keys of ::LJS_SCHEME_1_1; JK */
     ljs_netid net_id;    /**< session keys of ::LJS_SCHEME_1_0 */
     uint32_t join_nonce; /**< session keys */

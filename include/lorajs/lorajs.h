@@ -21,6 +21,7 @@
 #include <lorajs/import.h>
 #include <lorajs/join.h>
 #include <lorajs/keys.h>
+#include <lorajs/lot.h>
 #include <lorajs/mac.h>
 #include <lorajs/manifest.h>
 #include <lorajs/master.h>

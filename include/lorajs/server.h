@@ -17,6 +17,7 @@
 #define LORAJS_SERVER_H
 
 #include <lorajs/join.h>
+#include <lorajs/lot.h>
 #include <lorajs/message.h>
 #include <lorajs/parcel.h>
 #include <lorajs/rekey.h>
@@ -239,6 +240,19 @@ LJS_MUST ljs_err ljs_server_del_kek(ljs_server *server, const char *label);
 typedef ljs_err ljs_kek_row(void *user, const char *label, size_t kek_len);
 /** Each KEK, labels rising; stops when `row` fails, with its result. */
 LJS_MUST ljs_err ljs_server_each_kek(ljs_server *server, ljs_kek_row *row, void *user);
+
+/* ---- lots --------------------------------------------------------------------- */
+
+/** Keep the key of a lot (lot.h) under a label, for devices whose ljs_device.lot it is.  It stays for good: another key
+ *  of this label would make others of its devices' keys.  The same key again is no change.
+ *  @param label  1 to 127 octets of UTF-8 without control characters
+ *  @param key    16 octets
+ *  @return ::LJS_E_EXISTS when the label is taken by another key, ::LJS_E_INVAL also where ::LJS_LOTS_MAX are kept */
+LJS_MUST ljs_err ljs_server_put_lot(ljs_server *server, const char *label, const ljs_key *key);
+/** A lot that was found; what it returns, if not ::LJS_OK, ends the visit. */
+typedef ljs_err ljs_lot_row(void *user, const char *label);
+/** Each lot, labels rising; stops when `row` fails, with its result. */
+LJS_MUST ljs_err ljs_server_each_lot(ljs_server *server, ljs_lot_row *row, void *user);
 
 #ifdef __cplusplus
 }

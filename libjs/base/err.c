@@ -53,6 +53,9 @@ static const struct error {
       "another "
       "storage key",
       "Other", "Other" },
+    { LJS_E_LOT, "LOT", "the key of the device's lot is not here, or does not open",
+      "see `lorajs lot list`, and take the key with `lorajs lot add`; if it is there, restore it from a backup",
+      "Other", "Other" },
 
     { LJS_E_MESSAGE, "MESSAGE", "not a Backend Interfaces message, or a member out of its range",
       "compare what the network server sends with TS002, mandatory members first", "MalformedRequest",

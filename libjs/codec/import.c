@@ -14,7 +14,7 @@ enum {
     STACK_BELOW = 16 * 1024, /* deeper than reading ever goes: digits of keys went through it */
 };
 
-enum kind { EUI, NET_ID, VERSION, KEY, COUNTER, DEV_NONCE, LABEL, SWITCH, PUBLIC_KEY, EUIS, NONCES };
+enum kind { EUI, NET_ID, VERSION, KEY, COUNTER, DEV_NONCE, LABEL, SWITCH, PUBLIC_KEY, EUIS, NONCES, KEY_NAMES };
 
 enum {
     I_DEV_EUI,
@@ -35,6 +35,8 @@ enum {
     I_HOME_NS_ID,
     I_REQUIRE_1_1,
     I_X25519_PUBLIC_KEY,
+    I_LOT,
+    I_LOT_KEYS,
 };
 
 #define BIT(m) (UINT32_C(1) << (m))
@@ -62,7 +64,17 @@ static const struct member {
     [I_HOME_NS_ID] = { "home_ns_id", EUI, offsetof(ljs_import, device.home_ns_id) },
     [I_REQUIRE_1_1] = { "require_1_1", SWITCH, offsetof(ljs_import, device.require_1_1) },
     [I_X25519_PUBLIC_KEY] = { "x25519_public_key", PUBLIC_KEY, offsetof(ljs_import, device.x25519_public_key) },
+    [I_LOT] = { "lot", LABEL, offsetof(ljs_import, device.lot) },
+    [I_LOT_KEYS] = { "lot_keys", KEY_NAMES, offsetof(ljs_import, device.keys) },
 };
+
+static const struct {
+    unsigned member;
+    uint8_t bit;
+} root_keys[] = { { I_NWK_KEY, LJS_HAS_NWK_KEY },
+                  { I_APP_KEY, LJS_HAS_APP_KEY },
+                  { I_GEN_APP_KEY, LJS_HAS_GEN_APP_KEY },
+                  { I_REKEY_KEY, LJS_HAS_REKEY_KEY } };
 
 /* What a member is to be; all that a fault ever says about its value. */
 static const char *const want[] = {
@@ -77,6 +89,7 @@ static const char *const want[] = {
     [PUBLIC_KEY] = "must be 64 hexadecimal digits",
     [EUIS] = "must be one to four different texts of 16 hexadecimal digits, in brackets",
     [NONCES] = "must be at most 65536 numbers from 0 to 65535, in brackets",
+    [KEY_NAMES] = "must be different names of root keys, such as \"app_key\", in brackets",
 };
 
 struct reading {
@@ -207,10 +220,29 @@ static bool read_number(struct reading *r, unsigned m, int64_t number)
     }
 }
 
+static bool read_key_name(struct reading *r, const struct json_event *event)
+{
+    uint8_t *keys = &r->out->device.keys;
+
+    for (size_t i = 0; event->type == JSON_TEXT && i < COUNT(root_keys); i++) {
+        const char *name = members[root_keys[i].member].name;
+
+        if (event->text_len == strlen(name) && !memcmp(event->text, name, event->text_len)) {
+            bool twice = *keys & root_keys[i].bit;
+
+            *keys |= root_keys[i].bit;
+            return !twice;
+        }
+    }
+    return false;
+}
+
 static bool read_element(struct reading *r, const struct json_event *event)
 {
     ljs_import *out = r->out;
 
+    if (members[r->within].kind == KEY_NAMES)
+        return read_key_name(r, event);
     if (members[r->within].kind == NONCES) {
         if (event->type != JSON_INT || event->number < 0 || event->number > 0xffff || r->nonces.len == 2 * NONCES_MAX)
             return false;
@@ -249,7 +281,7 @@ static bool read_member(struct reading *r, const struct json_event *event)
             r->out->device.require_1_1 = (uint8_t)event->number;
         break;
     case JSON_ARRAY:
-        if ((ok = members[m].kind == EUIS || members[m].kind == NONCES))
+        if ((ok = members[m].kind == EUIS || members[m].kind == NONCES || members[m].kind == KEY_NAMES))
             r->within = m;
         break;
     default:
@@ -269,6 +301,37 @@ static bool on_event(void *ctx, const struct json_event *event)
         return true;
     }
     return read_element(r, event) || fault_of(r, r->within);
+}
+
+/* [L2 1.1 §6.1.1]  two root keys; before that one, which some call NwkKey */
+static bool finish_keys(struct reading *r)
+{
+    const ljs_import *out = r->out;
+
+    if (r->there & BIT(I_LOT_KEYS))
+        return fault(r, members[I_LOT_KEYS].name, "stands without lot");
+    if (out->device.mac >= LJS_MAC_1_1 && !out->nwk)
+        return fault(r, members[I_NWK_KEY].name, "is missing: LoRaWAN 1.1 needs nwk_key and app_key");
+    if (out->device.mac >= LJS_MAC_1_1 && !out->app)
+        return fault(r, members[I_APP_KEY].name, "is missing: LoRaWAN 1.1 needs nwk_key and app_key");
+    if (!out->nwk && !out->app)
+        return fault(r, members[I_APP_KEY].name, "is missing");
+    return true;
+}
+
+static bool finish_lot(struct reading *r)
+{
+    const unsigned both = LJS_HAS_NWK_KEY | LJS_HAS_APP_KEY;
+    unsigned had;
+    ljs_device *device = &r->out->device;
+
+    for (size_t i = 0; i < COUNT(root_keys); i++)
+        if (r->there & BIT(root_keys[i].member))
+            return fault(r, members[root_keys[i].member].name, "stands beside lot, of which the keys come");
+    had = device->keys & both;
+    if (r->there & BIT(I_LOT_KEYS) && (device->mac >= LJS_MAC_1_1 ? had != both : !had))
+        return fault(r, members[I_LOT_KEYS].name, "must have app_key or nwk_key, and both for LoRaWAN 1.1");
+    return true;
 }
 
 /* What no member says alone. */
@@ -292,13 +355,8 @@ static bool finish(struct reading *r)
         return fault_of(r, I_JOIN_EUIS);
     device->join_eui = out->join_eui[0];
 
-    /* [L2 1.1 §6.1.1]  two root keys; before that one, which some call NwkKey */
-    if (device->mac >= LJS_MAC_1_1 && !out->nwk)
-        return fault(r, members[I_NWK_KEY].name, "is missing: LoRaWAN 1.1 needs nwk_key and app_key");
-    if (device->mac >= LJS_MAC_1_1 && !out->app)
-        return fault(r, members[I_APP_KEY].name, "is missing: LoRaWAN 1.1 needs nwk_key and app_key");
-    if (!out->nwk && !out->app)
-        return fault(r, members[I_APP_KEY].name, "is missing");
+    if (!(there & BIT(I_LOT) ? finish_lot(r) : finish_keys(r)))
+        return false;
     if (device->mac < LJS_MAC_1_1 && device->require_1_1)
         return fault(r, members[I_REQUIRE_1_1].name, "is for devices of LoRaWAN 1.1 only");
 

@@ -189,6 +189,8 @@ ljs_err ljs_device_json(ljs_buf *out, const uint8_t *record, size_t record_len)
     member_text(&w, "state", state_text(device.state));
     member_number(&w, "epoch", device.epoch);
     show_keys(&w, device.keys);
+    if (device.lot[0])
+        member_text(&w, "lot", device.lot);
     member_number(&w, "next_join_nonce", device.next_join_nonce);
     if ((err = show_nonces(&w, &device, record, record_len)))
         goto out;

@@ -116,7 +116,8 @@ static bool device_ok(const ljs_device *d, int32_t dev_nonce, size_t in_len)
            d->next_join_nonce <= JOIN_NONCE_END && (!d->has_home_net_id || d->home_net_id <= 0xffffff) &&
            dev_nonce >= -1 && dev_nonce <= 0xffff && in_len % 2 == 0 && in_len <= 2 * 0x10000 &&
            (!d->require_1_1 || d->mac >= LJS_MAC_1_1) && ljs__text_ok(d->ns_kek_label, sizeof d->ns_kek_label) &&
-           ljs__text_ok(d->as_kek_label, sizeof d->as_kek_label) && ljs__text_ok(d->as_id, sizeof d->as_id);
+           ljs__text_ok(d->as_kek_label, sizeof d->as_kek_label) && ljs__text_ok(d->as_id, sizeof d->as_id) &&
+           ljs__text_ok(d->lot, sizeof d->lot);
 }
 
 static ljs_err keys_ok(const ljs_root_keys *keys, ljs_mac mac, unsigned flags)
@@ -136,7 +137,27 @@ static ljs_err keys_ok(const ljs_root_keys *keys, ljs_mac mac, unsigned flags)
     return LJS_OK;
 }
 
-static ljs_err load_keys(struct ring *ring, const ljs_root_keys *keys)
+/* Which keys of a lot the device has; 0: it may not have these. */
+static uint8_t lot_keys(const ljs_device *d, const ljs_root_keys *keys)
+{
+    const unsigned both = LJS_HAS_NWK_KEY | LJS_HAS_APP_KEY, all = both | LJS_HAS_GEN_APP_KEY | LJS_HAS_REKEY_KEY;
+    unsigned which = d->keys ? d->keys : d->mac >= LJS_MAC_1_1 ? both : LJS_HAS_APP_KEY;
+
+    if (keys->nwk || keys->app || keys->gen_app || keys->rekey || which & ~all ||
+        (d->mac >= LJS_MAC_1_1 ? (which & both) != both : !(which & both)))
+        return 0;
+    return (uint8_t)which;
+}
+
+/* Those of a lot were never anybody's to choose: they are not weak. */
+static ljs_err new_keys_ok(const ljs_device *device, const ljs_root_keys *keys, unsigned flags)
+{
+    if (device->lot[0])
+        return lot_keys(device, keys) ? LJS_OK : LJS_E_INVAL;
+    return keys_ok(keys, device->mac, flags);
+}
+
+static ljs_err load_keys(struct ring *ring, const ljs_vault *vault, const ljs_device *device, const ljs_root_keys *keys)
 {
     const struct {
         enum key_id id;
@@ -146,6 +167,8 @@ static ljs_err load_keys(struct ring *ring, const ljs_root_keys *keys)
     };
     ljs_err err = LJS_OK;
 
+    if (device->lot[0])
+        return ljs__record_lot_keys(ring, vault, device->lot, lot_keys(device, keys), device->dev_eui);
     for (size_t i = 0; i < COUNT(all) && !err; i++) {
         ljs__ring_drop(ring, all[i].id);
         if (all[i].key)
@@ -260,7 +283,7 @@ static bool share_key(const struct prints *a, const struct prints *b)
  * tombstone knows only that one, and needs no more: it has no key to replace.  The keys are in
  * the ring when we return. */
 static ljs_err same_keys(bool *all, bool *root, bool *any, const struct record *r, ljs_vault *vault, struct ring *ring,
-                         const ljs_root_keys *keys)
+                         const ljs_device *device, const ljs_root_keys *keys)
 {
     struct prints was = { 0 }, is;
     ljs_err err = LJS_OK;
@@ -272,7 +295,7 @@ static ljs_err same_keys(bool *all, bool *root, bool *any, const struct record *
             err = print_keys(&was, vault, ring);
     }
     if (!err)
-        err = load_keys(ring, keys);
+        err = load_keys(ring, vault, device, keys);
     if (!err)
         err = print_keys(&is, vault, ring);
     if (err)
@@ -297,7 +320,7 @@ ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device 
     *out_record = (ljs_buf){ NULL, 0 };
     if (!device_ok(device, dev_nonce, in_len) || (in_len && !in))
         return LJS_E_INVAL;
-    if ((err = keys_ok(keys, device->mac, flags)) || (err = ljs__vault_alive(vault)) || (err = ljs__ring_take(&ring)))
+    if ((err = new_keys_ok(device, keys, flags)) || (err = ljs__vault_alive(vault)) || (err = ljs__ring_take(&ring)))
         return err;
     if (record) {
         if ((err = ljs__record_load(&r, vault, record, record_len)))
@@ -306,7 +329,7 @@ ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device 
             err = LJS_E_INVAL;
             goto out;
         }
-        if ((err = same_keys(&same, &same_root, &same_any, &r, vault, ring, keys)))
+        if ((err = same_keys(&same, &same_root, &same_any, &r, vault, ring, device, keys)))
             goto out;
         if (!same && r.d.state != LJS_STATE_REMOVED && !(flags & LJS_MAKE_REPLACE_KEYS)) {
             err = LJS_E_EXISTS;
@@ -328,7 +351,7 @@ ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device 
         for (unsigned i = 0; i < r.d.join_euis; i++)
             if (r.d.mac >= LJS_MAC_1_0_4 && device->mac < LJS_MAC_1_0_4)
                 counter_to_set(&r.context[i], &counted[i]);
-    } else if ((err = load_keys(ring, keys))) {
+    } else if ((err = load_keys(ring, vault, device, keys))) {
         goto out;
     }
     set_fields(&r.d, device);
@@ -348,7 +371,9 @@ ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device 
     }
     for (size_t i = 0; i < COUNT(counted); i++)
         bad |= counted[i].bad;
-    err = bad || nonces.bad ? LJS_E_NOMEM : ljs__record_seal(&r, &sealed, vault, ring, r.d.epoch);
+    err = bad || nonces.bad ? LJS_E_NOMEM
+          : device->lot[0]  ? ljs__record_refer(&r, &sealed, lot_keys(device, keys), r.d.epoch)
+                            : ljs__record_seal(&r, &sealed, vault, ring, r.d.epoch);
     if (!err) {
         ljs__record_trim(&r);
         err = ljs__record_save(out_record, &r, vault);

@@ -220,6 +220,8 @@ static void read_set(struct unpack *u, struct key_set *s)
     s->epoch = (uint16_t)ljs__unpack_uint(u, 0xffff);
     s->keys = (uint8_t)ljs__unpack_uint(u, 0xff);
     s->at = ljs__unpack_bin(u, &s->len, 512);
+    if (ljs__record_lot(NULL, s) && (s->len < 2 || s->len > LJS_LABEL_MAX || memchr(s->at, 0, s->len)))
+        u->rd.bad = true;
 }
 
 static void read_text(struct unpack *u, char out[LJS_LABEL_MAX])
@@ -352,8 +354,10 @@ ljs_err ljs__record_read(struct record *out, const uint8_t *in, size_t in_len)
     if (r->d.state == LJS_STATE_FRESH && r->d.sessions)
         r->d.state = LJS_STATE_JOINED;
     for (unsigned i = 0; i < r->sets; i++)
-        if (r->set[i].epoch == r->d.epoch)
+        if (r->set[i].epoch == r->d.epoch) {
             r->d.keys = r->set[i].keys;
+            ljs__record_lot(r->d.lot, &r->set[i]);
+        }
     r->d.struct_size = sizeof r->d;
     return LJS_OK;
 bad:

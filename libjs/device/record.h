@@ -20,6 +20,7 @@ enum {
     NONCE_MAP_LEN = 8192,              /* one bit for each of 65,536 DevNonces */
     STEP_ADDS = 128,                   /* octets: more than a session and its nonce add to a record */
     JOIN_NONCE_END = 0x1000000,        /* 24 bits: this one is not given any more */
+    LOT_FORMAT = 3,                    /* where a sealed set has a vault's 1, or 2 of one in a token */
 };
 
 /* DevNonces used, as they lie in a record: rising two-octet numbers (LE), or from 4096 of
@@ -43,7 +44,7 @@ struct context { /* what belongs to one JoinEUI */
     struct nonces used;
 };
 
-struct key_set { /* the root keys of one epoch, sealed */
+struct key_set { /* the root keys of one epoch, sealed, or LOT_FORMAT | the label of the lot that they come of */
     uint16_t epoch;
     uint8_t keys; /* LJS_HAS_... */
     const uint8_t *at;
@@ -88,13 +89,19 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
 
 struct context *ljs__record_context(struct record *r, ljs_eui join_eui); /* NULL: not registered */
 
-/* The root keys of an epoch into their ring slots, which are emptied first.  LJS_E_SEAL. */
+/* The root keys of an epoch into their ring slots, which are emptied first.  LJS_E_SEAL, LJS_E_LOT. */
 ljs_err ljs__record_keys(struct ring *ring, const ljs_vault *vault, const struct record *r, uint16_t epoch);
 /* Seal what the ring has as the keys of an epoch, and put them among r's sets; *keep holds
  * the octets until r is saved. */
 ljs_err ljs__record_seal(struct record *r, struct wr *keep, const ljs_vault *vault, struct ring *ring, uint16_t epoch);
-/* Bring each set under the vault's current master key; every one is opened, whether or not it needs that.
- * *changed when one did, whose octets keep[] then has, one for each set.  LJS_E_SEAL. */
+/* Do the keys of a set come of a lot, and which?  `lot` may be NULL. */
+bool ljs__record_lot(char lot[LJS_LABEL_MAX], const struct key_set *set);
+/* Say in its place that these (LJS_HAS_...) come of the lot r->d.lot. */
+ljs_err ljs__record_refer(struct record *r, struct wr *keep, uint8_t keys, uint16_t epoch);
+/* Root keys of a device of a lot into their slots, which are emptied first.  LJS_E_LOT. */
+ljs_err ljs__record_lot_keys(struct ring *ring, const ljs_vault *vault, const char *lot, uint8_t keys, ljs_eui dev_eui);
+/* Bring each set under the vault's current master key; every one that is sealed is opened, whether or not it needs
+ * that. *changed when one did, whose octets keep[] then has, one for each set.  LJS_E_SEAL. */
 ljs_err ljs__record_rewrap(bool *changed, struct record *r, struct wr keep[EPOCHS_MAX], const ljs_vault *vault,
                            struct ring *ring);
 /* A keyed fingerprint of the root keys in the ring. */

@@ -61,6 +61,11 @@ static const struct derivation { uint8_t name, scheme, root, to, tag, layout; } 
     { LJS_KEY_NEXT_APP,       ANY, KEY_NONE, KEY_NONE,        0x02, EPOCH     },
     { LJS_KEY_NEXT_GEN_APP,   ANY, KEY_NONE, KEY_NONE,        0x03, EPOCH     },
     { LJS_KEY_NEXT_REKEY,     ANY, KEY_NONE, KEY_NONE,        0x0f, EPOCH     },
+    /* lorajs lots (lot.h)  aes128_encrypt(LotKey, tag | DevEUI | pad16) */
+    { LJS_KEY_LOT_NWK,        ANY, KEY_NONE, KEY_NONE,        0xd1, DEV_EUI   },
+    { LJS_KEY_LOT_APP,        ANY, KEY_NONE, KEY_NONE,        0xd2, DEV_EUI   },
+    { LJS_KEY_LOT_GEN_APP,    ANY, KEY_NONE, KEY_NONE,        0xd3, DEV_EUI   },
+    { LJS_KEY_LOT_REKEY,      ANY, KEY_NONE, KEY_NONE,        0xd4, DEV_EUI   },
 };
 /* clang-format on */
 

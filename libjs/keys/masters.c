@@ -1,6 +1,7 @@
 #include "keys/masters.h"
 
 #include "base/secret.h"
+#include "keys/lot.h"
 #include "keys/ring_inside.h"
 #include "keys/vault_token.h"
 
@@ -54,6 +55,7 @@ static ljs_err new_vault(ljs_vault **out, struct masters *set)
     vault->process = ljs__process();
     pthread_mutex_init(&vault->lock, NULL);
     atomic_init(&vault->now, set);
+    atomic_init(&vault->lots, NULL);
     return LJS_OK;
 }
 
@@ -120,6 +122,7 @@ void ljs_vault_free(ljs_vault *vault)
         before = set->before;
         ljs__secret_free(set);
     }
+    ljs__lots_free(vault);
     ljs__token_close(vault->token);
     pthread_mutex_destroy(&vault->lock);
     free(vault);

@@ -35,6 +35,7 @@ struct masters {
 
 struct ljs_vault {
     struct masters *_Atomic now;
+    const struct lot *_Atomic lots; /* lot.h; what is here stays until the vault is freed */
     struct token *token;  /* NULL, or what seals keys in place of these, whose seal[] is for a tag (vault_token.h) */
     pthread_mutex_t lock; /* of who puts another in its place */
     unsigned process;
@@ -48,7 +49,7 @@ static inline const struct masters *masters_of(const ljs_vault *vault)
 /* The subkeys of a master key of 32 octets. */
 void ljs__master_of(struct master *out, uint16_t number, const uint8_t *in);
 
-/* A vault that has what this one has now. */
+/* A vault that has what this one has now, but for lots. */
 ljs_err ljs__vault_copy(ljs_vault **out, const ljs_vault *vault);
 
 #endif

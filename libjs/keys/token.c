@@ -507,13 +507,14 @@ static unsigned uses_of(enum key_id id)
     }
 }
 
-/* A device's own keys are the same for each of its joins: they stay as long as the root key that they come of. */
+/* A device's own keys are the same for each of its joins: they stay as long as the root key that they come of, and root
+ * keys of a lot as long as the lot's key. */
 static bool stays(uint8_t print[PRINT_LEN], const struct ring *ring, enum key_id to, enum key_id root,
                   const uint8_t in[16])
 {
     uint8_t what[PRINT_LEN + BLOCK_LEN + 1];
 
-    if ((to != KEY_JS_INT && to != KEY_JS_ENC) || !ring->slot[root].kept)
+    if (to > KEY_JS_ENC || !ring->slot[root].kept)
         return false;
     memcpy(what, ring->slot[root].kept->print, PRINT_LEN);
     memcpy(what + PRINT_LEN, in, BLOCK_LEN);

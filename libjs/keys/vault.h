@@ -27,6 +27,7 @@ enum key_role {
     ROLE_S_NWK_S_INT = 7,
     ROLE_NWK_S_ENC = 8,
     ROLE_APP_S = 9,
+    ROLE_LOT = 10,
 };
 
 /* Seal the slots that are filled of ids[], each by its role.  ad has 512 octets at most:
@@ -61,6 +62,7 @@ enum tag_domain {
     TAG_BACKUP = 14,
     TAG_ACCOUNT = 15,
     TAG_CLAIM = 16,
+    TAG_LOT = 17,
     TAG_DOMAINS /* the next number is for the next kind, which goes before this line */
 };
 

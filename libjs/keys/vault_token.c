@@ -22,6 +22,8 @@ static unsigned uses_of(enum key_role role)
     case ROLE_GEN_APP:
     case ROLE_REKEY:
         return USE_SIGN | USE_DECRYPT | USE_DERIVE;
+    case ROLE_LOT:
+        return USE_SIGN | USE_DERIVE;
     case ROLE_KEK:
         return USE_SIGN | USE_WRAP;
     case ROLE_F_NWK_S_INT:

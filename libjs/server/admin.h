@@ -38,6 +38,7 @@ enum problem {
     P_WEAK,
     P_KEY_REUSED,
     P_SPENT,
+    P_LOT,
     P_PRECONDITION,
     P_FAULT,
     P_UNAVAILABLE,

@@ -406,12 +406,13 @@ static ljs_err step_once(struct job *job, ljs_server *server, const ljs_peers *p
 static void step(struct job *job, ljs_server *server, const ljs_peers *peers)
 {
     const struct masters *had;
+    bool asked = false;
     ljs_err err;
 
     do {
         had = ljs__masters(server);
         err = step_once(job, server, peers);
-    } while (err == LJS_E_SEAL && ljs__masters_again(server, had));
+    } while ((err == LJS_E_SEAL && ljs__masters_again(server, had)) || ljs__lots_again(server, err, &asked));
     job->changed = !err && job->record.data;
     if (!job->changed)
         finish(job, server, err);

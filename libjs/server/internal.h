@@ -28,6 +28,7 @@ enum space {
     SPACE_CREDENTIAL = 'c', /* name */
     SPACE_ACCOUNT = 'o',    /* name */
     SPACE_CLAIM = 'q',      /* DevEUI: who owns the device */
+    SPACE_LOT = 'l',        /* label: the key that root keys of devices come of (lot.c) */
     SPACE_ONCE = 'i',       /* a digest of whose idempotency key it is, and of the key */
 };
 
@@ -263,6 +264,15 @@ ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, con
 ljs_err ljs__kek_make(ljs_buf *out, ljs_server *server, const char *label, const ljs_key *kek, const ljs_buf *old);
 /* For rewrap.c. */
 ljs_err ljs__kek_rewrap(ljs_buf *out, ljs_server *server, const uint8_t *key, size_t key_len, const ljs_buf *old);
+
+/* ---- lot.c ------------------------------------------------------------------ */
+
+/* The vault is given what the store has. */
+ljs_err ljs__lots_load(ljs_server *server);
+/* After a step that failed: is it worth another try?  Once, where a lot was not there. */
+bool ljs__lots_again(ljs_server *server, ljs_err err, bool *asked);
+/* For rewrap.c. */
+ljs_err ljs__lot_rewrap(ljs_buf *out, ljs_server *server, const uint8_t *key, size_t key_len, const ljs_buf *old);
 
 /* ---- audit.c ---------------------------------------------------------------- */
 

@@ -196,6 +196,7 @@ static const struct {
     { LJS_AUDIT_ROLE, "role" },
     { LJS_AUDIT_DENIED, "denied" },
     { LJS_AUDIT_NOTE, "note" },
+    { LJS_AUDIT_LOT_PUT, "lot-put" },
 };
 
 const char *ljs_audit_kind_text(ljs_audit_kind kind)

@@ -101,6 +101,7 @@ static ljs_err settle(ljs_server *server, const struct key *key, const ljs_buf *
 ljs_err ljs__change_once(ljs_server *server, const struct key *key, make_fn *make, void *user, const struct entry *act,
                          struct once *once)
 {
+    bool asked = false;
     ljs_err err = ljs__server_alive(server);
 
     if (err)
@@ -130,7 +131,8 @@ ljs_err ljs__change_once(ljs_server *server, const struct key *key, make_fn *mak
         ljs_buf_free(&old);
         ljs_buf_free(&new);
         if (err != LJS_E_CONFLICT &&
-            !(err == LJS_E_SEAL && key->at[0] != SPACE_STORE && ljs__masters_again(server, had.masters)))
+            !(err == LJS_E_SEAL && key->at[0] != SPACE_STORE && ljs__masters_again(server, had.masters)) &&
+            !ljs__lots_again(server, err, &asked))
             break;
     }
     return err;
@@ -207,6 +209,7 @@ static ljs_err settle_group(ljs_server *server, struct valued *at, size_t len, c
 ljs_err ljs__change_group(ljs_server *server, struct valued *at, size_t len, make_group_fn *make, void *user,
                           const struct entry *act, struct once *once)
 {
+    bool asked = false;
     ljs_err err = ljs__server_alive(server);
 
     for (unsigned n = 0; !err && n <= CONFLICT_RETRIES * server->opts.retries; n++) {
@@ -229,7 +232,8 @@ ljs_err ljs__change_group(ljs_server *server, struct valued *at, size_t len, mak
             ljs_buf_free(&at[i].old);
             ljs_buf_free(&at[i].new);
         }
-        if (!err || (err != LJS_E_CONFLICT && !(err == LJS_E_SEAL && ljs__masters_again(server, had.masters))))
+        if (!err || (err != LJS_E_CONFLICT && !(err == LJS_E_SEAL && ljs__masters_again(server, had.masters)) &&
+                     !ljs__lots_again(server, err, &asked)))
             break;
         err = n == CONFLICT_RETRIES * server->opts.retries ? err : LJS_OK;
     }
@@ -288,7 +292,7 @@ ljs_err ljs_server_new(ljs_server **out, ljs_vault *vault, ljs_store *store, con
     pthread_mutex_init(&server->alarms.lock, NULL);
     ljs__claim_limit_init(server);
     if ((err = ljs__decisions_init(server)) || (err = ljs__audit_init(server)) || (err = ljs__store_claim(server)) ||
-        (err = ljs__generation_read(&generation, NULL, vault, store))) {
+        (err = ljs__generation_read(&generation, NULL, vault, store)) || (err = ljs__lots_load(server))) {
         ljs_server_free(server);
         return err;
     }

@@ -71,6 +71,8 @@ class Kind(enum.IntEnum):
     ROLE = native.LJS_AUDIT_ROLE
     DENIED = native.LJS_AUDIT_DENIED
     NOTE = native.LJS_AUDIT_NOTE
+    LOT_PUT = native.LJS_AUDIT_LOT_PUT
+    """The key of a lot was added."""
 
     def __str__(self) -> str:
         """"join", "kek-put"."""

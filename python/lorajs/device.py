@@ -81,12 +81,15 @@ class Device:
     """The application server that may ask for AppSKey; "" for none."""
     x25519_public_key: bytes | None = None
     """32 octets, of the device's secure element, for rekeying."""
+    lot: str = ""
+    """The lot that its root keys come of (JoinServer.put_lot()); "" for keys of its own."""
+    keys: Has = Has.NONE
+    """Which it has; written for a device of a lot alone, where NONE is those that its version needs."""
     state: State = State.FRESH
     generation: int = 0
     """Of the store when it last gave a JoinNonce, see raise_generation()."""
     epoch: int = 0
     """Of the root keys; grows when they are replaced."""
-    keys: Has = Has.NONE
     exposed: bool = False
     """Its root keys have left, or come in, in a parcel: others had them."""
     moved: bool = False
@@ -287,7 +290,8 @@ def make_device(vault: Vault, device: Device, *, nwk_key: Key | None = None, app
                 used_dev_nonces: Iterable[int] = ()) -> bytes:
     """The record of a new device, or `record` (also a tombstone) brought up to date.
 
-    For LoRaWAN 1.0.x the one root key is nwk_key where present, else app_key; a 1.1 device needs both.
+    For LoRaWAN 1.0.x the one root key is nwk_key where present, else app_key; a 1.1 device needs both.  A device of a
+    lot has none, and the vault must know the lot: Fault LOT.
     JoinNonce is never lowered, and used DevNonces are only ever added to while the root key that signs
     join-requests is the same.
 

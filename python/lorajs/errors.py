@@ -32,6 +32,7 @@ class Code(enum.IntEnum):
     TOKEN = native.LJS_E_TOKEN
     PIN = native.LJS_E_PIN
     INSIDE = native.LJS_E_INSIDE
+    LOT = native.LJS_E_LOT
     MESSAGE = native.LJS_E_MESSAGE
     FRAME = native.LJS_E_FRAME
     SIZE = native.LJS_E_SIZE

@@ -212,6 +212,22 @@ class Vault:
         those under the versions before still open.  Fault EXISTS, STATE with four versions."""
         native.vault_add(self.native, key.native)
 
+    @handles("key")
+    def make_lot(self, label: str, key: Key) -> bytes:
+        """The key of a lot, 16 octets, as a value to keep: devices whose Device.lot it is have no keys of their own in
+        their records, but those that come of it by their DevEUI (KeyName.LOT_NWK and so on, include/lorajs/lot.h).
+        A server keeps such values itself: JoinServer.put_lot()."""
+        return native.lot_make(self.native, label, key.native)
+
+    def add_lot(self, value: bytes) -> None:
+        """From here on it knows the lot of this value of make_lot(), and joins for its devices can be answered;
+        SealError."""
+        native.vault_add_lot(self.native, value)
+
+    def rewrap_lot(self, value: bytes) -> bytes | None:
+        """The value under the newest master key; None when it is that already."""
+        return native.lot_rewrap(self.native, value) or None
+
     def retire(self) -> None:
         """Leave the newest version alone: what is still under another opens no more."""
         native.vault_retire(self.native)
@@ -365,6 +381,11 @@ class KeyName(enum.IntEnum):
     """The next GenAppKey, from JK."""
     NEXT_REKEY = native.LJS_KEY_NEXT_REKEY
     """The next rekey key, from JK."""
+    LOT_NWK = native.LJS_KEY_LOT_NWK
+    """NwkKey of a device, from the key of its lot; likewise those below."""
+    LOT_APP = native.LJS_KEY_LOT_APP
+    LOT_GEN_APP = native.LJS_KEY_LOT_GEN_APP
+    LOT_REKEY = native.LJS_KEY_LOT_REKEY
 
 
 @handles("root")

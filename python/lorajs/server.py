@@ -342,6 +342,20 @@ class JoinServer:
         native.server_each_kek(self._open, lambda label, octets: found.append((label, octets)))
         return found
 
+    # -- lots
+
+    @handles("key")
+    def put_lot(self, label: str, key: Key) -> None:
+        """Keep the key of a lot, 16 octets, for devices whose Device.lot it is.  It stays for good: Fault EXISTS when
+        another key has this label."""
+        native.server_put_lot(self._open, label, key.native)
+
+    def lots(self) -> list[str]:
+        """Their labels."""
+        found: list[str] = []
+        native.server_each_lot(self._open, found.append)
+        return found
+
     # -- another master key
 
     @handles("to")

@@ -25,7 +25,7 @@ static void each_error(void (*check)(const char *name, ljs_err err, const char *
         }
     }
     fclose(f);
-    assert_int_equal(n, 37);
+    assert_int_equal(n, 38);
 }
 
 static unsigned seen[200];
@@ -82,6 +82,7 @@ static const struct {
     { LJS_E_DEVICE, "UnknownDevEUI", "UnknownDevEUI" },
     { LJS_E_BLOCKED, "ActivationDisallowed", "ActivationDisallowed" },
     { LJS_E_MOVED, "Other", "Other" },
+    { LJS_E_LOT, "Other", "Other" },
     { LJS_E_HOME, "ActivationDisallowed", "ActivationDisallowed" },
     { LJS_E_JOINEUI, "JoinReqFailed", "JoinReqFailed" },
     { LJS_E_PROTOCOL, "InvalidProtocolVersion", "InvalidProtocolVersion" },

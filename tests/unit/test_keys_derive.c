@@ -11,7 +11,7 @@
 
 #include "base/cursor.h"
 
-enum { NAMES = LJS_KEY_NEXT_REKEY + 1 };
+enum { NAMES = LJS_KEY_LOT_REKEY + 1 };
 
 static const ljs_derivation inputs = {
     .dev_eui = 0xd0d1d2d3d4d5d6d7,
@@ -52,6 +52,10 @@ static const char *const blocks[NAMES][2] = {
     [LJS_KEY_NEXT_APP] = { "02" EPOCH, "02" EPOCH },
     [LJS_KEY_NEXT_GEN_APP] = { "03" EPOCH, "03" EPOCH },
     [LJS_KEY_NEXT_REKEY] = { "0f" EPOCH, "0f" EPOCH },
+    [LJS_KEY_LOT_NWK] = { "d1" DEVICE "00000000000000", "d1" DEVICE "00000000000000" },
+    [LJS_KEY_LOT_APP] = { "d2" DEVICE "00000000000000", "d2" DEVICE "00000000000000" },
+    [LJS_KEY_LOT_GEN_APP] = { "d3" DEVICE "00000000000000", "d3" DEVICE "00000000000000" },
+    [LJS_KEY_LOT_REKEY] = { "d4" DEVICE "00000000000000", "d4" DEVICE "00000000000000" },
 };
 
 static void expect_export(const ljs_key *key, const uint8_t want[16])

@@ -7,6 +7,8 @@
 
 #include "rekey_world.h"
 
+#include <lorajs/lot.h>
+
 static const struct scenario {
     ljs_mac mac;
     ljs_rekey_suite suite;
@@ -308,6 +310,47 @@ static void test_records_do_not_grow(void **state)
     w_end_world(&w);
 }
 
+/* What a device of a lot has after a rekey does not come of the lot any more: its record has keys of its own. */
+static void test_out_of_a_lot(void **state)
+{
+    static const ljs_root_keys none = { NULL, NULL, NULL, NULL };
+    ljs_device device = { .struct_size = sizeof device, .dev_eui = W_DEV, .join_eui = W_EUI, .mac = LJS_MAC_1_1 };
+    ljs_derivation what = { .scheme = LJS_SCHEME_1_1, .dev_eui = W_DEV };
+    ljs_key *lot, *nwk, *app, *rekey;
+    struct world w;
+    ljs_buf value;
+
+    (void)state;
+    w_begin_world(&w, LJS_MAC_1_1, LJS_REKEY_SUITE_1, LJS_REKEY_APP_KEYS | LJS_REKEY_REKEY_KEY, 0);
+    assert_int_equal(ljs_key_generate(&lot, 16), LJS_OK);
+    assert_int_equal(ljs_lot_make(&value, w.vault, "lot", lot), LJS_OK);
+    assert_int_equal(ljs_vault_add_lot(w.vault, value.data, value.len), LJS_OK);
+    what.name = LJS_KEY_LOT_NWK;
+    assert_int_equal(ljs_derive(&nwk, &what, lot), LJS_OK);
+    what.name = LJS_KEY_LOT_APP;
+    assert_int_equal(ljs_derive(&app, &what, lot), LJS_OK);
+    what.name = LJS_KEY_LOT_REKEY;
+    assert_int_equal(ljs_derive(&rekey, &what, lot), LJS_OK);
+    ljs_se_free(w.inner);
+    assert_int_equal(ljs_se_software_rekey(&w.inner, nwk, app, NULL, rekey, w.x25519), LJS_OK);
+    strcpy(device.lot, "lot");
+    device.keys = LJS_HAS_NWK_KEY | LJS_HAS_APP_KEY | LJS_HAS_REKEY_KEY;
+    ljs_buf_free(&w.record);
+    assert_int_equal(ljs_device_make(&w.record, w.vault, &device, &none, 0, -1, NULL, 0, NULL, 0), LJS_OK);
+
+    to_its_end(&w);
+    assert_int_equal(ljs_device_read(&device, w.record.data, w.record.len), LJS_OK);
+    assert_int_equal(device.epoch, 1);
+    assert_string_equal(device.lot, "");
+    w_find_each_other(&w);
+    ljs_buf_free(&value);
+    ljs_key_free(lot);
+    ljs_key_free(nwk);
+    ljs_key_free(app);
+    ljs_key_free(rekey);
+    w_end_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_compromised_and_reopened),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_records_do_not_grow),
+        cmocka_unit_test(test_out_of_a_lot),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,6 +56,41 @@ static void test_from_one_to_the_next(void **state)
     server_end(&w);
 }
 
+/* The key of a lot goes with the others, also for who has it from before. */
+static void test_a_lot(void **state)
+{
+    static const ljs_root_keys none = { NULL, NULL, NULL, NULL };
+    ljs_derivation what = { .name = LJS_KEY_LOT_APP, .scheme = LJS_SCHEME_1_1, .dev_eui = DEV };
+    ljs_key *lot, *was = nwk;
+    ljs_device d = device_of(LJS_MAC_1_0_4);
+    ljs_server *old;
+    ljs_vault *old_vault;
+    struct world w;
+
+    (void)state;
+    lab_begin(&w, NULL);
+    assert_int_equal(ljs_key_generate(&lot, 16), LJS_OK);
+    assert_int_equal(ljs_derive(&nwk, &what, lot), LJS_OK); /* joins() signs with it */
+    assert_int_equal(ljs_server_put_lot(w.server, "lot", lot), LJS_OK);
+    strcpy(d.lot, "lot");
+    assert_int_equal(ljs_server_make_device(w.server, &d, &none, 0, NO_NONCE, NULL, 0), LJS_OK);
+    assert_int_equal(opened(&old, &old_vault, w.store, 0x61), LJS_OK);
+    joins(old, DEV, 1, 1);
+    assert_int_equal(rotate(w.server, 0x62), LJS_OK);
+    assert_int_equal(ljs_server_refresh(old), LJS_OK);
+    assert_int_equal(rewrapped(w.server, true).damaged, 0);
+    joins(w.server, DEV, 2, 2);
+    assert_int_equal(ljs_server_refresh(old),
+                     LJS_OK); /* which has the new key alone by now, and the lot under the old */
+    joins(old, DEV, 3, 3);
+    assert_int_equal(ljs_server_put_lot(old, "lot", lot), LJS_OK);
+    closed(old, old_vault);
+    ljs_key_free(nwk);
+    ljs_key_free(lot);
+    nwk = was;
+    server_end(&w);
+}
+
 /* Who slept through all of it answers nothing rather than something wrong, and what it would have made is
  * not left behind. */
 static void test_who_slept(void **state)
@@ -408,6 +443,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_from_one_to_the_next, world_begin, world_end),
+        cmocka_unit_test_setup_teardown(test_a_lot, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_who_slept, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_made_meanwhile, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_not_before_its_time, world_begin, world_end),

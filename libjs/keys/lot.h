@@ -1,0 +1,25 @@
+/* lot.h -- the lots that a vault knows, and root keys that come of one.
+ *
+ * A lot's value: [1, label, sealed key] and the vault's tag.  The vault has a list of what it was given, newest first,
+ * which only grows: who reads it takes no lock. */
+#ifndef LJS_KEYS_LOT_H
+#define LJS_KEYS_LOT_H
+
+#include <lorajs/lot.h>
+
+#include "keys/vault.h"
+
+/* Whose key the value has.  LJS_E_SEAL, LJS_E_VERSION. */
+ljs_err ljs__lot_label(char label[LJS_LABEL_MAX], const ljs_vault *vault, const uint8_t *in, size_t in_len);
+
+/* Has it this key? */
+ljs_err ljs__lot_same(bool *out, ljs_vault *vault, const uint8_t *in, size_t in_len, const ljs_key *key);
+
+/* The slots ids[] by their roles, from the lot's key, for this device; KEY_WORK is empty after.  A slot is left empty
+ * where it fails.  LJS_E_LOT: the vault has it not, or what it has does not open. */
+ljs_err ljs__lot_keys(struct ring *ring, const ljs_vault *vault, const char *label, const enum key_id *ids,
+                      const enum key_role *roles, size_t n, ljs_eui dev_eui);
+
+void ljs__lots_free(ljs_vault *vault);
+
+#endif

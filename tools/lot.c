@@ -1,0 +1,196 @@
+/* lot.c -- `lorajs lot ...`: the keys that root keys of a production of devices come of. */
+#include "tool.h"
+
+#include <lorajs/token.h>
+
+#include <string.h>
+
+struct lot_opts {
+    struct where where;
+    const char *key_file;
+    bool allow_weak, json;
+};
+
+#define AT(member) offsetof(struct lot_opts, member)
+static const struct flag add_flags[] = {
+    WHERE_FLAGS(struct lot_opts),
+    { "key-file", "FILE", "where the key is, in hexadecimal (default -, standard input)", FLAG_TEXT, AT(key_file), 0,
+      0 },
+    { "allow-weak-keys", NULL, "take a key that is so regular that it is no secret", FLAG_SWITCH, AT(allow_weak), 0,
+      0 },
+    { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
+    { 0 },
+};
+static const struct flag list_flags[] = {
+    WHERE_FLAGS(struct lot_opts),
+    { "json", NULL, "a JSON object a lot", FLAG_SWITCH, AT(json), 0, 0 },
+    { 0 },
+};
+#undef AT
+
+static const struct usage add_usage = {
+    "lot add",
+    "LABEL",
+    "Takes the key of a lot: 16 octets, of which the root keys of each of its devices are made by its DevEUI (the "
+    "manual page has the formula). Devices are then provisioned with --lot LABEL, and no key of them is kept. The key "
+    "is read as hexadecimal from a file or standard input, never from the command line. A lot stays for good, and its "
+    "key never becomes another. Whoever has it has the keys of all of its devices: keep it in a token. What is missing "
+    "in the data directory is made. The daemon may be running.",
+    add_flags,
+    1,
+    1,
+};
+static const struct usage list_usage = { "lot list", "", "Lists the labels of the lots.", list_flags, 0, 0 };
+
+/* [TR007 3.4.3.1]  allows keys that are diversified from one that is in a hardware security module */
+static void warn_of_software(const struct data *data, const char *label)
+{
+    ljs_token_storage storage;
+
+    if (ljs_token_look(&storage, data->vault) == LJS_E_STATE)
+        complain("%s: warning: this key is that of all devices of the lot, and it is not in a hardware security "
+                 "module, where LoRa Alliance TR007 wants it; `lorajs token --help`",
+                 label);
+}
+
+static void report(bool json, const char *label)
+{
+    if (!json) {
+        printf("%s: added\n", label);
+        return;
+    }
+    printf("{\"label\":");
+    print_json_text(stdout, label);
+    puts(",\"result\":\"added\"}");
+}
+
+static int cmd_add(int argc, char **argv)
+{
+    struct lot_opts opts = { .key_file = "-" };
+    struct data data = { NULL, NULL, NULL };
+    ljs_key *key = NULL;
+    ljs_err err;
+    int code = read_flags(&add_usage, &opts, &argc, &argv);
+
+    if (code != GO_ON)
+        return code;
+    if ((code = check_label(argv[0])) || (code = read_key(&key, opts.key_file)))
+        goto out;
+    if (ljs_key_len(key) != 16) {
+        complain("the key of a lot has 32 hexadecimal digits; `lorajs key generate` makes one");
+        code = REFUSED;
+        goto out;
+    }
+    if (!opts.allow_weak && ljs_key_check(key) == LJS_E_WEAK) {
+        complain("the key is so regular that it is no secret; make one with `lorajs key generate`, or say "
+                 "--allow-weak-keys");
+        code = REFUSED;
+        goto out;
+    }
+    if ((code = data_open(&data, &opts.where, DATA_CREATE, NULL)))
+        goto out;
+    err = ljs_server_put_lot(data.server, argv[0], key);
+    if (err == LJS_E_EXISTS) {
+        complain("%s: there is another key of this label, which never becomes another; give this lot a label of its "
+                 "own",
+                 argv[0]);
+        code = REFUSED;
+    } else if (err) {
+        code = complain_err(err, argv[0]);
+    } else {
+        warn_of_software(&data, argv[0]);
+        report(opts.json, argv[0]);
+    }
+out:
+    ljs_key_free(key);
+    data_close(&data);
+    return code;
+}
+
+struct list_run {
+    bool json, any;
+};
+
+static ljs_err list_row(void *user, const char *label)
+{
+    struct list_run *run = user;
+
+    run->any = true;
+    if (!run->json) {
+        puts(label);
+        return LJS_OK;
+    }
+    printf("{\"label\":");
+    print_json_text(stdout, label);
+    puts("}");
+    return LJS_OK;
+}
+
+static int cmd_list(int argc, char **argv)
+{
+    struct lot_opts opts = { 0 };
+    struct list_run run = { false, false };
+    struct data data;
+    ljs_err err;
+    int code = read_flags(&list_usage, &opts, &argc, &argv);
+
+    if (code != GO_ON)
+        return code;
+    if ((code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
+        return code;
+    run.json = opts.json;
+    if ((err = ljs_server_each_lot(data.server, list_row, &run)))
+        code = complain_err(err, "lot list");
+    else if (!run.any && !opts.json)
+        complain("no lots yet; `lorajs lot add LABEL` takes one");
+    data_close(&data);
+    return code;
+}
+
+const struct command lot_commands[] = {
+    { "add", "take the key of a lot", cmd_add, NULL, &add_usage },
+    { "list", "their labels", cmd_list, NULL, &list_usage },
+    { 0 },
+};
+
+/* ---- of one device ------------------------------------------------------------ */
+
+static uint8_t key_bit(const char *name, size_t len)
+{
+    static const struct {
+        const char *name;
+        uint8_t bit;
+    } rows[] = { { "NwkKey", LJS_HAS_NWK_KEY },
+                 { "AppKey", LJS_HAS_APP_KEY },
+                 { "GenAppKey", LJS_HAS_GEN_APP_KEY },
+                 { "RekeyKey", LJS_HAS_REKEY_KEY } };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strlen(rows[i].name) == len && !strncasecmp(rows[i].name, name, len))
+            return rows[i].bit;
+    return 0;
+}
+
+int read_lot(ljs_device *out, const char *lot, const char *keys)
+{
+    int code = lot ? check_label(lot) : DONE;
+
+    if (!code && lot)
+        memcpy(out->lot, lot, strlen(lot) + 1);
+    if (!code && keys && !lot) {
+        complain("--lot-keys goes with --lot");
+        code = USAGE;
+    }
+    while (!code && keys) {
+        size_t n = strcspn(keys, ",");
+        uint8_t bit = key_bit(keys, n);
+
+        if (!bit) {
+            complain("--lot-keys has names of root keys with commas between: NwkKey, AppKey, GenAppKey, RekeyKey");
+            code = USAGE;
+        }
+        out->keys |= bit;
+        keys = keys[n] ? keys + n + 1 : NULL;
+    }
+    return code;
+}
