@@ -487,6 +487,11 @@ static ljs_err kek_row(void *user, const char *label, size_t kek_len)
     return call_row(user, "(sn)", label, (Py_ssize_t)kek_len);
 }
 
+static ljs_err lot_row(void *user, const char *label)
+{
+    return call_row(user, "(s)", label);
+}
+
 static ljs_err audit_row(void *user, uint64_t writer, uint64_t sequence)
 {
     return call_row(user, "(KK)", (unsigned long long)writer, (unsigned long long)sequence);

@@ -59,7 +59,7 @@ static void set_raiser(PyObject *callable)
 %typemap(out) ljs_err ljs_result_err, ljs_err err, ljs_err result { $result = PyLong_FromLong($1); }
 %typemap(out) ljs_err ljs_server_handle, ljs_err ljs_import_parse, ljs_err ljs_message_answer,
     ljs_err ljs_store_get, ljs_err ljs_server_decision, ljs_err ljs_explain_accept,
-    ljs_err ljs_qr_parse, ljs_err ljs_manifest_next, ljs_err ljs_bulk_next {
+    ljs_err ljs_qr_parse, ljs_err ljs_manifest_next, ljs_err ljs_manifest_open_secret, ljs_err ljs_bulk_next {
     if (called_back())
         SWIG_fail;
     $result = PyLong_FromLong($1);
@@ -403,6 +403,7 @@ VALUE(T)
 WIPED(ljs_explained)
 WIPED(ljs_qr)
 WIPED(ljs_manifest_entry)
+WIPED(ljs_manifest_secret)
 WIPED(ljs_field)
 WIPED(ljs_frame)
 WIPED(ljs_accept)
@@ -544,6 +545,7 @@ HANDLE(ljs_manifest)
 HANDLE(ljs_bulk)
 HANDLE(ljs_bulk_writer)
 HANDLE(ljs_se)
+%apply ljs_key **out { ljs_key **out_key };
 
 /* What one of these borrows is given back after it, in whatever order the collector takes them: it is the
  * pointers that are held, and not the objects that have them. */
@@ -584,6 +586,7 @@ METHODS(ljs_se_ops, se_ops)
 ROWS(ljs_store_row, store_row)
 ROWS(ljs_device_row, device_row)
 ROWS(ljs_kek_row, kek_row)
+ROWS(ljs_lot_row, lot_row)
 ROWS(ljs_audit_row, audit_row)
 ROWS(ljs_credential_row, credential_row)
 ROWS(ljs_account_row, account_row)
@@ -764,6 +767,7 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_manifest_trust_signer;
 %thread ljs_manifest_trust_root;
 %thread ljs_manifest_next;
+%thread ljs_manifest_open_secret;
 %thread ljs_x25519_public;
 %thread ljs_ed25519_public;
 %thread ljs_parcel_pack;
@@ -816,6 +820,11 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_server_get_kek;
 %thread ljs_server_kek_next;
 %thread ljs_server_each_kek;
+%thread ljs_server_put_lot;
+%thread ljs_server_each_lot;
+%thread ljs_lot_make;
+%thread ljs_lot_rewrap;
+%thread ljs_vault_add_lot;
 %thread ljs_server_note;
 %thread ljs_server_flush_audit;
 %thread ljs_server_each_link;
@@ -863,6 +872,7 @@ static PyObject *credential_object(const ljs_credential *credential)
 %include <lorajs/rekey_keys.h>
 %include <lorajs/master.h>
 %include <lorajs/token.h>
+%include <lorajs/lot.h>
 %include <lorajs/device.h>
 %include <lorajs/rekey.h>
 %immutable; /* a line is read: what it owns is not replaced */

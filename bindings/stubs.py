@@ -28,9 +28,10 @@ MAY_BE_NONE_IN = {"ljs_envelope_seal": {"kek"}, "ljs_envelope_open": {"kek"}, "l
 OCTETS = {"in", "record", "state", "key", "prefix"}
 # Functions whose ljs_err is a result: it is what was asked for, or what comes with it tells more.
 NUMBERED = {"ljs_server_handle", "ljs_import_parse", "ljs_message_answer", "ljs_store_get", "ljs_server_decision",
-            "ljs_explain_accept", "ljs_qr_parse", "ljs_manifest_next", "ljs_bulk_next", "ljs_result_err"}
+            "ljs_explain_accept", "ljs_qr_parse", "ljs_manifest_next", "ljs_manifest_open_secret", "ljs_bulk_next", "ljs_result_err"}
 ROWS = {"ljs_store_row": "Callable[[bytes], object]", "ljs_device_row": "Callable[[int], object]",
-        "ljs_kek_row": "Callable[[str, int], object]", "ljs_audit_row": "Callable[[int, int], object]",
+        "ljs_kek_row": "Callable[[str, int], object]", "ljs_lot_row": "Callable[[str], object]",
+        "ljs_audit_row": "Callable[[int, int], object]",
         "ljs_credential_row": "Callable[[credential], object]", "ljs_account_row": "Callable[[account], object]",
         "ljs_claim_row": "Callable[[claim], object]"}
 # Made by a function alone; and one whose field has its own name, which SWIG takes for a constructor.
@@ -116,7 +117,7 @@ class Api:
                 r"(?:const )?(\w+) ?(\**)(\w+)(\[\w+\])?", declared[at]).groups()
             following = declared[at + 1] if at + 1 < len(declared) else ""
             at += 1
-            if arg in ("out", "out_record", "out_state") or (kind, arg) == ("uint64_t", "version"):
+            if arg in ("out", "out_record", "out_state", "out_key") or (kind, arg) == ("uint64_t", "version"):
                 results.append("bytes" if array or kind == "ljs_buf" else self.value(kind))
             elif (kind, arg, stars) == ("size_t", "at", "*"):
                 params.append("at: int")

@@ -123,6 +123,26 @@ LJS_MUST ljs_err ljs_manifest_expect_join_eui(ljs_manifest *manifest, ljs_eui jo
  *  array of entries, or something stands behind it; that, and want of memory, ends the reading */
 LJS_MUST ljs_err ljs_manifest_next(ljs_manifest_entry *out, size_t *at, ljs_manifest *manifest, const uint8_t *in,
                                    size_t in_len);
+/** What is said of a key that a manifest has for who it is encrypted to. */
+typedef struct ljs_manifest_secret {
+    char kid[LJS_MANIFEST_TEXT_MAX]; /**< by what name its maker calls it; "" for none */
+    char detail[LJS_LABEL_MAX];      /**< why it is refused, without any key; "" for nothing */
+} ljs_manifest_secret;
+
+/** The i-th key of the encryptedSecretKeySet of the entry that ljs_manifest_next() gave last, which was believed.  Each
+ *  is a JWE [RFC 7516], compact or flattened, of ECDH-ES+A128KW over P-256 and A256GCM, and of nothing else, around a
+ * JWK [RFC 7517] of kty "oct".  Which root key it is nobody says but its maker.
+ *
+ *  **Unproven**: no maker has published a manifest that has such keys, so this was tested with what other programs
+ *  encrypt alone.
+ *  @param out_key    16 octets; NULL when it is refused
+ *  @param i          from 0
+ *  @param recipient  the number of the recipient's key on P-256, 32 octets, the highest first
+ *  @return ::LJS_E_NOTFOUND past the last, ::LJS_E_STATE when that entry was not believed, ::LJS_E_INVAL or
+ * ::LJS_E_SEAL when it is refused: out->detail says why */
+LJS_MUST ljs_err ljs_manifest_open_secret(ljs_manifest_secret *out, ljs_key **out_key, const ljs_manifest *manifest,
+                                          unsigned i, const ljs_key *recipient);
+
 /** Was that all?  @return ::LJS_E_INVAL when it is cut short, or what ended the reading */
 LJS_MUST ljs_err ljs_manifest_end(const ljs_manifest *manifest);
 /** Free; NULL is taken. */

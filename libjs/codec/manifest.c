@@ -1,6 +1,8 @@
 /* A manifest as a stream: where its entries begin and end.  What is in them, element.c reads. */
 #include "codec/element.h"
 
+#include "base/secret.h"
+#include "codec/secrets.h"
 #include "keys/ring.h"
 
 #include <stdlib.h>
@@ -155,7 +157,7 @@ static ljs_err read_entry(ljs_manifest_entry *out, ljs_manifest *m)
     ljs_err err = LJS_OK;
 
     if (m->too_long)
-        out->verdict = LJS_MANIFEST_TOO_LONG;
+        m->element.entry.verdict = out->verdict = LJS_MANIFEST_TOO_LONG;
     else if (!(err = ljs__element_read(&m->element, m->octets, m->len)))
         *out = m->element.entry;
     if (err) {
@@ -183,6 +185,26 @@ ljs_err ljs_manifest_next(ljs_manifest_entry *out, size_t *at, ljs_manifest *man
             return read_entry(out, manifest);
     }
     return manifest->at == AT_FAULT ? manifest->fault : LJS_E_NOTFOUND;
+}
+
+ljs_err ljs_manifest_open_secret(ljs_manifest_secret *out, ljs_key **out_key, const ljs_manifest *manifest, unsigned i,
+                                 const ljs_key *recipient)
+{
+    const struct element *e = &manifest->element;
+    uint8_t *payload;
+    size_t len;
+    ljs_err err = LJS_E_STATE;
+
+    memset(out, 0, sizeof *out);
+    *out_key = NULL;
+    if (!manifest->index || e->entry.verdict)
+        return LJS_E_STATE;
+    if (!(payload = malloc(e->payload.len)))
+        return LJS_E_NOMEM;
+    if (ljs__base64(payload, e->payload.len, &len, true, e->payload.at, e->payload.len))
+        err = ljs__secret_read(out, out_key, payload, len, i, recipient);
+    free(payload);
+    return err;
 }
 
 ljs_err ljs_manifest_end(const ljs_manifest *manifest)

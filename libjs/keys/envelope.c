@@ -180,6 +180,21 @@ ljs_err ljs_key_wrap(ljs_buf *out, const ljs_key *kek, const uint8_t *in, size_t
     return err;
 }
 
+ljs_err ljs__ring_unwrap(struct ring *ring, enum key_id to, enum key_id kek, const uint8_t *in, size_t in_len)
+{
+    size_t len = in_len < SEMI_LEN ? 0 : in_len - SEMI_LEN;
+    ljs_err err;
+
+    if (!is_key_len(len))
+        return LJS_E_INVAL;
+    memcpy(ring->work.wrap.a, in, SEMI_LEN);
+    memcpy(ring->work.wrap.r[0], in + SEMI_LEN, len);
+    err = unwrap(ring, kek, len / SEMI_LEN);
+    if (!err)
+        slot_set(ring, to, ring->work.wrap.r[0], len);
+    return err;
+}
+
 ljs_err ljs_key_unwrap(ljs_buf *out, const ljs_key *kek, const uint8_t *in, size_t in_len)
 {
     size_t len = in_len < SEMI_LEN ? 0 : in_len - SEMI_LEN;

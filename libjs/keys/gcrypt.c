@@ -183,3 +183,107 @@ ljs_err ljs__es256_verify(const uint8_t key[64], const uint8_t signature[64], co
     gcry_sexp_release(pub);
     return gcry_err_code(error) == GPG_ERR_BAD_SIGNATURE ? LJS_E_SEAL : err_of(error);
 }
+
+/* ---- JWE -------------------------------------------------------------------- */
+
+/* A number in libgcrypt's secure memory: it puts there what it reads from there.  NULL: no memory. */
+static gcry_mpi_t secret_number(const uint8_t in[32])
+{
+    uint8_t *copy = gcry_malloc_secure(32);
+    gcry_mpi_t number = NULL;
+
+    if (!copy)
+        return NULL;
+    memcpy(copy, in, 32);
+    if (gcry_mpi_scan(&number, GCRYMPI_FMT_USG, copy, 32, NULL))
+        number = NULL;
+    gcry_free(copy); /* which wipes */
+    return number;
+}
+
+/* 32 octets, however small it is. */
+static gcry_error_t write_number(uint8_t out[32], gcry_mpi_t number)
+{
+    uint8_t *copy = gcry_malloc_secure(32);
+    size_t len = 0;
+    gcry_error_t error = copy ? gcry_mpi_print(GCRYMPI_FMT_USG, copy, 32, &len, number) : gcry_error(GPG_ERR_ENOMEM);
+
+    if (!error) {
+        memset(out, 0, 32 - len);
+        memcpy(out + 32 - len, copy, len);
+    }
+    gcry_free(copy);
+    return error;
+}
+
+/* The coordinates of `made` are in secure memory, too. */
+static ljs_err agree(uint8_t z[32], gcry_mpi_t d, gcry_mpi_point_t point, gcry_ctx_t curve)
+{
+    gcry_mpi_point_t made = gcry_mpi_point_snatch_set(NULL, gcry_mpi_snew(256), gcry_mpi_snew(256), gcry_mpi_snew(256));
+    gcry_mpi_t n = gcry_mpi_ec_get_mpi("n", curve, 1), x = gcry_mpi_snew(256);
+    ljs_err err = LJS_E_INVAL;
+
+    if (!made || !n || !x) {
+        err = LJS_E_NOMEM;
+    } else if (gcry_mpi_cmp_ui(d, 0) > 0 && gcry_mpi_cmp(d, n) < 0) {
+        gcry_mpi_ec_mul(made, d, point, curve);
+        if (!gcry_mpi_ec_get_affine(x, NULL, made, curve))
+            err = err_of(write_number(z, x));
+    }
+    gcry_mpi_release(x);
+    gcry_mpi_release(n);
+    gcry_mpi_point_release(made);
+    return err;
+}
+
+ljs_err ljs__p256_agree(uint8_t z[32], const uint8_t secret[32], const uint8_t key[64])
+{
+    uint8_t octets[65];
+    gcry_ctx_t curve = NULL;
+    gcry_mpi_t q = NULL, d = NULL;
+    gcry_mpi_point_t point = NULL;
+    ljs_err err = err_of(gcry_mpi_ec_new(&curve, NULL, "NIST P-256"));
+
+    if (err)
+        return err;
+    point_of(octets, key);
+    q = gcry_mpi_set_opaque_copy(NULL, octets, 8 * sizeof octets);
+    point = gcry_mpi_point_new(0);
+    d = secret_number(secret);
+    if (!q || !point || !d)
+        err = LJS_E_NOMEM;
+    else if (gcry_mpi_ec_decode_point(point, q, curve) || !gcry_mpi_ec_curve_point(point, curve))
+        err = LJS_E_INVAL; /* a point of another curve would tell of the secret, bit by bit */
+    else
+        err = agree(z, d, point, curve);
+    gcry_mpi_release(d);
+    gcry_mpi_point_release(point);
+    gcry_mpi_release(q);
+    gcry_ctx_release(curve);
+    return err;
+}
+
+ljs_err ljs__gcm_open(uint8_t *out, const uint8_t key[32], const uint8_t iv[12], struct part aad,
+                      struct part ciphertext, const uint8_t tag[16])
+{
+    gcry_cipher_hd_t handle = NULL;
+    gcry_error_t error = gcry_cipher_open(&handle, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_GCM, GCRY_CIPHER_SECURE);
+
+    if (error)
+        return err_of(error);
+    error = gcry_cipher_setkey(handle, key, 32);
+    if (!error)
+        error = gcry_cipher_setiv(handle, iv, 12);
+    if (!error)
+        error = gcry_cipher_authenticate(handle, aad.at, aad.len);
+    if (!error)
+        error = gcry_cipher_final(handle);
+    if (!error)
+        error = gcry_cipher_decrypt(handle, out, ciphertext.len, ciphertext.at, ciphertext.len);
+    if (!error)
+        error = gcry_cipher_checktag(handle, tag, 16);
+    gcry_cipher_close(handle);
+    if (error)
+        memset(out, 0, ciphertext.len);
+    return gcry_err_code(error) == GPG_ERR_CHECKSUM ? LJS_E_SEAL : err_of(error);
+}

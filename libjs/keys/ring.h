@@ -83,4 +83,7 @@ ljs_err ljs__accept_seal(struct ring *ring, uint8_t phy[LJS_ACCEPT_MAX], size_t 
 ljs_err ljs__ring_envelopes(ljs_envelope *const *out, struct ring *ring, const enum key_id *ids, size_t n,
                             enum key_id kek, const char *kek_label);
 
+/* [RFC 3394]  16, 24 or 32 octets that were wrapped under `kek`, into a slot.  LJS_E_SEAL: not wrapped by it. */
+ljs_err ljs__ring_unwrap(struct ring *ring, enum key_id to, enum key_id kek, const uint8_t *in, size_t in_len);
+
 #endif

@@ -107,7 +107,7 @@ from .keys import (
 )
 from .message import Message, MessageType
 from .native import version
-from .manifest import Manifest, ManifestEntry, ManifestVerdict
+from .manifest import Manifest, ManifestEntry, ManifestSecret, ManifestVerdict
 from .network import (
     Accepted,
     Down,

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from . import native
 from .errors import Alone, error
 from .ids import EUI
+from .keys import Key, handles
 
 _PIECE = 1 << 16
 
@@ -83,6 +84,18 @@ class ManifestEntry:
         return self.verdict is ManifestVerdict.GOOD
 
 
+@dataclass(frozen=True, slots=True)
+class ManifestSecret:
+    """A key of an entry's encryptedSecretKeySet, which was encrypted to the manifest's recipient."""
+
+    kid: str
+    """By what name its maker calls it; "" for none."""
+    key: Key | None
+    """None when it is refused."""
+    detail: str = ""
+    """Why it is refused, without any key."""
+
+
 def _entry(e: native.manifest_entry) -> ManifestEntry:
     return ManifestEntry(
         index=e.index,
@@ -137,6 +150,22 @@ class Manifest:
                 yield _entry(entry)
         with self._alone:
             native.manifest_end(self.native)
+
+    @handles("recipient")
+    def secrets(self, recipient: Key) -> list[ManifestSecret]:
+        """What the entry that came last has encrypted to the recipient, whose key on P-256 this is: its number, 32 octets.
+        Each key is opened or refused for itself.  Fault STATE for an entry that was refused.
+
+        Unproven: no maker has published a manifest that has such keys."""
+        found: list[ManifestSecret] = []
+        while True:
+            with self._alone:
+                err, secret, key = native.manifest_open_secret(self.native, len(found), recipient.native)
+            if err == native.LJS_E_NOTFOUND:
+                return found
+            if err not in (native.LJS_OK, native.LJS_E_INVAL, native.LJS_E_SEAL):
+                raise error(err)
+            found.append(ManifestSecret(secret.kid, None if key is None else Key(key), secret.detail))
 
     def __repr__(self) -> str:
         return "<Manifest>"
