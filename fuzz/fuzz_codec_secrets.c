@@ -3,17 +3,20 @@
  * for nobody but its recipient, and with a word of why for neither. */
 #include "fuzz.h"
 
+#include "base/cursor.h"
 #include "codec/secrets.h"
 
 #include "manifest_recipient.h"
 
 #include <string.h>
 
-static const ljs_key *one(const uint8_t octets[32])
+static const ljs_key *one(const char *hex)
 {
+    uint8_t octets[32];
     ljs_key *key;
 
-    CHECK(ljs_key_import(&key, octets, 32) == LJS_OK);
+    CHECK(ljs__hex(octets, sizeof octets, hex, 2 * sizeof octets));
+    CHECK(ljs_key_import(&key, octets, sizeof octets) == LJS_OK);
     return key;
 }
 
@@ -32,7 +35,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char head[] = "{\"encryptedSecretKeySet\":{\"keys\":[", tail[] = "]}}";
     static const ljs_key *recipient, *stranger;
-    static const uint8_t other[32] = { 1, 2, 3 };
     ljs_manifest_secret secret, again;
     ljs_key *key, *again_key;
     uint8_t *text;
@@ -40,8 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ljs_err err;
 
     if (!recipient) {
-        recipient = one(recipient_octets);
-        stranger = one(other);
+        recipient = one(recipient_hex);
+        stranger = one("0102030000000000000000000000000000000000000000000000000000000000");
     }
     CHECK(text = malloc(len));
     memcpy(text, head, sizeof head - 1);

@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 
+from manifests import Chip, Maker, flip as wrong_letter, pem, text_of
+
 TESTS = Path(__file__).resolve().parent
 ALG, ENC = "ECDH-ES+A128KW", "A256GCM"
 
@@ -217,10 +219,26 @@ def all_of(key: bytes, to: ec.EllipticCurvePublicKey) -> Iterator[Row]:
         yield from some(key, to)
 
 
+def entry(maker: Maker, number: int, jwes: list[Any]) -> dict[str, Any]:
+    """Of a manifest, with these for its recipient."""
+    return maker.entry(maker.payload(Chip(maker, number), encryptedSecretKeySet={"keys": jwes}))
+
+
+def signed(key: bytes, to: ec.EllipticCurvePublicKey) -> dict[str, Any]:
+    """A manifest of four entries: two keys and one that is not for us, no key set, forged, and one key."""
+    maker = Maker()
+    jwes = [encrypt(compact(oct_jwk(key[::-1], "0")).encode(), to), in_one(encrypt(compact(oct_jwk(key)).encode(), to)),
+            encrypt(b"{}", ec.generate_private_key(ec.SECP256R1()).public_key())]
+    entries = [entry(maker, 1, jwes), maker.good(2), entry(maker, 3, jwes), entry(maker, 4, jwes[:1])]
+    entries[2]["signature"] = wrong_letter(entries[2]["signature"], 9)
+    return {"signer": pem(maker.log), "root": pem(maker.root), "entries": text_of(entries)}
+
+
 def main() -> None:
     recipient, key = ec.generate_private_key(ec.SECP256R1()), os.urandom(16)
     rows = [*by_jwcrypto(key, recipient.public_key()), *all_of(key, recipient.public_key())]
     made = {"recipient": secret_of(recipient).hex(), "key": key.hex(),
+            "manifest": signed(key, recipient.public_key()),
             "rows": [{"what": what, "jwe": compact(jwe), "refused": refused} for what, jwe, refused in rows]}
     (TESTS / "vectors/manifest-keys.json").write_text(json.dumps(made, indent=1) + "\n")
     corpus = TESTS.parent / "fuzz/corpus/fuzz_codec_secrets"
@@ -230,8 +248,7 @@ def main() -> None:
         (corpus / what.replace(",", "").replace(" ", "-")).write_text(compact(named[what]))
     (TESTS.parent / "fuzz/manifest_recipient.h").write_text(
         "/* Whom the keys of the corpus are encrypted to.  Written by tests/jwe.py. */\n"
-        "static const uint8_t recipient_octets[32] = {\n    "
-        + ",\n    ".join(", ".join(f"0x{o:02x}" for o in secret_of(recipient)[at : at + 16]) for at in (0, 16)) + "\n};\n")
+        f'static const char recipient_hex[] = "{secret_of(recipient).hex()}";\n')
 
 
 if __name__ == "__main__":

@@ -70,3 +70,29 @@ def test_what_is_no_manifest() -> None:
         Manifest(io.BytesIO(), signers=[b"none"])
     with pytest.raises(lorajs.InvalidError):
         Manifest(io.BytesIO(), roots=TRUSTED["signers"])
+
+
+def test_the_keys_of_its_recipient() -> None:
+    made = json.loads((ROOT / "tests/vectors/manifest-keys.json").read_text())
+    trusted = {"signers": [made["manifest"]["signer"].encode()], "roots": [made["manifest"]["root"].encode()]}
+    recipient = lorajs.Key.from_hex(made["recipient"])
+    manifest = Manifest(io.BytesIO(made["manifest"]["entries"].encode()), **trusted)
+    with pytest.raises(lorajs.Fault):
+        manifest.secrets(recipient)  # there was no entry yet
+    found = []
+    for entry in manifest:
+        if entry.good:
+            found.append(manifest.secrets(recipient))
+            continue
+        with pytest.raises(lorajs.Fault) as caught:
+            manifest.secrets(recipient)
+        assert caught.value.code == lorajs.Code.STATE
+    assert [len(secrets) for secrets in found] == [3, 0, 1]
+    first, second, third = found[0]
+    assert first.key is not None and second.key is not None
+    assert (first.kid, second.kid) == ("0", "") and bytes(first.key.export()[::-1]).hex() == made["key"]
+    assert bytes(second.key.export()).hex() == made["key"]
+    assert third.key is None and third.detail == "it is not encrypted for this recipient, or was altered"
+    assert made["key"] not in repr(found)
+    with pytest.raises(TypeError):
+        manifest.secrets("not a key")  # type: ignore[arg-type]

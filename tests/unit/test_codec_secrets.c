@@ -225,11 +225,107 @@ static void test_sets_that_are_none(void **state)
                          LJS_E_NOTFOUND);
 }
 
+/* ---- of a manifest ---------------------------------------------------------------- */
+
+static void is_key(const ljs_key *key, bool backwards)
+{
+    ljs_key *named = key_of(text_of(all, "key"));
+    ljs_buf want, got;
+
+    assert_int_equal(ljs_key_export(&want, named), LJS_OK);
+    assert_int_equal(ljs_key_export(&got, key), LJS_OK);
+    assert_int_equal(got.len, want.len);
+    for (size_t i = 0; i < want.len; i++)
+        assert_int_equal(got.data[i], want.data[backwards ? want.len - 1 - i : i]);
+    ljs_buf_free(&want);
+    ljs_buf_free(&got);
+    ljs_key_free(named);
+}
+
+static void test_of_a_manifest(void **state)
+{
+    static const unsigned secrets[] = { 3, 0, 0, 1 };
+    json_t *made = json_object_get(all, "manifest");
+    const char *text = text_of(made, "entries"), *signer = text_of(made, "signer"), *root = text_of(made, "root");
+    ljs_manifest_secret secret;
+    ljs_manifest_entry entry;
+    ljs_manifest *m;
+    ljs_key *key;
+    size_t at = 0;
+    unsigned n = 0;
+
+    (void)state;
+    assert_int_equal(ljs_manifest_new(&m), LJS_OK);
+    assert_int_equal(ljs_manifest_trust_signer(m, (const uint8_t *)signer, strlen(signer)), LJS_OK);
+    assert_int_equal(ljs_manifest_trust_root(m, (const uint8_t *)root, strlen(root)), LJS_OK);
+    assert_int_equal(ljs_manifest_open_secret(&secret, &key, m, 0, recipient), LJS_E_STATE);
+    for (; !ljs_manifest_next(&entry, &at, m, (const uint8_t *)text, strlen(text)); n++) {
+        assert_int_equal(entry.verdict, n == 2 ? LJS_MANIFEST_SIGNATURE : LJS_MANIFEST_GOOD);
+        for (unsigned i = 0; i < 4; i++) {
+            ljs_err err = ljs_manifest_open_secret(&secret, &key, m, i, recipient);
+
+            if (n == 2) {
+                assert_int_equal(err, LJS_E_STATE);
+            } else if (i >= secrets[n]) {
+                assert_int_equal(err, LJS_E_NOTFOUND);
+            } else if (i == 2) {
+                assert_int_equal(err, LJS_E_SEAL);
+                assert_string_equal(secret.detail, "it is not encrypted for this recipient, or was altered");
+            } else {
+                assert_int_equal(err, LJS_OK);
+                assert_string_equal(secret.kid, i == 0 ? "0" : "");
+                is_key(key, i == 0);
+                ljs_key_free(key);
+                continue;
+            }
+            assert_null(key);
+        }
+    }
+    assert_int_equal(n, 4);
+    assert_int_equal(ljs_manifest_end(m), LJS_OK);
+    ljs_manifest_free(m);
+}
+
+/* One that is too long is nobody's: what the entry before it had is not to be had again. */
+static void test_behind_one_that_is_too_long(void **state)
+{
+    json_t *made = json_object_get(all, "manifest");
+    const char *text = text_of(made, "entries"), *signer = text_of(made, "signer"), *root = text_of(made, "root");
+    size_t at = 0, len = LJS_MANIFEST_ENTRY_MAX + 64;
+    char *longer = malloc(len);
+    ljs_manifest_secret secret;
+    ljs_manifest_entry entry;
+    ljs_manifest *m;
+    ljs_key *key;
+
+    (void)state;
+    assert_non_null(longer);
+    memset(longer, ' ', len);
+    longer[0] = '{';
+    longer[len - 2] = '}';
+    longer[len - 1] = ',';
+    assert_int_equal(ljs_manifest_new(&m), LJS_OK);
+    assert_int_equal(ljs_manifest_trust_signer(m, (const uint8_t *)signer, strlen(signer)), LJS_OK);
+    assert_int_equal(ljs_manifest_trust_root(m, (const uint8_t *)root, strlen(root)), LJS_OK);
+    assert_int_equal(ljs_manifest_next(&entry, &at, m, (const uint8_t *)text, strlen(text)), LJS_OK);
+    at = 0;
+    assert_int_equal(ljs_manifest_next(&entry, &at, m, (const uint8_t *)longer, len), LJS_OK);
+    assert_int_equal(entry.verdict, LJS_MANIFEST_TOO_LONG);
+    assert_int_equal(ljs_manifest_open_secret(&secret, &key, m, 0, recipient), LJS_E_STATE);
+    ljs_manifest_free(m);
+    free(longer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_appendix_c),   cmocka_unit_test(test_secrets_that_are_none), cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_every_letter), cmocka_unit_test(test_sets_that_are_none),
+        cmocka_unit_test(test_appendix_c),
+        cmocka_unit_test(test_secrets_that_are_none),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_every_letter),
+        cmocka_unit_test(test_sets_that_are_none),
+        cmocka_unit_test(test_of_a_manifest),
+        cmocka_unit_test(test_behind_one_that_is_too_long),
     };
 
     return cmocka_run_group_tests(tests, load, drop);
