@@ -328,6 +328,8 @@ def follow(t: Trial, b: Blocks) -> None:
     told = t.sh(restore)
     check("would be restored" in told and "each passes over" in told, told)
     check('"restored":true' in t.sh(replace), "and again, over what is there")
+    said = t.sh(b.take("custody.md", "sh", "lorajs lot add"))
+    check('"lot":"meters-2026"' in said, said)
     check(t.refuses(serve.replace("$DATA", "$RESTORED")), "not without its marker")
     serve = serve.rstrip() + ' --marker "$ELSEWHERE/marker"'
     process, url, _ = t.serve(serve.replace("$DATA", "$RESTORED"))
