@@ -361,6 +361,7 @@ SIZED(ljs_ns_accepted)
 SIZED(ljs_ns_force)
 SIZED(ljs_ns_tx)
 SIZED(ljs_rekey_opts)
+SIZED(ljs_resync_opts)
 /* ... or by an _init() of their own, or are only ever given. */
 %define MADE_BY_C(T)
 %ignore T::struct_size;
@@ -735,11 +736,13 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_rekey_answer;
 %thread ljs_rekey_abort;
 %thread ljs_rekey_step;
+%thread ljs_rekey_resync;
 %thread ljs_rekey_read;
 %thread ljs_server_rekey_begin;
 %thread ljs_server_rekey_answer;
 %thread ljs_server_rekey_abort;
 %thread ljs_server_rekey_step;
+%thread ljs_server_rekey_resync;
 %thread ljs_se_software_rekey;
 %thread ljs_se_atecc;
 %thread ljs_ed_rekey;

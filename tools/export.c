@@ -2,6 +2,7 @@
  *
  * Devices are looked at twice: what would be lost is known, and agreed to, before the first of them is marked. */
 #include "choose.h"
+#include "standing.h"
 
 #include <lorajs/bulk.h>
 
@@ -57,7 +58,7 @@ const struct usage bulk_export_usage = {
 };
 
 /* What ljs_bulk_loses() may say, in words. */
-enum { LOSSES = 6 };
+enum { LOSSES = 6, HELD_TOLD = 10 };
 static const struct {
     uint32_t bit;
     const char *name, *text;
@@ -77,7 +78,7 @@ struct export_run {
     ljs_bulk_format format;
     ljs_bulk_writer *writer;
     int fd;
-    uint64_t found, lost[LOSSES], marked, written;
+    uint64_t found, lost[LOSSES], held, marked, written;
     int64_t shown;
     bool tty;
     bool said; /* what went wrong has been */
@@ -114,6 +115,21 @@ static ljs_err fail(struct export_run *run, ljs_err err, ljs_eui dev_eui)
 
 /* ---- the first time: what is there, and what would be lost ------------------------ */
 
+/* Keys that leave in clear are the current ones, and under a rekey those may not be the device's any more. */
+static ljs_err look_at_rekey(struct export_run *run, const ljs_device *d, const ljs_buf *record)
+{
+    ljs_rekey rekey;
+    ljs_err err = ljs_rekey_read(&rekey, record->data, record->len);
+    const struct standing is = { d->state, d->moved, rekey.state };
+
+    if (err || !run->opts->clear_keys || !rekey_holds(&is, true))
+        return err;
+    erase(run);
+    if (run->held++ < HELD_TOLD)
+        tell_held(&is, d->dev_eui);
+    return LJS_OK;
+}
+
 static ljs_err look_at(struct export_run *run, ljs_eui dev_eui, bool named)
 {
     ljs_buf record = { NULL, 0 };
@@ -127,6 +143,8 @@ static ljs_err look_at(struct export_run *run, ljs_eui dev_eui, bool named)
         err = LJS_E_NOTFOUND;
     if (!err && !named && !is_chosen(&run->chosen, &d, &record))
         goto out;
+    if (!err)
+        err = look_at_rekey(run, &d, &record);
     if (!err)
         err = ljs_bulk_loses(&bits, run->format, record.data, record.len);
     run->found += !err;
@@ -177,6 +195,12 @@ static int agree(const struct export_run *run)
                     format);
     if (!run->opts->clear_keys)
         return DONE;
+    if (run->held) {
+        complain("root keys of %" PRIu64
+                 " devices are being replaced: who has the old ones, or the new, may have lost them",
+                 run->held);
+        code = REFUSED;
+    }
     for (unsigned i = 0; i < LOSSES; i++) {
         if (run->lost[i] && losses[i].bit == LJS_BULK_LOSES_ROOT_KEY) {
             complain("%s takes one root key of a device, and LoRaWAN 1.1 has two: choose others, or leave --clear-keys "

@@ -217,13 +217,17 @@ static bool is_under_way(const struct forward *f, const struct http_call *call)
     return false;
 }
 
+bool forward_may(const struct forward *f, struct http_call *call)
+{
+    return f && !http_header(call, hops);
+}
+
 bool forward_take(struct forward *f, struct http_call *call, ljs_call *done)
 {
     enum outcome outcome = ANSWERED;
 
-    if (!f || done->err ||
-        (done->result != LJS_E_DEVICE && done->result != LJS_E_MOVED && done->result != LJS_E_SESSION) ||
-        http_header(call, hops))
+    if (!done->forwards || done->err ||
+        (done->result != LJS_E_DEVICE && done->result != LJS_E_MOVED && done->result != LJS_E_SESSION))
         return false;
     call->note = done->result;
     ljs_buf_free(&done->out);

@@ -22,6 +22,8 @@ struct forward_opts {
 
 /* Complains itself.  DONE, or an exit code. */
 int forward_new(struct forward **out, const struct forward_opts *opts);
+/* May a request go on, should it be for the other server?  Not one that somebody has forwarded to us. */
+bool forward_may(const struct forward *f, struct http_call *call);
 /* Is it for the other server?  Then the call is taken and will be answered, and `done`, which the library has answered
  * it with, is wiped.  False for all others, and where `f` is NULL. */
 bool forward_take(struct forward *f, struct http_call *call, ljs_call *done);

@@ -29,7 +29,7 @@ struct slot {
 
 struct log {
     _Atomic(enum log_level) level;
-    atomic_bool json, forwards;
+    atomic_bool json;
     bool journal;                   /* standard error is the journal's: it takes priorities */
     atomic_uint_least64_t left_out; /* ever */
     pthread_mutex_t lock;           /* of all below */
@@ -154,6 +154,8 @@ static void put_json(struct line *l, const ljs_event *e, uint64_t more)
         put(l, ",\"repeat\":true");
     if (e->on_word)
         put(l, ",\"on_word\":true");
+    if (e->forwarded)
+        put(l, ",\"forwarded\":true");
     if (e->alarm)
         put(l, ",\"alarm\":\"%s\"", ljs_alarm_text((ljs_alarm)e->alarm));
     if (more)
@@ -174,7 +176,7 @@ static void put_words(struct line *l, const ljs_event *e, uint64_t more)
         put(l, " peer=");
         put_text(l, e->peer);
     }
-    put(l, "%s%s", e->repeat ? " repeat" : "", e->on_word ? " on_word" : "");
+    put(l, "%s%s%s", e->repeat ? " repeat" : "", e->on_word ? " on_word" : "", e->forwarded ? " forwarded" : "");
     if (e->alarm)
         put(l, " alarm=%s", ljs_alarm_text((ljs_alarm)e->alarm));
     if (e->err)
@@ -235,24 +237,13 @@ static bool admit(struct log *log, const ljs_event *e, int64_t now, struct slot 
     return true;
 }
 
-/* By result alone: what came by forwarding itself is not, and its sender tells of it. */
-static bool is_forwarded(struct log *log, ljs_err err)
-{
-    return log->forwards && (err == LJS_E_DEVICE || err == LJS_E_MOVED || err == LJS_E_SESSION);
-}
-
-void log_forwards(struct log *log, bool forwards)
-{
-    log->forwards = forwards;
-}
-
 void log_event(void *user, const ljs_event *event)
 {
     struct log *log = user;
     struct slot old = { .more = 0 };
     bool write_it = true;
 
-    if ((is_forwarded(log, event->err) ? SAY_DEBUG : level_of(event)) > log->level)
+    if ((event->forwarded ? SAY_DEBUG : level_of(event)) > log->level)
         return;
     if (event->err && !event->alarm) { /* alarms are few by themselves */
         pthread_mutex_lock(&log->lock);

@@ -23,8 +23,6 @@ void say(struct log *log, enum log_level level, const char *format, ...) __attri
  * and a last time. */
 void log_event(void *log, const ljs_event *event);
 void log_tick(struct log *log, bool last);
-/* Refusals that another server is asked about are told when debugging alone. */
-void log_forwards(struct log *log, bool forwards);
 uint64_t log_left_out(struct log *log);
 
 #endif

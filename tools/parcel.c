@@ -4,7 +4,7 @@
  * A parcel is written and read piece by piece, whatever its length.  It is read three times: to see
  * that it is whole, to see that every device in it can be taken, and to take them; so what is
  * refused has changed nothing. */
-#include "tool.h"
+#include "standing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PAIR_LEN = 32, PAIR_TEXT_MAX = 256 };
+enum { PAIR_LEN = 32, PAIR_TEXT_MAX = 256, LEFT_OUT_TOLD = 10 };
 
 /* What the first word of a key's file says it is, so that none is used for another. */
 static const char x25519_secret[] = "x25519-secret", x25519_public[] = "x25519", ed25519_secret[] = "ed25519-secret",
@@ -217,8 +217,8 @@ struct export_run {
     ljs_parcel *parcel;
     const uint8_t *recipient;
     int fd;
-    uint64_t devices, marked;
-    bool said; /* what went wrong has been */
+    uint64_t devices, marked, left_out; /* those under a rekey, by --all */
+    bool said;                          /* what went wrong has been */
 };
 
 static ljs_err put_octets(struct export_run *run, ljs_buf *octets)
@@ -237,9 +237,11 @@ static ljs_err export_one(struct export_run *run, ljs_eui dev_eui)
     ljs_buf record = { NULL, 0 }, piece;
     ljs_err err = LJS_OK;
 
-    if (run->opts->block || run->opts->move)
-        err = ljs_server_step_device(run->data->server, dev_eui, run->opts->move ? LJS_DEVICE_MOVE : LJS_DEVICE_BLOCK);
-    if (!err || err == LJS_E_STATE) /* blocked already */
+    if (run->opts->move)
+        err = ljs_server_step_device(run->data->server, dev_eui, LJS_DEVICE_MOVE);
+    else if (run->opts->block)
+        err = ljs_server_step_device(run->data->server, dev_eui, LJS_DEVICE_BLOCK);
+    if (!err || (err == LJS_E_STATE && !run->opts->move)) /* blocked already */
         err = ljs_server_step_device(run->data->server, dev_eui, LJS_DEVICE_EXPOSE);
     if (!err) {
         run->marked++;
@@ -259,50 +261,45 @@ static ljs_err export_one(struct export_run *run, ljs_eui dev_eui)
     return err;
 }
 
-static ljs_err state_of(ljs_state *out, bool *moved, ljs_server *server, ljs_eui dev_eui)
-{
-    ljs_buf record = { NULL, 0 };
-    ljs_device d = { .struct_size = sizeof d };
-    ljs_err err = ljs_server_get_device(&record, server, dev_eui);
-
-    if (!err)
-        err = ljs_device_read(&d, record.data, record.len);
-    ljs_buf_free(&record);
-    *out = d.state;
-    *moved = d.moved;
-    return err;
-}
-
 static ljs_err export_row(void *user, ljs_eui dev_eui)
 {
     struct export_run *run = user;
-    ljs_state state;
-    bool moved;
-    ljs_err err = state_of(&state, &moved, run->data->server, dev_eui);
+    struct standing is;
+    ljs_err err = standing_of(&is, run->data->server, dev_eui);
 
     /* Where it is now, it is given JoinNonces that a copy sent elsewhere would not know of. */
-    return !err && (state == LJS_STATE_REMOVED || (moved && !run->opts->again)) ? LJS_OK : export_one(run, dev_eui);
+    if (!err && (is.state == LJS_STATE_REMOVED || (is.moved && !run->opts->again)))
+        return LJS_OK;
+    if (!err && rekey_holds(&is, run->opts->move)) {
+        if (run->left_out++ < LEFT_OUT_TOLD)
+            tell_held(&is, dev_eui);
+        return LJS_OK;
+    }
+    return export_one(run, dev_eui);
 }
 
 /* Before anything is marked. */
-static int check_named(struct data *data, int argc, char **argv)
+static int check_named(struct data *data, const struct export_opts *opts, int argc, char **argv)
 {
     for (int i = 0; i < argc; i++) {
         ljs_eui eui;
-        ljs_state state;
-        bool moved;
+        struct standing is;
         ljs_err err;
         int code = read_eui(&eui, argv[i], "a DevEUI");
 
         if (code)
             return code;
-        err = state_of(&state, &moved, data->server, eui);
-        if (err == LJS_E_NOTFOUND || (!err && state == LJS_STATE_REMOVED)) {
+        err = standing_of(&is, data->server, eui);
+        if (err == LJS_E_NOTFOUND || (!err && is.state == LJS_STATE_REMOVED)) {
             complain("%s: no such device; `lorajs device list` shows those there are", argv[i]);
             return REFUSED;
         }
         if (err)
             return complain_err(err, argv[i]);
+        if (rekey_holds(&is, opts->move)) {
+            tell_held(&is, eui);
+            return REFUSED;
+        }
     }
     return DONE;
 }
@@ -361,7 +358,7 @@ int cmd_export(int argc, char **argv)
     }
     if ((code = read_pair(recipient, opts.to, x25519_public, false)) ||
         (code = read_secret(&signer, opts.sign, ed25519_secret)) ||
-        (code = data_open(&data, &opts.where, DATA_OPEN, NULL)) || (code = check_named(&data, argc, argv)))
+        (code = data_open(&data, &opts.where, DATA_OPEN, NULL)) || (code = check_named(&data, &opts, argc, argv)))
         goto out;
     if ((err = ljs_parcel_pack(&run.parcel, signer, now_seconds(), recipient, sizeof recipient))) {
         code = complain_err(err, opts.to);
@@ -382,10 +379,12 @@ int cmd_export(int argc, char **argv)
         goto out;
     }
     if (opts.json)
-        printf("{\"exported\":%" PRIu64 ",\"blocked\":%s,\"moved\":%s}\n", run.devices,
-               opts.block || opts.move ? "true" : "false", opts.move ? "true" : "false");
+        printf("{\"exported\":%" PRIu64 ",\"left_out\":%" PRIu64 ",\"blocked\":%s,\"moved\":%s}\n", run.devices,
+               run.left_out, opts.block || opts.move ? "true" : "false", opts.move ? "true" : "false");
     else
         printf("%" PRIu64 " exported\n", run.devices);
+    if (run.left_out)
+        complain("%" PRIu64 " devices were left out: their root keys are being replaced", run.left_out);
 out:
     if (run.fd >= 0)
         close(run.fd);

@@ -10,7 +10,8 @@
 struct rekey_opts {
     struct where where;
     const char *suite, *join_eui, *parent, *serial;
-    bool experimental, app_keys, rekey_key, compromised, transfer, kept, force, dry_run, json;
+    int64_t hours, epoch;
+    bool experimental, app_keys, rekey_key, compromised, transfer, kept, force, close, dry_run, json;
 };
 
 #define AT(member) offsetof(struct rekey_opts, member)
@@ -24,7 +25,7 @@ struct rekey_opts {
 static void report(const struct rekey_opts *opts, ljs_eui dev_eui, const ljs_rekey *rekey, const ljs_buf *message)
 {
     char at[32];
-    bool under_way = rekey->state != LJS_REKEY_STABLE;
+    bool under_way = rekey->state != LJS_REKEY_STABLE, resync = rekey->state == LJS_REKEY_RESYNC;
     const char *answer = rekey->answer < 0 ? NULL : ljs_rekey_status_text((ljs_rekey_status)rekey->answer);
 
     if (opts->json) {
@@ -35,9 +36,14 @@ static void report(const struct rekey_opts *opts, ljs_eui dev_eui, const ljs_rek
                    (int)rekey->suite, rekey->flags, rekey->epoch, rekey->join_eui);
             print_json_text(stdout, answer);
         }
+        if (resync)
+            printf(",\"until\":%" PRId64, rekey->until);
     } else {
         printf("%016" PRIx64 ": %s", dev_eui, ljs_rekey_state_text(rekey->state));
-        if (under_way)
+        if (resync)
+            printf(", suite %d, epochs from %u, JoinEUI %016" PRIx64 ", until %s", (int)rekey->suite, rekey->epoch,
+                   rekey->join_eui, time_text(at, rekey->until));
+        else if (under_way)
             printf(", suite %d, epoch %u, JoinEUI %016" PRIx64 ", begun %s%s%s", (int)rekey->suite, rekey->epoch,
                    rekey->join_eui, time_text(at, rekey->at), answer ? ", answer: " : "", answer ? answer : "");
         printf("\n");
@@ -70,6 +76,7 @@ struct run {
     struct data data;
     ljs_eui dev_eui;
     ljs_rekey_opts start;
+    ljs_resync_opts resync;
     uint8_t answer[LJS_REKEY_MAX];
     size_t answer_len;
     ljs_rekey_act act;
@@ -86,6 +93,8 @@ static ljs_err try_it(ljs_rekey *out, struct run *run, do_fn *what)
 
     if (!err && run->start.struct_size)
         err = ljs_rekey_begin(&message, &after, run->data.vault, &run->start, record.data, record.len);
+    else if (!err && run->resync.struct_size)
+        err = ljs_rekey_resync(&after, run->data.vault, &run->resync, record.data, record.len);
     else if (!err && run->answer_len)
         err = ljs_rekey_answer(&answer, &after, run->data.vault, run->answer, run->answer_len, record.data, record.len);
     else if (!err && run->act)
@@ -152,6 +161,12 @@ static ljs_err do_act(ljs_buf *message, struct run *run)
     return ljs_server_rekey_step(run->data.server, run->dev_eui, run->act);
 }
 
+static ljs_err do_resync(ljs_buf *message, struct run *run)
+{
+    (void)message;
+    return ljs_server_rekey_resync(run->data.server, run->dev_eui, &run->resync);
+}
+
 /* ---- start ---------------------------------------------------------------------- */
 
 static const struct flag start_flags[] = {
@@ -186,6 +201,25 @@ static const struct usage start_usage = {
     1,
 };
 
+static int check_element(ljs_rekey_suite suite, const struct rekey_opts *o)
+{
+    if ((suite == LJS_REKEY_SUITE_4) == (o->parent && o->serial) && !!o->parent == !!o->serial)
+        return DONE;
+    complain("suite 4 needs --parent and --serial, and no other takes them");
+    return USAGE;
+}
+
+static int read_element(uint8_t serial[9], ljs_key **parent, const struct rekey_opts *o)
+{
+    int code = o->parent ? read_key(parent, o->parent) : DONE;
+
+    if (!code && o->serial && (strlen(o->serial) != 18 || hex_octets(serial, 9, o->serial))) {
+        complain("--serial is 18 hexadecimal digits");
+        return USAGE;
+    }
+    return code;
+}
+
 static int read_start(struct run *run, ljs_key **ephemeral, ljs_key **parent)
 {
     const struct rekey_opts *o = &run->opts;
@@ -209,10 +243,8 @@ static int read_start(struct run *run, ljs_key **ephemeral, ljs_key **parent)
         complain("suites 2 and 4 need --kept-twice: what is lost of them cannot be derived again");
         return USAGE;
     }
-    if ((run->start.suite == LJS_REKEY_SUITE_4) != (o->parent && o->serial)) {
-        complain("suite 4 needs --parent and --serial, and no other takes them");
-        return USAGE;
-    }
+    if ((code = check_element(run->start.suite, o)))
+        return code;
     if (o->join_eui && (code = read_eui(&run->start.join_eui, o->join_eui, "--join-eui")))
         return code;
     if (run->start.suite == LJS_REKEY_SUITE_2) {
@@ -220,14 +252,9 @@ static int read_start(struct run *run, ljs_key **ephemeral, ljs_key **parent)
             return complain_err(err, "an ephemeral key");
         run->start.ephemeral = *ephemeral;
     }
-    if (o->parent && (code = read_key(parent, o->parent)))
-        return code;
+    code = read_element(run->start.serial, parent, o);
     run->start.parent = *parent;
-    if (o->serial && (strlen(o->serial) != 18 || hex_octets(run->start.serial, 9, o->serial))) {
-        complain("--serial is 18 hexadecimal digits");
-        return USAGE;
-    }
-    return DONE;
+    return code;
 }
 
 static int cmd_start(int argc, char **argv)
@@ -241,6 +268,82 @@ static int cmd_start(int argc, char **argv)
     if (!(code = read_start(&run, &ephemeral, &parent)))
         code = carry_out(&run, argv[0], do_start);
     ljs_key_free(ephemeral);
+    ljs_key_free(parent);
+    return code;
+}
+
+/* ---- resync --------------------------------------------------------------------- */
+
+static const struct flag resync_flags[] = {
+    WHERE_FLAGS(struct rekey_opts),
+    { "experimental", NULL, "needed, as by rekey start", FLAG_SWITCH, AT(experimental), 0, 0 },
+    { "suite", "1|4", "of the rekey that is not known here (default 1); the keys of suite 2 are lost with it",
+      FLAG_TEXT, AT(suite), 0, 0 },
+    { "app-keys", NULL, "it was begun with that", FLAG_SWITCH, AT(app_keys), 0, 0 },
+    { "rekey-key", NULL, "likewise", FLAG_SWITCH, AT(rekey_key), 0, 0 },
+    { "join-eui", "EUI", "likewise: what the device joins under by now", FLAG_TEXT, AT(join_eui), 0, 0 },
+    { "epoch", "N", "the first of the eight that are tried (default: the one after the current)", FLAG_NUMBER,
+      AT(epoch), 1, 0xffff },
+    { "for", "HOURS", "how long (default 24)", FLAG_NUMBER, AT(hours), 1, LJS_RESYNC_MAX / 3600 },
+    { "parent", "FILE", "suite 4: the key in slot 13, 64 digits; - for standard input", FLAG_TEXT, AT(parent), 0, 0 },
+    { "serial", "HEX", "suite 4: the serial number of the element, 18 digits", FLAG_TEXT, AT(serial), 0, 0 },
+    { "close", NULL, "look no more", FLAG_SWITCH, AT(close), 0, 0 },
+    { "dry-run", NULL, "say what would be, and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
+    JSON_FLAG,
+    { 0 },
+};
+static const struct usage resync_usage = {
+    "rekey resync",
+    "DEVEUI",
+    "For a device that has the keys of a rekey which is not known here, since the database came from a backup of "
+    "before "
+    "or the rekey was given up by force. For some hours, joins under no key that is known are tried under those of the "
+    "next "
+    "eight epochs, once in four seconds at most; what is found is committed as by any rekey.",
+    resync_flags,
+    1,
+    1,
+};
+
+static int read_resync(struct run *run, ljs_key **parent)
+{
+    const struct rekey_opts *o = &run->opts;
+    int code;
+
+    run->resync = (ljs_resync_opts){ .struct_size = sizeof run->resync,
+                                     .suite = o->suite ? (ljs_rekey_suite)(o->suite[0] - '0') : LJS_REKEY_SUITE_1,
+                                     .experimental = o->experimental,
+                                     .first = (uint16_t)o->epoch,
+                                     .now = now_seconds() };
+    run->resync.flags = (uint8_t)((o->app_keys ? LJS_REKEY_APP_KEYS : 0) | (o->rekey_key ? LJS_REKEY_REKEY_KEY : 0));
+    run->resync.until = run->resync.now + 3600 * o->hours;
+    if (!o->experimental) {
+        complain("rekey resync needs --experimental: see lorajs-rekey(1)");
+        return USAGE;
+    }
+    if ((code = check_element(run->resync.suite, o)))
+        return code;
+    if (o->join_eui && (code = read_eui(&run->resync.join_eui, o->join_eui, "--join-eui")))
+        return code;
+    code = read_element(run->resync.serial, parent, o);
+    run->resync.parent = *parent;
+    return code;
+}
+
+static int cmd_resync(int argc, char **argv)
+{
+    struct run run = { .opts = { .hours = 24 } };
+    ljs_key *parent = NULL;
+    int code = read_flags(&resync_usage, &run.opts, &argc, &argv);
+
+    if (code != GO_ON)
+        return code;
+    if (run.opts.close) {
+        run.act = LJS_REKEY_ACT_CLOSE;
+        return carry_out(&run, argv[0], do_act);
+    }
+    if (!(code = read_resync(&run, &parent)))
+        code = carry_out(&run, argv[0], do_resync);
     ljs_key_free(parent);
     return code;
 }
@@ -347,5 +450,6 @@ const struct command rekey_commands[] = {
     { "abort", "give it up", cmd_abort, NULL, &abort_usage },
     { "release", "another Join Server has the device", cmd_release, NULL, &release_usage },
     { "reopen", "try old and new keys again", cmd_reopen, NULL, &reopen_usage },
+    { "resync", "look for a device that is ahead of the database", cmd_resync, NULL, &resync_usage },
     { 0 },
 };

@@ -130,7 +130,8 @@ static struct http_call *answer_batch(struct serve *s, struct http_call *calls)
         batch[n++] = (ljs_call){ .peer = at->vouched ? at->peer : NULL,
                                  .now = now,
                                  .in = at->in_len ? at->in : (const uint8_t *)"",
-                                 .in_len = at->in_len };
+                                 .in_len = at->in_len,
+                                 .forwards = forward_may(s->forward, at) };
     s->meters.waiting -= n;
     s->meters.working += n;
     ljs_server_handle_batch(s->data.server, batch, n);
@@ -550,7 +551,6 @@ static int start_forward(struct serve *s)
                                        .queue = c->forward_queue,
                                        .log = s->log };
 
-    log_forwards(s->log, c->forward != NULL);
     if (!c->forward)
         return DONE;
     say(s->log, SAY_INFO, "what is asked about devices that are not here goes to %s", c->forward);

@@ -43,7 +43,10 @@ typedef struct ljs_join_req {
                                *   passed over, see ljs_device_raise(); 0 in a store that was never restored */
     char peer[LJS_LABEL_MAX]; /**< whom the transport vouches for; "" when it vouches for none */
     uint8_t session_key_id[16]; /**< for the session to be: random, drawn by ljs_join_req_init() */
-    int64_t now; /**< Unix time in seconds, 0 when unknown; kept with the session; no step decides by it */
+    int64_t
+        now; /**< Unix time in seconds, 0 when unknown; kept with the session; no step decides by it but for resync */
+    uint8_t resync; /**< 1: look for the keys of a device that is ahead, while its window is open (ljs_rekey_resync());
+                     *   whoever sets it sees that this is not done too often */
 } ljs_join_req;
 
 /** All zero but struct_size, MACVersion 1.0.0, and a fresh SessionKeyID. */
@@ -72,7 +75,7 @@ typedef struct ljs_join_ans {
  *                 refused (::LJS_E_KEK) unless req->clear says ::LJS_CLEAR_NS
  *  @param as_kek  likewise for AppSKey; NULL: the answer has no AppSKey but its
  *                 SessionKeyID, unless req->clear says ::LJS_CLEAR_AS
- *  @param out_record  the record to save before `out` is sent; empty for a repeat */
+ *  @param out_record  the record to save before `out` is sent; empty for a repeat, unless its MIC commits a rekey */
 LJS_MUST ljs_err ljs_join(ljs_join_ans *out, ljs_buf *out_record, ljs_vault *vault, const ljs_join_req *req,
                           const ljs_key *ns_kek, const char *ns_label, const ljs_key *as_kek, const char *as_label,
                           const uint8_t *record, size_t record_len);

@@ -56,6 +56,7 @@ typedef struct ljs_event {
     uint8_t repeat;           /**< answered as a repeat */
     uint8_t on_word;          /**< a rejoin taken on the peer's word */
     uint8_t alarm;            /**< an ::ljs_alarm */
+    uint8_t forwarded;        /**< not refused, but another Join Server's to answer: ljs_call.forwards */
     char peer[LJS_LABEL_MAX]; /**< whom the transport vouched for; "" for none */
 } ljs_event;
 
@@ -126,6 +127,8 @@ typedef struct ljs_call {
     int64_t now;       /**< Unix time in seconds */
     const uint8_t *in; /**< the message */
     size_t in_len;     /**< octets of it */
+    uint8_t forwards;  /**< 1: whoever calls asks another Join Server where `result` is ::LJS_E_DEVICE, ::LJS_E_MOVED or
+                        *   ::LJS_E_SESSION, and leaves `out`: that is told as forwarded, and not as refused */
     ljs_buf out;       /**< the answer, always JSON; ljs_buf_free() wipes it */
     ljs_err err;       /**< ::LJS_OK: out is the answer (HTTP 200), refusals included.
                         *   ::LJS_E_MESSAGE: no message at all (400), out says so.
@@ -178,6 +181,9 @@ LJS_MUST ljs_err ljs_server_rekey_answer(ljs_rekey_message *out, ljs_server *ser
 LJS_MUST ljs_err ljs_server_rekey_abort(ljs_buf *out, ljs_server *server, ljs_eui dev_eui, int force);
 /** ljs_rekey_step() over the store. */
 LJS_MUST ljs_err ljs_server_rekey_step(ljs_server *server, ljs_eui dev_eui, ljs_rekey_act act);
+/** ljs_rekey_resync() over the store.  A device is then looked for at most once in four seconds, by joins that bring
+ * their time (ljs_call.now).  @return ::LJS_E_INVAL without ljs_server_opts.experimental */
+LJS_MUST ljs_err ljs_server_rekey_resync(ljs_server *server, ljs_eui dev_eui, const ljs_resync_opts *opts);
 /** The i-th last decision about a device other than a new session; ::LJS_E_NOTFOUND past
  *  the last.  Written by ljs_server_flush(). */
 LJS_MUST ljs_err ljs_server_decision(ljs_event *out, ljs_server *server, ljs_eui dev_eui, unsigned i);

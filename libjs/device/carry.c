@@ -15,7 +15,7 @@ static ljs_err leave(uint16_t *epoch, struct record *r)
         r->d.join_euis = 1;
         r->d.join_eui = r->rekey.join_eui;
         r->context[0] = (struct context){ r->rekey.join_eui, -1, -1, { NULL, 0, -1 } };
-    } else if (r->rekey.state && r->rekey.state != LJS_REKEY_COMMITTED) {
+    } else if (ljs__rekey_holds(r)) {
         return LJS_E_STATE;
     }
     /* Who never had a rekey has a parcel as before. */

@@ -425,8 +425,11 @@ static ljs_err unblock(struct record *r, ljs_vault *vault)
     return LJS_OK;
 }
 
+/* Not under a rekey: whoever answers next would know one of its two sets of keys. */
 static ljs_err move(struct record *r, ljs_vault *vault)
 {
+    if (ljs__rekey_holds(r))
+        return LJS_E_STATE;
     r->d.moved = 1;
     return block(r, vault);
 }

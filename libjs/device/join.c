@@ -16,6 +16,7 @@ struct join {
     struct context *context; /* of the JoinEUI that is joined under */
     ljs_session *under;      /* rejoin 0 and 2: the session whose key made the MIC; NULL: none of ours */
     uint8_t digest[16];
+    struct wr found; /* keys of a device that is ahead, sealed, until the record is saved */
 };
 
 /* ---- what the request must be before a key is touched ----------------------- */
@@ -205,17 +206,16 @@ static ljs_err check_mic_rejoin02(struct join *j)
  * from here on, then, and durable with the answer.  rekey.h */
 static ljs_err check_mic_rekey(struct join *j)
 {
-    ljs_err err;
+    ljs_err err = LJS_E_MIC;
 
-    if (!ljs__rekey_tries(j->r, &j->frame))
-        return LJS_E_MIC;
-    err = load_roots(j, j->r->rekey.epoch);
+    if (ljs__resync_tries(j->r, &j->frame, j->req)) {
+        err = ljs__resync_find(j->r, &j->found, j->vault, j->ring, j->req->phy, j->req->phy_len);
+    } else if (ljs__rekey_tries(j->r, &j->frame)) {
+        if (!(err = load_roots(j, j->r->rekey.epoch)) && !(err = check_mic_join(j)))
+            ljs__rekey_commit(j->r);
+    }
     if (!err && j->scheme == LJS_SCHEME_1_1)
         err = ljs__derive_js(j->ring, j->r->d.dev_eui);
-    if (!err)
-        err = check_mic_join(j);
-    if (!err)
-        ljs__rekey_commit(j->r);
     return err;
 }
 
@@ -403,51 +403,62 @@ static ljs_err answer(ljs_join_ans *out, struct join *j, const ljs_session *s, c
     return LJS_OK;
 }
 
-ljs_err ljs__join(ljs_join_ans *out, ljs_buf *out_record, ljs_vault *vault, struct ring *ring, const ljs_join_req *req,
-                  const char *ns_label, const char *as_label, struct record *r)
+static ljs_err step(ljs_join_ans *out, ljs_buf *out_record, struct join *j, const char *ns_label, const char *as_label)
 {
-    struct join j = { .r = r, .ring = ring, .vault = vault, .req = req };
+    struct record *r = j->r;
     const struct rule *rule;
     const uint16_t had_epoch = r->d.epoch;
     ljs_err err;
 
-    memset(out, 0, sizeof *out);
-    *out_record = (ljs_buf){ NULL, 0 };
-    if ((err = check_req(req)) || (err = check_frame(&j)) || (err = check_device(&j)) || (err = check_version(&j)))
+    if ((err = check_req(j->req)) || (err = check_frame(j)) || (err = check_device(j)) || (err = check_version(j)))
         return err;
-    if (!(rule = rule_for(r->d.state, j.frame.kind)))
+    if (!(rule = rule_for(r->d.state, j->frame.kind)))
         return LJS_E_STATE;
-    if ((err = load_roots(&j, r->d.epoch)))
+    if ((err = load_roots(j, r->d.epoch)))
         return err;
-    if (j.scheme == LJS_SCHEME_1_1 && (err = ljs__derive_js(ring, r->d.dev_eui)))
+    if (j->scheme == LJS_SCHEME_1_1 && (err = ljs__derive_js(j->ring, r->d.dev_eui)))
         return err;
-    digest(&j);
-    err = rule->mic(&j);
+    digest(j);
+    err = rule->mic(j);
     if (r->rekey.state)
-        err = err == LJS_E_MIC ? check_mic_rekey(&j) : !err && ljs__rekey_refuses(r) ? LJS_E_MIC : err;
+        err = err == LJS_E_MIC ? check_mic_rekey(j) : !err && ljs__rekey_refuses(r) ? LJS_E_MIC : err;
     if (err)
         return err;
-    if (is_repeat(&j)) {
+    if (is_repeat(j)) {
         out->repeat = 1;
     } else {
-        if (!rule->fresh(&j)) {
-            note_highest(&j);
+        if (!rule->fresh(j)) {
+            note_highest(j);
             return LJS_E_REPLAY;
         }
-        ljs__record_raise(r, req->generation);
+        ljs__record_raise(r, j->req->generation);
         if (r->d.next_join_nonce >= JOIN_NONCE_END ||
             (r->rekey.join_nonce_end &&
              r->d.next_join_nonce >= r->rekey.join_nonce_end)) /* [L2 1.1 §6.2.3]  24 bits that never repeat */
             return LJS_E_SPENT;
-        if (r->rekey.state && r->d.epoch == had_epoch && j.frame.kind == LJS_FRAME_JOIN)
+        if (r->rekey.state && r->d.epoch == had_epoch && j->frame.kind == LJS_FRAME_JOIN)
             ljs__rekey_joined(r);
-        begin_session(&j, rule);
+        begin_session(j, rule);
     }
-    err = answer(out, &j, &r->session[0], rule, ns_label, as_label);
-    if (!err && !out->repeat)
-        err = ljs__record_save(out_record, r, vault);
+    err = answer(out, j, &r->session[0], rule, ns_label, as_label);
+    /* A repeat leaves the record as it is, unless its MIC has committed a rekey that was reopened. */
+    if (!err && (!out->repeat || r->d.epoch != had_epoch))
+        err = ljs__record_save(out_record, r, j->vault);
     if (err)
         ljs__wipe(out, sizeof *out);
+    return err;
+}
+
+ljs_err ljs__join(ljs_join_ans *out, ljs_buf *out_record, ljs_vault *vault, struct ring *ring, const ljs_join_req *req,
+                  const char *ns_label, const char *as_label, struct record *r)
+{
+    struct join j = { .r = r, .ring = ring, .vault = vault, .req = req };
+    ljs_err err;
+
+    memset(out, 0, sizeof *out);
+    *out_record = (ljs_buf){ NULL, 0 };
+    err = step(out, out_record, &j, ns_label, as_label);
+    ljs__wr_drop(&j.found);
     return err;
 }
 

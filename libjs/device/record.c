@@ -480,7 +480,7 @@ struct context *ljs__record_context(struct record *r, ljs_eui join_eui)
 
 static bool needed(const struct record *r, uint16_t epoch)
 {
-    if (epoch == r->d.epoch || (r->rekey.state && epoch == r->rekey.epoch))
+    if (epoch == r->d.epoch || (r->rekey.state && epoch == r->rekey.epoch) || ljs__resync_needs(r, epoch))
         return true;
     for (unsigned i = 0; i < r->d.sessions; i++)
         if (r->session[i].epoch == epoch)

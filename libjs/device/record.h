@@ -15,12 +15,13 @@
 
 enum {
     RECORD_SCHEMA = 1,
-    RECORD_SCHEMA_MOVED = 2,           /* of a device that has moved: who does not know that must not answer for it */
-    EPOCHS_MAX = LJS_SESSIONS_MAX + 2, /* each session may stand on keys of its own, the current ones, a rekey's */
-    NONCE_MAP_LEN = 8192,              /* one bit for each of 65,536 DevNonces */
-    STEP_ADDS = 128,                   /* octets: more than a session and its nonce add to a record */
-    JOIN_NONCE_END = 0x1000000,        /* 24 bits: this one is not given any more */
-    LOT_FORMAT = 3,                    /* where a sealed set has a vault's 1, or 2 of one in a token */
+    RECORD_SCHEMA_MOVED = 2, /* of a device that has moved: who does not know that must not answer for it */
+    EPOCHS_MAX =
+        LJS_SESSIONS_MAX + 9,   /* each session may stand on keys of its own; the current ones, those looked for */
+    NONCE_MAP_LEN = 8192,       /* one bit for each of 65,536 DevNonces */
+    STEP_ADDS = 128,            /* octets: more than a session and its nonce add to a record */
+    JOIN_NONCE_END = 0x1000000, /* 24 bits: this one is not given any more */
+    LOT_FORMAT = 3,             /* where a sealed set has a vault's 1, or 2 of one in a token */
 };
 
 /* DevNonces used, as they lie in a record: rising two-octet numbers (LE), or from 4096 of
@@ -61,7 +62,7 @@ struct rekeying {  /* rekey.h */
     uint16_t epoch, floor;
     uint32_t join_nonce_end;
     ljs_eui join_eui;
-    int64_t at;
+    int64_t at, until;
     uint8_t data[33], kcv[3];
 };
 

@@ -14,7 +14,9 @@ enum {
 
 const char *ljs_rekey_state_text(ljs_rekey_state state)
 {
-    static const char *const texts[] = { "stable", "pending", "acked", "aborting", "committed", "transfer out" };
+    static const char *const texts[] = {
+        "stable", "pending", "acked", "aborting", "committed", "transfer out", "resync"
+    };
 
     return (unsigned)state < COUNT(texts) ? texts[state] : "?";
 }
@@ -37,14 +39,14 @@ ljs_err ljs_rekey_read(ljs_rekey *out, const uint8_t *record, size_t record_len)
                         .floor = ljs__rekey_floor(&r),
                         .join_eui = r.rekey.join_eui,
                         .join_nonce_end = r.rekey.join_nonce_end,
-                        .at = r.rekey.at };
+                        .at = r.rekey.at,
+                        .until = r.rekey.until };
     return LJS_OK;
 }
 
 /* ---- commands ---------------------------------------------------------------- */
 
-/* The root keys of an epoch; the one root key of 1.0.x is the NwkKey. */
-static ljs_err load(struct ring *ring, const ljs_vault *vault, const struct record *r, uint16_t epoch)
+ljs_err ljs__rekey_load(struct ring *ring, const ljs_vault *vault, const struct record *r, uint16_t epoch)
 {
     ljs_err err = ljs__record_keys(ring, vault, r, epoch);
 
@@ -63,7 +65,7 @@ static ljs_err sign(ljs_buf *out, struct ring *ring, const ljs_vault *vault, con
     ljs_err err = ljs__rekey_write(octets, &len, message);
 
     if (!err)
-        err = load(ring, vault, r, r->d.epoch);
+        err = ljs__rekey_load(ring, vault, r, r->d.epoch);
     if (!err)
         err = ljs__rekey_int_key(ring, (ljs_rekey_suite)r->rekey.suite, r->d.dev_eui, &id);
     if (!err)
@@ -107,7 +109,7 @@ static bool opts_ok(const ljs_rekey_opts *o)
 /* What the record will say of it. */
 static struct rekeying asked(const struct record *r, const ljs_rekey_opts *o)
 {
-    ljs_eui stays = r->d.sessions ? r->session[0].join_eui : r->d.join_eui;
+    ljs_eui stays = ljs__rekey_stays(r);
     struct rekeying k = { .state = o->transfer ? LJS_REKEY_TRANSFER_OUT : LJS_REKEY_PENDING,
                           .suite = (uint8_t)o->suite,
                           .flags = o->flags,
@@ -185,6 +187,26 @@ static ljs_err derive(struct ring *ring, const struct record *r, const ljs_rekey
     return err ? err : ljs__rekey_kcv(ring, KEY_NWK, k->kcv);
 }
 
+/* Those of the next epoch.  In place the KCV alone tells the new from the old, so they are to differ in it. */
+static ljs_err next_keys(struct ring *ring, const ljs_vault *vault, const struct record *r, const ljs_rekey_opts *o,
+                         struct rekeying *k)
+{
+    bool in_place = o->suite == LJS_REKEY_SUITE_4;
+    uint8_t kcv_old[sizeof k->kcv];
+    ljs_err err;
+
+    k->epoch = ljs__rekey_floor(r);
+    do {
+        if (k->epoch == 0xffff)
+            return LJS_E_SPENT;
+        k->epoch++;
+        if ((err = ljs__rekey_load(ring, vault, r, r->d.epoch)) || (err = ljs__rekey_kcv(ring, KEY_NWK, kcv_old)) ||
+            (err = derive(ring, r, o, k)))
+            return err;
+    } while (in_place && !memcmp(kcv_old, k->kcv, sizeof kcv_old));
+    return LJS_OK;
+}
+
 static ljs_err begin(ljs_buf *out, ljs_buf *out_record, struct ring *ring, ljs_vault *vault, const ljs_rekey_opts *o,
                      struct record *r)
 {
@@ -192,23 +214,22 @@ static ljs_err begin(ljs_buf *out, ljs_buf *out_record, struct ring *ring, ljs_v
     struct wr sealed = { 0 };
     ljs_err err;
 
+    if (r->rekey.state == LJS_REKEY_RESYNC && o->now >= r->rekey.until)
+        ljs__rekey_drop(r);
     if (is_again(r, &k))
         return sign_req(out, ring, vault, r);
     if ((err = may_begin(r, o, &k)))
         return err;
-    k.epoch = (uint16_t)(ljs__rekey_floor(r) + 1);
     if (o->transfer) {
         uint32_t left = JOIN_NONCE_END - r->d.next_join_nonce;
 
         k.join_nonce_end = r->d.next_join_nonce + (left < TRANSFER_NONCES ? left : TRANSFER_NONCES);
         if (k.join_nonce_end == JOIN_NONCE_END)
             return LJS_E_SPENT; /* nothing would be left for the other server */
-    } else if (!ljs__record_context(r, k.join_eui)) {
-        r->context[r->d.join_euis++] =
-            (struct context){ .join_eui = k.join_eui, .dev_nonce = -1, .rj_count1 = -1, .used = { NULL, 0, -1 } };
+    } else {
+        ljs__rekey_expect(r, k.join_eui);
     }
-    if (!(err = load(ring, vault, r, r->d.epoch)) && !(err = derive(ring, r, o, &k)) &&
-        !(err = ljs__record_seal(r, &sealed, vault, ring, k.epoch))) {
+    if (!(err = next_keys(ring, vault, r, o, &k)) && !(err = ljs__record_seal(r, &sealed, vault, ring, k.epoch))) {
         r->rekey = k;
         err = ljs__record_save(out_record, r, vault);
     }
@@ -232,6 +253,8 @@ ljs_err ljs_rekey_begin(ljs_buf *out, ljs_buf *out_record, ljs_vault *vault, con
         return LJS_E_INVAL;
     if (r.d.state == LJS_STATE_REMOVED)
         return LJS_E_STATE;
+    if (r.d.moved) /* its epochs are another server's */
+        return LJS_E_MOVED;
     if (!(err = ljs__ring_take(&ring)))
         err = begin(out, out_record, ring, vault, opts, &r);
     ljs__ring_give(ring);
@@ -253,12 +276,12 @@ static ljs_err check_answer(struct ring *ring, const ljs_vault *vault, const str
     enum key_id id = KEY_NWK;
     ljs_err err;
 
-    if (!k->state)
+    if (!k->state || k->state == LJS_REKEY_RESYNC)
         return LJS_E_STATE;
     /* COMMITTED, the current keys are the new ones, and epoch the one before. */
     if (by_new_key(m) && m->epoch != (committed ? r->d.epoch : k->epoch))
         return LJS_E_REPLAY;
-    err = load(ring, vault, r, by_new_key(m) && !committed ? k->epoch : r->d.epoch);
+    err = ljs__rekey_load(ring, vault, r, by_new_key(m) && !committed ? k->epoch : r->d.epoch);
     if (!err && !by_new_key(m))
         err = ljs__rekey_int_key(ring, (ljs_rekey_suite)k->suite, r->d.dev_eui, &id);
     return err ? err : ljs__rekey_check(ring, id, r->d.dev_eui, in, in_len);
@@ -326,6 +349,12 @@ ljs_err ljs_rekey_answer(ljs_rekey_message *out, ljs_buf *out_record, ljs_vault 
 
 /* ---- giving up, and what an operator says ------------------------------------ */
 
+/* Would a device that has the new keys never go back by itself? */
+static bool no_way_back(const struct rekeying *k)
+{
+    return k->suite == LJS_REKEY_SUITE_4 || k->flags & LJS_REKEY_COMPROMISED;
+}
+
 ljs_err ljs_rekey_abort(ljs_buf *out, ljs_buf *out_record, ljs_vault *vault, int force, const uint8_t *record,
                         size_t record_len)
 {
@@ -338,8 +367,8 @@ ljs_err ljs_rekey_abort(ljs_buf *out, ljs_buf *out_record, ljs_vault *vault, int
     *out = *out_record = (ljs_buf){ NULL, 0 };
     if (err)
         return err;
-    if (!r.rekey.state || r.rekey.state == LJS_REKEY_COMMITTED || r.rekey.suite == LJS_REKEY_SUITE_4 ||
-        (force && r.rekey.flags & LJS_REKEY_COMPROMISED))
+    if (!r.rekey.state || r.rekey.state == LJS_REKEY_COMMITTED || r.rekey.state == LJS_REKEY_RESYNC ||
+        (force && no_way_back(&r.rekey)))
         return LJS_E_STATE;
     m.epoch = r.rekey.epoch;
     if (!(err = ljs__ring_take(&ring)))
@@ -380,6 +409,11 @@ ljs_err ljs_rekey_step(ljs_buf *out_record, ljs_vault *vault, ljs_rekey_act act,
         return err;
     if (act == LJS_REKEY_ACT_REOPEN && r.rekey.state == LJS_REKEY_COMMITTED) {
         reopen(&r);
+        return ljs__record_save(out_record, &r, vault);
+    }
+    if (act == LJS_REKEY_ACT_CLOSE && r.rekey.state == LJS_REKEY_RESYNC) {
+        ljs__rekey_drop(&r);
+        ljs__record_trim(&r);
         return ljs__record_save(out_record, &r, vault);
     }
     if (act == LJS_REKEY_ACT_RELEASE && r.rekey.state == LJS_REKEY_TRANSFER_OUT)

@@ -1,7 +1,7 @@
 #include "device/rekeying.h"
 
 enum {
-    FIELDS = 10,
+    FIELDS = 10, /* and with a window one more: when it ends */
     BIT_CONFIRMED = 1,
     BIT_BEGUN_ANEW = 2,
     BIT_EXPOSED = 4,
@@ -18,10 +18,11 @@ void ljs__rekeying_unpack(struct unpack *u, struct rekeying *k)
     unsigned ctl, bits;
     const uint8_t *data, *kcv;
     size_t data_len = 0, kcv_len = 0;
+    unsigned fields = ljs__unpack_array(u);
 
-    if (ljs__unpack_array(u) != FIELDS)
+    if (fields != FIELDS && fields != FIELDS + 1)
         u->rd.bad = true;
-    k->state = (uint8_t)ljs__unpack_uint(u, LJS_REKEY_TRANSFER_OUT);
+    k->state = (uint8_t)ljs__unpack_uint(u, LJS_REKEY_RESYNC);
     ctl = (unsigned)ljs__unpack_uint(u, 0xff);
     k->suite = (uint8_t)(ctl >> 4);
     k->flags = (uint8_t)(ctl & 15);
@@ -33,7 +34,10 @@ void ljs__rekeying_unpack(struct unpack *u, struct rekeying *k)
     bits = (unsigned)ljs__unpack_uint(u, BITS | 0xf0);
     k->at = ljs__unpack_int(u, INT64_MIN, INT64_MAX);
     k->join_nonce_end = (uint32_t)ljs__unpack_uint(u, JOIN_NONCE_END);
-    if (u->rd.bad || kcv_len != sizeof k->kcv || (bits >> 4) > LJS_REKEY_STATUS_END || bits & 8) {
+    if (fields > FIELDS)
+        k->until = ljs__unpack_int(u, INT64_MIN, INT64_MAX);
+    if (u->rd.bad || !k->until != (k->state != LJS_REKEY_RESYNC) || kcv_len != sizeof k->kcv ||
+        (bits >> 4) > LJS_REKEY_STATUS_END || bits & 8) {
         u->rd.bad = true;
         return;
     }
@@ -49,7 +53,7 @@ void ljs__rekeying_unpack(struct unpack *u, struct rekeying *k)
 
 void ljs__rekeying_pack(struct wr *w, const struct rekeying *k)
 {
-    ljs__pack_array(w, FIELDS);
+    ljs__pack_array(w, FIELDS + (k->until ? 1U : 0U));
     ljs__pack_uint(w, k->state);
     ljs__pack_uint(w, (unsigned)k->suite << 4 | k->flags);
     ljs__pack_uint(w, k->epoch);
@@ -61,15 +65,34 @@ void ljs__rekeying_pack(struct wr *w, const struct rekeying *k)
                           (k->was_exposed ? BIT_EXPOSED : 0U) | (unsigned)(k->answer + 1) << 4);
     ljs__pack_int(w, k->at);
     ljs__pack_uint(w, k->join_nonce_end);
+    if (k->until)
+        ljs__pack_int(w, k->until);
 }
 
 uint16_t ljs__rekey_floor(const struct record *r)
 {
     uint16_t floor = r->rekey.floor;
 
-    if (r->rekey.state && r->rekey.epoch > floor)
+    if (r->rekey.state && r->rekey.state != LJS_REKEY_RESYNC && r->rekey.epoch > floor)
         floor = r->rekey.epoch;
     return r->d.epoch > floor ? r->d.epoch : floor;
+}
+
+ljs_eui ljs__rekey_stays(const struct record *r)
+{
+    return r->d.sessions ? r->session[0].join_eui : r->d.join_eui;
+}
+
+void ljs__rekey_expect(struct record *r, ljs_eui join_eui)
+{
+    if (!ljs__record_context(r, join_eui))
+        r->context[r->d.join_euis++] =
+            (struct context){ .join_eui = join_eui, .dev_nonce = -1, .rj_count1 = -1, .used = { NULL, 0, -1 } };
+}
+
+bool ljs__rekey_holds(const struct record *r)
+{
+    return r->rekey.state && r->rekey.state != LJS_REKEY_COMMITTED;
 }
 
 void ljs__rekey_drop(struct record *r)

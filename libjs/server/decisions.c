@@ -77,10 +77,11 @@ void ljs__decide(ljs_server *server, const ljs_event *event, bool known)
     ljs_event e = *event;
 
     e.count = 1;
-    atomic_fetch_add_explicit(&server->count[e.type][-e.err % COUNTERS], 1, memory_order_relaxed);
+    if (!e.forwarded)
+        atomic_fetch_add_explicit(&server->count[e.type][-e.err % COUNTERS], 1, memory_order_relaxed);
     if (e.alarm)
         atomic_fetch_add_explicit(&server->alarms.count[e.alarm % ALARMS], 1, memory_order_relaxed);
-    if (known) {
+    if (known && !e.forwarded) {
         pthread_mutex_lock(&server->waiting.lock);
         keep(&server->waiting, &e);
         pthread_mutex_unlock(&server->waiting.lock);

@@ -6,6 +6,8 @@
 #include "base/text.h"
 #include "device/step.h"
 
+#include <lorajs/rekey.h>
+
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,7 @@ struct job {
     bool quiet;   /* nothing to tell `why`: a new session stands in the record */
     unsigned tries;
     uint32_t join_nonce;                                   /* of the session, for the audit log */
+    const char *rekey;                                     /* where the join has brought a rekey; NULL: nowhere */
     uint8_t before[LINK_TAG_LEN];                          /* the tag of the record that was loaded */
     char ns_label[LJS_LABEL_MAX], as_label[LJS_LABEL_MAX]; /* of KEKs that are used in another's place */
     struct key key;
@@ -114,6 +117,7 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
     ljs_join_req req;
     ljs_join_ans ans;
     ljs_frame frame;
+    const unsigned rekey = record->rekey.state;
     bool storm;
     ljs_err err = ljs_frame_parse(&frame, msg->phy, msg->phy_len);
 
@@ -144,6 +148,7 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
     memcpy(req.peer, job->event.peer, sizeof req.peer);
     req.generation = server->generation;
     req.now = job->call->now;
+    req.resync = rekey == LJS_REKEY_RESYNC && ljs__resync_may(server, record, req.now);
 
     storm = req.rejoin && rejoin_storm(server, record, req.now);
     if ((err = ljs__join(&ans, &job->record, server->vault, ring, &req, ns_label, as_label, record))) {
@@ -168,6 +173,8 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
     memcpy(job->ans.session_key_id, ans.session_key_id, sizeof ans.session_key_id);
     job->ans.session_key_id_len = sizeof ans.session_key_id;
     job->join_nonce = ans.join_nonce;
+    if (record->rekey.state != rekey)
+        job->rekey = ljs_rekey_state_text((ljs_rekey_state)record->rekey.state);
     job->event.repeat = ans.repeat;
     job->event.on_word = ans.on_word;
     if (!ans.repeat)
@@ -277,6 +284,8 @@ static void audit(const struct job *job, ljs_server *server)
 {
     struct entry entry = entry_of(job);
 
+    if (job->event.forwarded)
+        return;
     if (job->event.repeat)
         entry.kind = LJS_AUDIT_REPEAT;
     if (entry.err || (entry.kind && !job->changed))
@@ -295,6 +304,7 @@ static void finish(struct job *job, ljs_server *server, ljs_err err)
     job->open = false;
     job->event.err = job->call->result = err;
     job->event.at = job->call->now;
+    job->event.forwarded = job->call->forwards && (err == LJS_E_DEVICE || err == LJS_E_MOVED || err == LJS_E_SESSION);
     if (err) {
         ljs_message_reply(&head, &job->msg, err);
         if (job->msg.type == LJS_MSG_APP_S_KEY_REQ && job->msg.session_key_id_len) { /* [BI 1.0 Table 9]  mandatory */
@@ -385,6 +395,7 @@ static ljs_err step_once(struct job *job, ljs_server *server, const ljs_peers *p
     job->known = !err;
     job->event.repeat = job->event.on_word = job->event.alarm = 0; /* of an earlier try */
     job->join_nonce = 0;
+    job->rekey = NULL;
     if (!err)
         memcpy(job->before, old.data + old.len - LINK_TAG_LEN, LINK_TAG_LEN); /* which was checked */
     if (!err && record.d.moved) /* whatever it is: who answers for the device knows best */
@@ -431,7 +442,7 @@ static ljs_change change_of(const struct job *job)
 static ljs_err commit_linked(ljs_server *server, struct job *const *jobs, size_t len)
 {
     ljs_change changes[BATCH_MAX + AUDIT_ROOM];
-    struct entry entries[2 * BATCH_MAX];
+    struct entry entries[3 * BATCH_MAX];
     size_t n = 0;
     int64_t now = 0;
 
@@ -444,6 +455,10 @@ static ljs_err commit_linked(ljs_server *server, struct job *const *jobs, size_t
         entries[n++].after = job->record.data + job->record.len - LINK_TAG_LEN;
         if (job->event.alarm)
             entries[n++] = alarm_of(job);
+        if (job->rekey)
+            entries[n++] = (struct entry){
+                .kind = LJS_AUDIT_REKEY, .dev_eui = job->msg.dev_eui, .who = job->event.peer, .text = job->rekey
+            };
         if (job->call->now > now)
             now = job->call->now;
     }

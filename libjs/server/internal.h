@@ -124,6 +124,8 @@ struct alarms {
     _Atomic uint64_t count[ALARMS];
 };
 
+enum { RESYNC_PLACES = 64 };
+
 struct claim_limit;
 struct claims {
     pthread_mutex_t lock;
@@ -168,10 +170,15 @@ struct ljs_server {
     struct open_keks keks;
     struct audit audit;
     struct alarms alarms;
+    _Atomic int64_t resync[RESYNC_PLACES]; /* when a device that is ahead was last looked for */
     struct claims claims;
     unsigned once_room; /* how many more idempotency keys may be kept before somebody counts them */
     _Atomic uint64_t count[LJS_MSG_HOME_NS_ANS + 1][COUNTERS]; /* by -err */
 };
+
+/* May the keys of this device be looked for now?  rekey.h, RESYNC: once in four seconds. */
+struct record;
+bool ljs__resync_may(ljs_server *server, const struct record *record, int64_t now);
 
 /* The name that the store was given when it was claimed.  LJS_E_NOTFOUND, LJS_E_SEAL. */
 enum { STORE_NAME_LEN = 16 };

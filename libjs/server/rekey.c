@@ -3,17 +3,30 @@
 
 #include <lorajs/rekey.h>
 
+#include "device/record.h"
+
 struct rekey_call {
     ljs_server *server;
     ljs_eui dev_eui;
     const ljs_rekey_opts *opts;
+    const ljs_resync_opts *resync;
     ljs_buf *out;
     ljs_rekey_message *message;
     const uint8_t *in;
     size_t in_len;
     int force;
     ljs_rekey_act act;
+    struct entry entry;
 };
+
+/* The log says where it stands from then on. */
+static void note(struct rekey_call *call, ljs_err err, const ljs_buf *record)
+{
+    ljs_rekey rekey;
+
+    if (!err && record->data && !ljs_rekey_read(&rekey, record->data, record->len))
+        call->entry.text = ljs_rekey_state_text(rekey.state);
+}
 
 /* Whoever writes to the disk may file one device's record under another's key. */
 static ljs_err check_filed(const struct rekey_call *call, const ljs_buf *old)
@@ -35,7 +48,7 @@ static ljs_err raised(ljs_buf *out, const struct rekey_call *call, const ljs_buf
 
 static ljs_err begin(ljs_buf *out, void *user, const ljs_buf *old)
 {
-    const struct rekey_call *call = user;
+    struct rekey_call *call = user;
     ljs_buf now;
     ljs_err err = raised(&now, call, old);
 
@@ -44,43 +57,66 @@ static ljs_err begin(ljs_buf *out, void *user, const ljs_buf *old)
     if (!err)
         err = ljs_rekey_begin(call->out, out, call->server->vault, call->opts, now.data, now.len);
     ljs_buf_free(&now);
+    note(call, err, out);
     return err;
 }
 
 static ljs_err answer(ljs_buf *out, void *user, const ljs_buf *old)
 {
-    const struct rekey_call *call = user;
+    struct rekey_call *call = user;
     ljs_err err = check_filed(call, old);
 
     *out = (ljs_buf){ NULL, 0 };
-    return err ? err
-               : ljs_rekey_answer(call->message, out, call->server->vault, call->in, call->in_len, old->data, old->len);
+    if (!err)
+        err = ljs_rekey_answer(call->message, out, call->server->vault, call->in, call->in_len, old->data, old->len);
+    note(call, err, out);
+    return err;
 }
 
 static ljs_err give_up(ljs_buf *out, void *user, const ljs_buf *old)
 {
-    const struct rekey_call *call = user;
+    struct rekey_call *call = user;
     ljs_err err = check_filed(call, old);
 
     *out = (ljs_buf){ NULL, 0 };
     ljs_buf_free(call->out);
-    return err ? err : ljs_rekey_abort(call->out, out, call->server->vault, call->force, old->data, old->len);
+    if (!err)
+        err = ljs_rekey_abort(call->out, out, call->server->vault, call->force, old->data, old->len);
+    note(call, err, out);
+    return err;
+}
+
+static ljs_err open_window(ljs_buf *out, void *user, const ljs_buf *old)
+{
+    struct rekey_call *call = user;
+    ljs_err err = check_filed(call, old);
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (!err)
+        err = ljs_rekey_resync(out, call->server->vault, call->resync, old->data, old->len);
+    note(call, err, out);
+    return err;
 }
 
 static ljs_err act(ljs_buf *out, void *user, const ljs_buf *old)
 {
-    const struct rekey_call *call = user;
+    struct rekey_call *call = user;
     ljs_err err = check_filed(call, old);
 
     *out = (ljs_buf){ NULL, 0 };
-    return err ? err : ljs_rekey_step(out, call->server->vault, call->act, old->data, old->len);
+    if (!err)
+        err = ljs_rekey_step(out, call->server->vault, call->act, old->data, old->len);
+    note(call, err, out);
+    return err;
 }
 
 static ljs_err change(struct rekey_call *call, make_fn *make)
 {
     struct key key = ljs__key_eui(SPACE_DEVICE, call->dev_eui);
-    struct entry entry = { .kind = LJS_AUDIT_REKEY, .dev_eui = call->dev_eui };
-    ljs_err err = ljs__change(call->server, &key, make, call, &entry);
+    ljs_err err;
+
+    call->entry = (struct entry){ .kind = LJS_AUDIT_REKEY, .dev_eui = call->dev_eui };
+    err = ljs__change(call->server, &key, make, call, &call->entry);
 
     if (err && call->out)
         ljs_buf_free(call->out); /* no command before its record is durable */
@@ -117,4 +153,23 @@ ljs_err ljs_server_rekey_step(ljs_server *server, ljs_eui dev_eui, ljs_rekey_act
     struct rekey_call call = { .server = server, .dev_eui = dev_eui, .act = what };
 
     return change(&call, act);
+}
+
+ljs_err ljs_server_rekey_resync(ljs_server *server, ljs_eui dev_eui, const ljs_resync_opts *opts)
+{
+    struct rekey_call call = { .server = server, .dev_eui = dev_eui, .resync = opts };
+
+    return server->opts.experimental ? change(&call, open_window) : LJS_E_INVAL;
+}
+
+/* Each search is a guess at nine keys; and one place may be that of several devices, which then take turns. */
+bool ljs__resync_may(ljs_server *server, const struct record *record, int64_t now)
+{
+    enum { APART = 4 /* seconds */ };
+    _Atomic int64_t *at = &server->resync[(record->d.dev_eui * 0x9e3779b97f4a7c15U >> 32) % RESYNC_PLACES];
+    int64_t last = atomic_load_explicit(at, memory_order_relaxed);
+
+    if (record->rekey.state != LJS_REKEY_RESYNC || (now - last < APART && now >= last))
+        return false;
+    return atomic_compare_exchange_strong_explicit(at, &last, now, memory_order_relaxed, memory_order_relaxed);
 }

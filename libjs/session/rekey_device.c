@@ -244,7 +244,7 @@ static ljs_err derive_roots(int64_t *roots_new, struct call *c)
     static const uint8_t tags[ROOTS] = {
         [ROOT_NWK] = 0x01, [ROOT_APP] = 0x02, [ROOT_GEN_APP] = 0x03, [ROOT_REKEY] = 0x0f
     };
-    ljs_err err = join_key(c);
+    ljs_err err = join_key(c), gone;
     int64_t change = places(c);
 
     *roots_new = c->ed.roots_old ^ change;
@@ -256,7 +256,8 @@ static ljs_err derive_roots(int64_t *roots_new, struct call *c)
         if (change >> i & 1)
             err = ljs__se_derive(c->se, ljs__se_roots[i], LJS_SE_JOIN_KEY, block);
     }
-    return err ? err : overwrite(c->se, LJS_SE_JOIN_KEY);
+    gone = overwrite(c->se, LJS_SE_JOIN_KEY);
+    return err ? err : gone;
 }
 
 static int64_t kcv_meant(const ljs_rekey_message *m)
@@ -294,15 +295,19 @@ static ljs_err intend(struct call *c)
 {
     struct ed *ed = &c->ed;
     int64_t *const mac[] = { &ed->rk_mac0, &ed->rk_mac1, &ed->rk_mac2, &ed->rk_mac3 };
-    ljs_err err = kcv_of(&ed->rk_kcv_old, c->se, LJS_SE_NWK);
+    int64_t kcv_old;
+    ljs_err err = kcv_of(&kcv_old, c->se, LJS_SE_NWK);
 
     if (c->m.flags & (LJS_REKEY_REKEY_KEY | LJS_REKEY_COMPROMISED) || !(c->m.flags & LJS_REKEY_APP_KEYS) ||
         !c->se->ops.derive_key)
         return answer(c, LJS_REKEY_NO_SUITE, c->m.epoch);
     if (err)
         return err;
+    if (kcv_old == kcv_meant(&c->m)) /* there would be no telling whether it was done */
+        return answer(c, LJS_REKEY_KCV, c->m.epoch);
     for (size_t i = 0; i < COUNT(mac); i++)
         memcpy(mac[i], c->m.data + 8 * i, 8);
+    ed->rk_kcv_old = kcv_old;
     ed->rk_kcv_new = kcv_meant(&c->m);
     ed->rk_phase = LJS_ED_REKEY_IN_PLACE;
     ed->rk_floor = ed->rk_new_epoch = c->m.epoch;
@@ -333,13 +338,15 @@ static ljs_err carry_out(struct call *c)
     bool rekeyed;
     ljs_err err = derive_key(c);
 
-    if (!err)
+    if (!err || err == LJS_E_CRYPTO) /* an element that would not: the device is to join by what it has */
         err = kcv_of(&kcv, c->se, LJS_SE_NWK);
     if (err || (kcv != ed->rk_kcv_new && kcv != ed->rk_kcv_old)) {
         c->out->err = LJS_E_CRYPTO; /* tried again with the next message, and for as long as it takes */
         return LJS_OK;
     }
     rekeyed = kcv == ed->rk_kcv_new; /* else the element would not: all is as it was, and the epoch is burnt */
+    if (rekeyed && ed->mac >= 0x0110 && (err = ljs__ed_derive_js(c->se, ed))) /* it may be joining right now */
+        return err;
     if (rekeyed && ed->rk_ctl & LJS_REKEY_JOIN_EUI) {
         ed->join_eui = ed->rk_join_eui;
         ed->dev_nonce = 0;
@@ -392,7 +399,7 @@ static ljs_err take_abort(struct call *c)
 
     if (!unused && (ed->rk_phase ? epoch == ed->rk_new_epoch : epoch && epoch == ed->rk_epoch))
         return answer(c, LJS_REKEY_AGAIN, epoch); /* a join-request went out under it: the Join Server may have it */
-    if (epoch < ed->rk_epoch)
+    if (epoch <= ed->rk_epoch)
         return answer(c, LJS_REKEY_TOO_OLD, ed->rk_floor);
     if (unused) {
         ed->rk_wipe = ed->roots_old ^ ed->roots_new;

@@ -412,6 +412,9 @@ class JoinRequest:
     """16 octets for the session to be; None: drawn at random."""
     now: int = 0
     """Unix time, kept with the session; 0 when unknown."""
+    resync: bool = False
+    """Look for the keys of a device that is ahead, while its window is open (lorajs.rekey.rekey_resync()); whoever says so
+    sees that this is not done too often."""
 
     def _native(self) -> native.join_req:
         request: native.join_req = write(native.join_req_init(), self)

@@ -155,6 +155,8 @@ class RekeyState(enum.IntEnum):
     """It joined under them, once."""
     TRANSFER_OUT = native.LJS_REKEY_TRANSFER_OUT
     """The new keys are for another Join Server."""
+    RESYNC = native.LJS_REKEY_RESYNC
+    """The device may be ahead: keys of further epochs are tried (rekey_resync())."""
 
 
 class RekeyAct(enum.IntEnum):
@@ -164,6 +166,8 @@ class RekeyAct(enum.IntEnum):
     """COMMITTED by a MIC that was guessed, it may be: try both sets again."""
     RELEASE = native.LJS_REKEY_ACT_RELEASE
     """TRANSFER_OUT: the other Join Server has the device; keys go, a tombstone stays."""
+    CLOSE = native.LJS_REKEY_ACT_CLOSE
+    """RESYNC: look no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +182,7 @@ class Rekey:
     answer: int
     """The last RekeyStatus, -1 for none."""
     epoch: int
-    """Of the new keys; COMMITTED: of the old ones."""
+    """Of the new keys; COMMITTED: of the old ones; RESYNC: the first that is tried."""
     floor: int
     """No epoch up to this one is used again."""
     join_eui: EUI
@@ -186,6 +190,8 @@ class Rekey:
     """TRANSFER_OUT: the first JoinNonce that is not given here any more."""
     at: int
     """When the last one began, Unix time in seconds."""
+    until: int
+    """RESYNC: when the window ends; else 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +230,39 @@ class RekeyOptions:
         return opts
 
 
+@dataclass(frozen=True, slots=True)
+class ResyncOptions:
+    """What a device may be ahead by: the one rekey that its record does not know of, and the window in which it is looked
+    for.  `experimental` is to be True: whoever calls knows that it is."""
+
+    experimental: bool
+    now: int
+    """Unix time in seconds."""
+    until: int
+    """When the window ends, at most seven days after `now`."""
+    suite: Suite = Suite.SUITE_1
+    """SUITE_1 or SUITE_4."""
+    flags: RekeyFlags = RekeyFlags.NONE
+    """REKEY_KEY, APP_KEYS: what it replaced beside NwkKey."""
+    first: int = 0
+    """Of the eight epochs to try; 0: the one after the current."""
+    join_eui: int = EUI(0)
+    """That the device joins under by now; 0: it stayed."""
+    parent: Key | None = None
+    """Suite 4: slot 13, 32 octets."""
+    serial: bytes = bytes(9)
+    """Suite 4: the element's serial number."""
+
+    def native_opts(self) -> native.resync_opts:
+        """What the binding takes."""
+        opts = native.resync_opts()
+        opts.suite, opts.flags, opts.join_eui, opts.first = self.suite, self.flags, self.join_eui, self.first
+        opts.now, opts.until, opts.experimental, opts.serial = self.now, self.until, int(self.experimental), self.serial
+        if self.parent is not None:
+            opts.parent = self.parent.native
+        return opts
+
+
 def rekey_status(record: bytes) -> Rekey:
     """How the rekey of a record stands; needs no vault, checks no tag."""
     return read(Rekey, native.rekey_read(record))
@@ -256,6 +295,14 @@ def rekey_abort(vault: Vault, record: bytes, *, force: bool = False) -> tuple[by
 def rekey_step(vault: Vault, record: bytes, act: RekeyAct) -> bytes:
     """The new record."""
     return native.rekey_step(vault.native, act, record)
+
+
+@handles("vault")
+def rekey_resync(vault: Vault, record: bytes, options: ResyncOptions) -> bytes:
+    """The new record, with an open window: joins of JoinRequest.resync are tried under further epochs' keys, too.
+
+    Fault STATE under a rekey; Refused MOVED, NOKEY, SPENT; InvalidError."""
+    return native.rekey_resync(vault.native, options.native_opts(), record)
 
 
 # ---- the device's side --------------------------------------------------------

@@ -17,7 +17,7 @@ from .ids import EUI, NetID
 from .keys import Clear, Key, Vault, handles
 from .message import MessageType
 from .parcel import Parcel
-from .rekey import RekeyAct, RekeyMessage, RekeyOptions
+from .rekey import RekeyAct, RekeyMessage, RekeyOptions, ResyncOptions
 from .shape import read
 from .store import Store, StoreBase
 
@@ -281,6 +281,10 @@ class JoinServer:
     def rekey_step(self, dev_eui: int, act: RekeyAct) -> None:
         """lorajs.rekey.rekey_step() over the store."""
         native.server_rekey_step(self._open, dev_eui, act)
+
+    def rekey_resync(self, dev_eui: int, options: ResyncOptions) -> None:
+        """lorajs.rekey.rekey_resync() over the store; once in four seconds at most.  InvalidError without `experimental`."""
+        native.server_rekey_resync(self._open, dev_eui, options.native_opts())
 
     def block(self, dev_eui: int) -> None:
         """Nothing is answered to it any more but HomeNSReq."""

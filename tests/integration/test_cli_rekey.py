@@ -97,6 +97,32 @@ def test_given_up(rekey):
     rekey("reopen", EUI, code=REFUSED)
 
 
+def test_a_database_of_before(run, rekey, server, data):
+    """The device has keys of a rekey that is not known here, and is found again in a window."""
+    key = next_nwk(NEW, 1)
+    device = Device(DEV, join_eui=NEW, key=key)
+
+    def asks() -> str:
+        return result(server.post(device.join())[1])
+
+    rekey("resync", EUI, code=USAGE)
+    rekey("resync", EUI, "--experimental", "--for", "169", code=USAGE)
+    rekey("resync", EUI, "--experimental", "--suite", "4", code=USAGE)
+    assert asks() == "JoinReqFailed"  # nobody here knows that JoinEUI
+    told = rekey("resync", EUI, "--experimental", "--join-eui", f"{NEW:016x}", "--dry-run")
+    assert (told["state"], told["epoch"], told["floor"]) == ("resync", 1, 0) and rekey("status", EUI)["state"] == "stable"
+    assert rekey("resync", EUI, "--experimental", "--join-eui", f"{NEW:016x}", "--for", "2")["until"] < told["until"]
+    rekey("start", EUI, "--experimental", code=REFUSED)
+    assert "resync, suite 1, epochs from 1" in run("rekey", "status", "--data", data, EUI).stdout
+    assert rekey("resync", EUI, "--close")["state"] == "stable" and asks() == "MICFailed"
+    rekey("resync", EUI, "--experimental", "--join-eui", f"{NEW:016x}")
+    assert asks() == "Success" and rekey("status", EUI)["state"] == "committed"
+    assert asks() == "Success" and rekey("status", EUI) == {"dev_eui": EUI, "state": "stable", "floor": 1}
+    said = run("audit", "show", "--data", data, "--kind", "rekey", "--json").stdout.splitlines()
+    assert sorted(json.loads(line)["text"] for line in said) == ["committed", "resync", "resync", "stable", "stable"]
+    rekey("resync", EUI, "--close", code=REFUSED)
+
+
 def test_words(run, rekey, data):
     assert "--experimental" in run("rekey", "start", "--data", data, EUI, code=USAGE).stderr
     assert "--kept-twice" in run("rekey", "start", "--data", data, EUI, "--experimental", "--suite", "2", code=USAGE).stderr

@@ -69,10 +69,13 @@ def started(program):
         yield start
 
 
-def metric(server: Server, outcome: str) -> int:
+def metrics(server: Server) -> str:
     url = (re.search(rb"^metrics on (\S+)", server.stdout, re.M) or server._wait_for(rb"^metrics on (\S+)"))[1].decode()
-    text = urllib.request.urlopen(f"{url}/metrics").read().decode()
-    return int(re.search(rf'^lorajs_forwarded_total{{outcome="{outcome}"}} (\d+)$', text, re.M)[1])
+    return urllib.request.urlopen(f"{url}/metrics").read().decode()
+
+
+def metric(server: Server, outcome: str) -> int:
+    return int(re.search(rf'^lorajs_forwarded_total{{outcome="{outcome}"}} (\d+)$', metrics(server), re.M)[1])
 
 
 METRICS = ("--metrics", "127.0.0.1:0")
@@ -201,6 +204,37 @@ def test_and_back(run, move, started):
     assert "moved to another Join Server" in told
 
 
+def test_not_under_a_rekey(run, move):
+    """Whoever had the device next would know one of its two sets of keys, so it stays: nothing is marked, and the others
+    of the fleet go."""
+    radios = fleet(4)
+    provision(run, move.old_data, radios)
+    names = [f"{radio.dev_eui:016x}" for radio in radios]
+    line = {"dev_eui": names[0], "join_eui": "70b3d57ed0000000", "lorawan_version": "1.0.4", "nwk_key": "1b" * 8 + "2c" * 8,
+            "rekey_key": "1d" * 8 + "2e" * 8}
+    run("device", "import", "-", "--data", move.old_data, "--replace-keys", input=json.dumps(line))
+
+    def listed() -> list[dict]:
+        return [json.loads(line) for line in run("device", "list", "--data", move.old_data, "--json").stdout.splitlines()]
+
+    for transfer in (False, True):
+        words = ("--join-eui", "fe00000000000001", "--transfer") if transfer else ()
+        run("rekey", "start", "--data", move.old_data, "--experimental", "--force", *words, names[0])
+        before = listed()
+        said = run(*move.export, *names, code=REFUSED).stderr
+        assert names[0] in said and ("transfer out" if transfer else "pending") in said and "lorajs-rekey(1)" in said
+        assert listed() == before and not move.parcel.exists()
+        clear = ("export", "--data", move.old_data, "--format", "lorajs", "--clear-keys", "--output", move.where / "clear")
+        assert names[0] in run(*clear, names[0], code=REFUSED).stderr and listed() == before
+        if not transfer:
+            run("rekey", "abort", "--data", move.old_data, "--force", names[0])
+    done = run(*move.export, "--json", "--all")
+    assert json.loads(done.stdout) == {"exported": 3, "left_out": 1, "blocked": True, "moved": True}
+    assert names[0] in done.stderr and "1 devices were left out" in done.stderr
+    assert [d["dev_eui"] for d in listed() if not d.get("moved")] == names[:1]
+    assert "moved" in run("rekey", "start", "--data", move.old_data, "--experimental", names[1], code=REFUSED).stderr
+
+
 # ---- any other Join Server -----------------------------------------------------------------------
 
 
@@ -281,6 +315,12 @@ def test_what_is_not_here(run, data, started, other):
     # what came by forwarding is not forwarded: two servers that ask each other stop here
     assert result(json.loads(server.post(STRANGER.join(), headers={"Lorajs-Forwarded": "1"})[1])) == "UnknownDevEUI"
     assert not other.heard and metric(server, "answered") >= 5
+    # nobody was refused here but by that, and by the MIC: what went on is counted as that alone
+    refused = re.findall(r'^lorajs_requests_total\{type="(\w+)",result="(\w+)"\} (\d+)$', metrics(server), re.M)
+    assert [r for r in refused if r[1] in ("DEVICE", "SESSION", "MOVED")] == [("JoinReq", "DEVICE", "1")]
+    assert server.stop() == 0
+    told = [json.loads(line) for line in run("audit", "show", "--data", data, "--kind", "refused", "--json").stdout.splitlines()]
+    assert sum(t["count"] for t in told if t["result"] == "DEVICE") == 1, told
 
 
 @pytest.mark.parametrize("says, outcome", [

@@ -30,9 +30,19 @@
 #define EUI UINT64_C(0x70b3d57ed00019e4)
 #define NEW UINT64_C(0xfe00000000000001)
 
-enum { AIR = 2, OCTETS = 64, EPOCHS = 6, ACCEPTED = 24, TURNS = 12, DAY_MS = 86400 * 1000, HEAL_EVERY = 16 };
+enum {
+    AIR = 2,
+    OCTETS = 64,
+    EPOCHS = 6,
+    ACCEPTED = 24,
+    TURNS = 12,
+    DAY_MS = 86400 * 1000,
+    HEAL_EVERY = 16,
+    NOW = 1000,
+    RAISE = 100
+};
 
-enum { REQUESTS, COMMANDS, FORCES, MISHAPS, BUDGETS };
+enum { REQUESTS, COMMANDS, FORCES, MISHAPS, RESTORES, BUDGETS };
 
 static const struct plan {
     const char *name, *says;
@@ -40,7 +50,7 @@ static const struct plan {
     ljs_rekey_suite suite;
     uint8_t flags;
     ljs_eui join_eui;
-    uint8_t left[2][BUDGETS]; /* join-requests, commands, decisions by force, mishaps; and wide */
+    uint8_t left[2][BUDGETS]; /* join-requests, commands, decisions by force, mishaps, restores; and wide */
 } plans[] = {
     { "rekey",
       "suite 1, another JoinEUI",
@@ -64,6 +74,20 @@ static const struct plan {
       NEW,
       { { 2, 2, 0, 1 }, { 3, 2, 0, 1 } } },
     { "rekey-4", "suite 4, in place", LJS_MAC_1_0_4, LJS_REKEY_SUITE_4, 0, NEW, { { 2, 2, 0, 1 }, { 3, 2, 0, 2 } } },
+    { "rekey-restored",
+      "suite 1, another JoinEUI, and a Join Server of before",
+      LJS_MAC_1_0_4,
+      LJS_REKEY_SUITE_1,
+      LJS_REKEY_REKEY_KEY,
+      NEW,
+      { { 2, 2, 0, 0, 1 }, { 3, 2, 1, 1, 1 } } },
+    { "rekey-4-restored",
+      "suite 4, and a Join Server of before",
+      LJS_MAC_1_1,
+      LJS_REKEY_SUITE_4,
+      0,
+      0,
+      { { 2, 1, 0, 0, 1 }, { 3, 1, 0, 1, 1 } } },
 };
 
 #define LAWS(X)                                                                                                        \
@@ -107,7 +131,7 @@ struct message {
 
 struct octs {
     size_t len;
-    uint8_t at[1024];
+    uint8_t at[1400];
 };
 
 /* All of it, as a value. */
@@ -118,7 +142,7 @@ struct node {
     int64_t now;
     struct message air[AIR];
     uint8_t left[BUDGETS], accepted, commands;
-    bool forced;
+    bool forced, restored;
     uint32_t join_nonce;
     uint8_t hash[ACCEPTED][8]; /* of join-requests that were accepted */
     uint8_t command[EPOCHS][16];
@@ -133,6 +157,7 @@ static struct {
     ljs_se *se;
     struct ring *ring;
     struct node *at;
+    struct octs backup;
     unsigned writes, cut_at;
     bool after, dead, cut;
 } w;
@@ -473,6 +498,8 @@ static void hear_request(struct node *n, const struct message *m)
     req.mac = w.is->mac;
     req.dl_settings = w.is->mac >= LJS_MAC_1_1 ? 0x80 : 0;
     req.clear = LJS_CLEAR_NS | LJS_CLEAR_AS;
+    req.now = NOW;
+    req.resync = 1;
     if (ljs_join(&ans, &record, w.vault, &req, NULL, NULL, NULL, NULL, n->record.at, n->record.len))
         return;
     if (!ans.repeat) {
@@ -492,13 +519,45 @@ static void hear_request(struct node *n, const struct message *m)
     put_in_air(n, ACCEPT, ans.phy, ans.phy_len, 0);
 }
 
+/* It is the one of before the rekey; what was accepted since then may be so once more. */
+static void restore(struct node *n)
+{
+    ljs_buf record;
+
+    MUST(ljs_device_raise(&record, w.vault, RAISE, w.backup.at, w.backup.len));
+    set(&n->record, &record);
+    n->accepted = 0;
+    n->restored = true;
+}
+
+/* An operator looks for a device that is ahead; false where the state has no place for that. */
+static bool look_for_it(struct node *n)
+{
+    const ljs_resync_opts opts = { .struct_size = sizeof opts,
+                                   .suite = w.is->suite,
+                                   .flags = w.is->flags & (LJS_REKEY_APP_KEYS | LJS_REKEY_REKEY_KEY),
+                                   .experimental = 1,
+                                   .join_eui = w.is->join_eui,
+                                   .now = NOW,
+                                   .until = NOW + 1,
+                                   .parent = w.parent,
+                                   .serial = { 0x01, 0x23, 0, 0, 0, 0, 0, 0, 0x27 } };
+    ljs_buf record;
+
+    if (ljs_rekey_resync(&record, w.vault, &opts, n->record.at, n->record.len))
+        return false;
+    set(&n->record, &record);
+    return true;
+}
+
 /* ---- events ------------------------------------------------------------------------ */
 
-enum what { ASK, BEGIN, GIVE_UP, FORCE, REOPEN, CRASH, DELIVER, EVENTS = DELIVER + AIR };
+enum what { ASK, BEGIN, GIVE_UP, FORCE, REOPEN, CRASH, RESTORE, DELIVER, EVENTS = DELIVER + AIR };
 enum how { WELL, KEPT, LOST, CUTS }; /* CUTS and above: before the first write, after it, before the second ... */
 
-static const char *const what_text[] = { "device asks to join", "begin",    "abort", "abort by force", "reopen",
-                                         "device crashes",      "delivered" };
+static const char *const what_text[] = { "device asks to join",    "begin",    "abort",
+                                         "abort by force",         "reopen",   "device crashes",
+                                         "restored from a backup", "delivered" };
 
 /* false: it does not happen, or there is no such cut. */
 static bool apply(struct node *n, unsigned what, unsigned how)
@@ -544,6 +603,11 @@ static bool apply(struct node *n, unsigned what, unsigned how)
         if (how != WELL || !n->left[MISHAPS]--)
             return false;
         power_up(n);
+        break;
+    case RESTORE:
+        if (how != WELL || !n->left[RESTORES]--)
+            return false;
+        restore(n);
         break;
     default: {
         ljs_ed_out out;
@@ -612,7 +676,9 @@ static void settle(struct node *n, unsigned epoch)
 {
     for (unsigned i = 0; i < TURNS && (rekey_of(n).state != LJS_REKEY_STABLE || epoch_of(n) < epoch); i++) {
         struct message m;
-        bool aborting = rekey_of(n).state == LJS_REKEY_ABORTING;
+        bool aborting = rekey_of(n).state == LJS_REKEY_ABORTING ||
+                        /* an epoch that the device has burnt, and a server of before has not */
+                        (n->restored && i > 3 && rekey_of(n).state == LJS_REKEY_PENDING);
 
         memset(n->air, 0, sizeof n->air);
         if (rekey_of(n).state != LJS_REKEY_COMMITTED && (aborting ? give_up(n, &m, false) : begin(n, &m))) {
@@ -625,6 +691,28 @@ static void settle(struct node *n, unsigned epoch)
     }
 }
 
+/* What was given up by force is found again where the device still has it; else there is no end that both know.  Of two
+ * rekeys that replaced the rekey key each is found by itself. */
+static bool settled_by_looking(struct node *n)
+{
+    struct message m;
+    ljs_buf record;
+
+    for (unsigned k = 0; k < 3 && device_epoch(n) == EPOCHS; k++) {
+        if (rekey_of(n).state == LJS_REKEY_PENDING || rekey_of(n).state == LJS_REKEY_ACKED ||
+            rekey_of(n).state == LJS_REKEY_ABORTING) /* of another epoch than the device's, it may be */
+            (void)give_up(n, &m, true);
+        (void)look_for_it(n);
+        for (unsigned i = 0; i < TURNS && device_epoch(n) == EPOCHS && rekey_of(n).state != LJS_REKEY_STABLE; i++)
+            (void)join_well(n);
+    }
+    if (rekey_of(n).state == LJS_REKEY_RESYNC) {
+        MUST(ljs_rekey_step(&record, w.vault, LJS_REKEY_ACT_CLOSE, n->record.at, n->record.len));
+        set(&n->record, &record);
+    }
+    return law(LAW_REKEY_SETTLES, device_epoch(n) != EPOCHS);
+}
+
 static void heal(const struct node *from)
 {
     struct node n = *from;
@@ -633,7 +721,11 @@ static void heal(const struct node *from)
     w.at = &n;
     w.cut = w.dead = false;
     w.cut_at = 0;
-    if (!law(LAW_REKEY_FOUND, joins(&n)) || n.forced)
+    if (n.restored && !joins(&n))
+        (void)look_for_it(&n);
+    if (!law(LAW_REKEY_FOUND, joins(&n)))
+        return;
+    if ((n.forced || n.restored) && !settled_by_looking(&n))
         return;
     had = epoch_of(&n);
     settle(&n, had);
@@ -797,6 +889,7 @@ static void first(struct node *n)
     w.cut_at = 0;
     if (!join_well(n))
         abort();
+    w.backup = n->record;
     for (unsigned i = 0; i < 3; i++)
         ljs_key_free(key[i]);
     memset(n->air, 0, sizeof n->air);
@@ -858,9 +951,10 @@ bool rekey_explore(unsigned i, bool wide)
     static struct node n, from;
 
     world_begin_rekey(plan);
-    printf("%s: %s\n  bound: %d messages in flight; %u join-requests, %u commands, %u decisions by force, %u mishaps; "
-           "healed from one state in %u\n",
-           plan->name, plan->says, AIR, left[REQUESTS], left[COMMANDS], left[FORCES], left[MISHAPS], HEAL_EVERY);
+    printf("%s: %s\n  bound: %d messages in flight; %u join-requests, %u commands, %u decisions by force, %u mishaps, "
+           "%u restores; healed from one state in %u\n",
+           plan->name, plan->says, AIR, left[REQUESTS], left[COMMANDS], left[FORCES], left[MISHAPS], left[RESTORES],
+           HEAL_EVERY);
     first(&n);
     memcpy(n.left, left, sizeof n.left);
     (void)discover(&n, 0, 0, 0);

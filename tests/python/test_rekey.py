@@ -143,6 +143,35 @@ def test_in_place() -> None:
     assert rekey.rekey_status(record).state == rekey.RekeyState.ACKED
 
 
+def test_a_device_that_is_ahead() -> None:
+    """The record of before is back: in a window the new keys are found, and outside not."""
+    vault, nwk, rekey_key = lorajs.Vault.generate(), lorajs.Key.generate(), lorajs.Key.generate()
+    record = lorajs.make_device(vault, lorajs.Device(DEV, JOIN, lorajs.Mac.V1_0_4), nwk_key=nwk, rekey_key=rekey_key)
+    join_key = derive(KeyName.REKEY_JOIN, rekey_key)
+    new = lorajs.derive(KeyName.NEXT_NWK, join_key, dev_eui=DEV, join_eui=JOIN, epoch=5)
+    phy = bytes([0]) + JOIN.to_bytes(8, "little") + DEV.to_bytes(8, "little") + bytes(2)
+    phy += new.cmac(phy)[:4]
+
+    def join(now: int, resync: bool = True) -> bytes:
+        request = lorajs.JoinRequest(phy, 1, 2, lorajs.Mac.V1_0_4, clear=lorajs.Clear.NS, now=now, resync=resync)
+        return lorajs.join(record, request, vault)[0]
+
+    with pytest.raises(lorajs.Refused):
+        join(10)
+    with pytest.raises(lorajs.InvalidError):
+        rekey.rekey_resync(vault, record, rekey.ResyncOptions(True, 10, 10))
+    record = rekey.rekey_resync(vault, record, rekey.ResyncOptions(True, 10, 20))
+    status = rekey.rekey_status(record)
+    assert (status.state, status.epoch, status.until, status.floor) == (rekey.RekeyState.RESYNC, 1, 20, 0)
+    for now, resync in ((20, True), (11, False), (0, True)):
+        with pytest.raises(lorajs.Refused):
+            join(now, resync)
+    found = rekey.rekey_status(join(19))
+    assert (found.state, found.floor, found.until) == (rekey.RekeyState.COMMITTED, 5, 0)
+    closed = rekey.rekey_step(vault, record, rekey.RekeyAct.CLOSE)
+    assert rekey.rekey_status(closed).state == rekey.RekeyState.STABLE
+
+
 def test_over_a_store() -> None:
     options = rekey.RekeyOptions(True, now=1)
     for experimental in (False, True):
@@ -160,3 +189,8 @@ def test_over_a_store() -> None:
             assert len(server.rekey_abort(DEV)) == 8
             with pytest.raises(lorajs.Fault):
                 server.rekey_step(DEV, rekey.RekeyAct.REOPEN)
+            server.rekey_abort(DEV, force=True)
+            server.rekey_resync(DEV, rekey.ResyncOptions(True, 1, 3600))
+            with pytest.raises(lorajs.Fault):
+                server.rekey_begin(DEV, options)
+            server.rekey_step(DEV, rekey.RekeyAct.CLOSE)

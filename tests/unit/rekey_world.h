@@ -30,6 +30,7 @@ struct world {
     int64_t now;
     unsigned writes, cut_at; /* the write at which the power fails, from 1; W_NEVER */
     bool after, dead, cut;   /* once it is done, and not before; the device is off; it was */
+    int64_t asked_at;        /* Unix time of join-requests; 0: none is told, and no window open */
 };
 
 /* ---- power -------------------------------------------------------------------- */
@@ -249,6 +250,8 @@ static inline bool w_ask(struct world *w, ljs_join_ans *ans, const uint8_t *phy,
     req.mac = w->mac;
     req.dl_settings = w->mac >= LJS_MAC_1_1 ? 0x80 : 0;
     req.clear = LJS_CLEAR_NS | LJS_CLEAR_AS;
+    req.now = w->asked_at;
+    req.resync = w->asked_at != 0;
     if (ljs_join(ans, &record, w->vault, &req, NULL, NULL, NULL, NULL, w->record.data, w->record.len))
         return false;
     said = w_save(w, &record);
