@@ -22,6 +22,7 @@ import urllib.request
 from pathlib import Path
 
 from blocks import Blocks, documents
+from jwe import write_example
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -210,6 +211,12 @@ def small(t: Trial, b: Blocks) -> None:
     with contextlib.chdir(t.work):
         exec(b.take("manifests.md", "python", "lorajs.Manifest"), {"print": lambda *words: read.append(str(words[0]))})
     check(read == ["012300000000000127", "012300000000000227"], str(read))
+    write_example(t.work)
+    had, t.env["DATA"] = t.env["DATA"], str(t.work / "maker")
+    t.sh(b.take("manifests.md", "sh", "openssl ec"))
+    said = t.sh(b.take("manifests.md", "sh", "lorajs manifest keys"))
+    check("keys taken" in said and "1 entries: keys of 1, 0 refused" in said, said)
+    t.env["DATA"] = had
 
     bulk(t, b)
     [one, many] = b.take("simulate.md", "sh", "--diagram life.svg").splitlines()

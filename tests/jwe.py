@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
@@ -232,6 +232,17 @@ def signed(key: bytes, to: ec.EllipticCurvePublicKey) -> dict[str, Any]:
     entries = [entry(maker, 1, jwes), maker.good(2), entry(maker, 3, jwes), entry(maker, 4, jwes[:1])]
     entries[2]["signature"] = wrong_letter(entries[2]["signature"], 9)
     return {"signer": pem(maker.log), "root": pem(maker.root), "entries": text_of(entries)}
+
+
+def write_example(folder: Path) -> None:
+    """What docs/manifests.md begins with: a manifest of one chip, whom to believe, and the recipient's key."""
+    maker, recipient = Maker(), ec.generate_private_key(ec.SECP256R1())
+    sealed = encrypt(compact(oct_jwk(os.urandom(16), "app")).encode(), recipient.public_key())
+    (folder / "manifest.json").write_text(text_of([entry(maker, 1, [sealed])]))
+    (folder / "logsigner.pem").write_text(pem(maker.log))
+    (folder / "root.pem").write_text(pem(maker.root))
+    (folder / "recipient.pem").write_bytes(recipient.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()))
 
 
 def main() -> None:

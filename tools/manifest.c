@@ -1,7 +1,6 @@
-/* manifest.c -- `lorajs manifest check`: what a maker of secure elements says of them, verified. */
-#include "tool.h"
-
-#include <lorajs/manifest.h>
+/* manifest.c -- the reading of manifests, and `lorajs manifest check`: what a maker of secure elements says of them,
+ * verified. */
+#include "manifest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,20 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PIECE = 64 * 1024, CERTIFICATE_MOST = 16 * 1024 };
+enum { PIECE = 64 * 1024, CERTIFICATE_MOST = 64 * 1024 };
 
-struct check_opts {
-    struct texts signers, roots, join_euis;
-    bool all_or_nothing, json;
-};
-
-#define AT(member) offsetof(struct check_opts, member)
+#define AT(member) offsetof(struct manifest_opts, member)
 static const struct flag check_flags[] = {
-    { "signer", "CERT", "who signs entries, besides Microchip: a certificate, PEM or DER", FLAG_LIST, AT(signers), 0,
-      0 },
-    { "root", "CERT", "what chips' certificates go back to, besides Microchip's: a CA's certificate", FLAG_LIST,
-      AT(roots), 0, 0 },
-    { "join-eui", "EUI", "refuse entries of another JoinEUI, or of none", FLAG_LIST, AT(join_euis), 0, 0 },
+    MANIFEST_FLAGS(struct manifest_opts, /* in itself */),
     { "all-or-nothing", NULL, "end with the first that is refused, and print entries only when none was", FLAG_SWITCH,
       AT(all_or_nothing), 0, 0 },
     { "json", NULL, "a JSON object an entry, and one with their numbers", FLAG_SWITCH, AT(json), 0, 0 },
@@ -44,26 +34,16 @@ static const struct usage check_usage = {
     1,
 };
 
-struct check {
-    const struct check_opts *opts;
-    ljs_manifest *manifest;
-    FILE *out;
-    uint64_t good, refused, octets, size; /* octets: of the pieces before this one; size: 0 when it is not known */
-    size_t at;                            /* in this piece */
-    int64_t began, shown;                 /* milliseconds */
-    bool bar, drawn;
-};
-
 /* ---- progress ------------------------------------------------------------------------- */
 
-static void erase(struct check *c)
+void manifest_erase(struct manifest_run *c)
 {
     if (c->drawn)
         fputs("\r\033[K", stderr);
     c->drawn = false;
 }
 
-static void draw(struct check *c)
+static void draw(struct manifest_run *c)
 {
     int64_t now = now_ms(), spent = now - c->began + 1;
     uint64_t entries = c->good + c->refused;
@@ -148,7 +128,7 @@ static void print_entry(FILE *to, const ljs_manifest_entry *e)
                 eui_text(join_eui, e->has_join_eui, e->join_eui), e->part_number, e->timestamp);
 }
 
-static void print_end(const struct check *c)
+static void print_end(const struct manifest_run *c)
 {
     fprintf(c->out,
             c->opts->json ? "{\"entries\":%" PRIu64 ",\"good\":%" PRIu64 ",\"refused\":%" PRIu64 "}\n"
@@ -158,36 +138,73 @@ static void print_end(const struct check *c)
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-static int trust(struct check *c, const struct texts *paths,
-                 ljs_err (*add)(ljs_manifest *manifest, const uint8_t *in, size_t in_len))
+/* The next certificate of a file in *at, which is moved behind it: of PEM there may be several. */
+static ljs_buf next_certificate(size_t *at, const ljs_buf *file)
 {
-    for (unsigned i = 0; i < paths->n; i++) {
-        ljs_buf in;
-        ljs_err err;
-        int code = read_all(&in, paths->at[i], CERTIFICATE_MOST);
+    static const char begin[] = "-----BEGIN CERTIFICATE-----", end[] = "-----END CERTIFICATE-----";
+    ljs_buf one = { file->data + *at, file->len - *at };
+    uint8_t *from = memmem(one.data, one.len, begin, sizeof begin - 1), *to;
+    size_t left;
 
-        if (code)
-            return code;
-        err = add(c->manifest, in.data, in.len);
-        ljs_buf_free(&in);
-        if (err == LJS_E_INVAL)
-            complain("%s: not one certificate of the kind: version 3, a key on P-256, signed with ECDSA and SHA-256; "
-                     "with a SubjectKeyIdentifier for --signer, of a CA for --root",
-                     paths->at[i]);
-        if (err && err != LJS_E_EXISTS) /* who is trusted already is trusted */
-            return err == LJS_E_INVAL ? REFUSED : complain_err(err, paths->at[i]);
-    }
-    return DONE;
+    *at = file->len;
+    if (!from) /* DER, or nothing that is one */
+        return one;
+    left = one.len = (size_t)(file->data + file->len - from);
+    one.data = from;
+    if (!(to = memmem(from, left, end, sizeof end - 1)))
+        return one;
+    to += sizeof end - 1;
+    one.len = (size_t)(to - from);
+    if (memmem(to, left - one.len, begin, sizeof begin - 1))
+        *at = (size_t)(to - file->data);
+    return one;
 }
 
-static int prepare(struct check *c)
+int manifest_trust(ljs_manifest *manifest, const char *path,
+                   ljs_err (*add)(ljs_manifest *manifest, const uint8_t *in, size_t in_len))
 {
-    const struct check_opts *opts = c->opts;
+    ljs_buf file;
+    size_t at = 0;
+    ljs_err err = LJS_OK;
+    int code = read_all(&file, path, CERTIFICATE_MOST);
+
+    if (code)
+        return code;
+    if (!file.len)
+        err = LJS_E_INVAL;
+    while (!err && at < file.len) {
+        ljs_buf one = next_certificate(&at, &file);
+
+        err = add(manifest, one.data, one.len);
+        if (err == LJS_E_EXISTS) /* who is trusted already is trusted */
+            err = LJS_OK;
+    }
+    ljs_buf_free(&file);
+    if (err == LJS_E_INVAL)
+        complain("%s: not certificates of the kind: version 3, a key on P-256, signed with ECDSA and SHA-256; "
+                 "with a SubjectKeyIdentifier of who signs entries, of a CA of roots",
+                 path);
+    return !err ? DONE : err == LJS_E_INVAL ? REFUSED : complain_err(err, path);
+}
+
+static int trust_all(struct manifest_run *c, const struct texts *paths,
+                     ljs_err (*add)(ljs_manifest *manifest, const uint8_t *in, size_t in_len))
+{
+    int code = DONE;
+
+    for (unsigned i = 0; !code && i < paths->n; i++)
+        code = manifest_trust(c->manifest, paths->at[i], add);
+    return code;
+}
+
+int manifest_prepare(struct manifest_run *c)
+{
+    const struct manifest_opts *opts = c->opts;
     ljs_err err = ljs_manifest_new(&c->manifest);
-    int code = err ? complain_err(err, "manifest check") : trust(c, &opts->signers, ljs_manifest_trust_signer);
+    int code = err ? complain_err(err, command_path()) : trust_all(c, &opts->signers, ljs_manifest_trust_signer);
 
     if (!code)
-        code = trust(c, &opts->roots, ljs_manifest_trust_root);
+        code = trust_all(c, &opts->roots, ljs_manifest_trust_root);
     for (unsigned i = 0; !code && i < opts->join_euis.n; i++) {
         ljs_eui eui;
 
@@ -195,18 +212,14 @@ static int prepare(struct check *c)
             (err = ljs_manifest_expect_join_eui(c->manifest, eui)))
             code = complain_err(err, "--join-eui");
     }
-    if (!code && opts->all_or_nothing && !(c->out = tmpfile())) {
-        complain("a file for the report: %s", strerror(errno));
-        code = FAILED;
-    }
     return code;
 }
 
-/* GO_ON, or the exit code with which it ends here. */
-static int take_entry(struct check *c, const ljs_manifest_entry *e)
+/* Of `check`. */
+static int take_entry(struct manifest_run *c, const ljs_manifest_entry *e)
 {
     ++*(e->verdict ? &c->refused : &c->good);
-    erase(c);
+    manifest_erase(c);
     if (e->verdict && c->opts->all_or_nothing) {
         (c->opts->json ? print_entry_json : print_entry)(stderr, e);
         return REFUSED;
@@ -215,14 +228,14 @@ static int take_entry(struct check *c, const ljs_manifest_entry *e)
     return GO_ON;
 }
 
-static int take_piece(struct check *c, const uint8_t *in, size_t in_len)
+static int take_piece(struct manifest_run *c, const uint8_t *in, size_t in_len)
 {
     ljs_manifest_entry entry;
     ljs_err err;
 
     c->at = 0;
     while (!(err = ljs_manifest_next(&entry, &c->at, c->manifest, in, in_len))) {
-        int code = take_entry(c, &entry);
+        int code = c->take(c, &entry);
 
         if (code != GO_ON)
             return code;
@@ -230,15 +243,15 @@ static int take_piece(struct check *c, const uint8_t *in, size_t in_len)
     }
     if (err == LJS_E_NOTFOUND)
         return GO_ON;
-    erase(c);
+    manifest_erase(c);
     if (err != LJS_E_INVAL)
-        return complain_err(err, "manifest check");
+        return complain_err(err, command_path());
     complain("this is no JSON array of entries, or something stands behind it, from octet %" PRIu64 " on",
              c->octets + c->at);
     return REFUSED;
 }
 
-static int read_pieces(struct check *c, int fd, const char *name)
+static int read_pieces(struct manifest_run *c, int fd, const char *name)
 {
     uint8_t *piece = malloc(PIECE);
     int code = GO_ON;
@@ -250,7 +263,7 @@ static int read_pieces(struct check *c, int fd, const char *name)
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
-            erase(c);
+            manifest_erase(c);
             complain("%s: %s", name, strerror(errno));
             code = FAILED;
         } else {
@@ -259,7 +272,7 @@ static int read_pieces(struct check *c, int fd, const char *name)
             c->at = 0;
         }
     }
-    erase(c);
+    manifest_erase(c);
     free(piece);
     if (code != GO_ON)
         return code;
@@ -285,7 +298,7 @@ static int print_kept(FILE *kept)
     return FAILED;
 }
 
-static int check_file(struct check *c, const char *path)
+int manifest_read(struct manifest_run *c, const char *path)
 {
     const char *name = strcmp(path, "-") ? path : "standard input";
     int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO, code;
@@ -301,6 +314,13 @@ static int check_file(struct check *c, const char *path)
     }
     if (fd > STDIN_FILENO)
         close(fd);
+    return code;
+}
+
+static int check_file(struct manifest_run *c, const char *path)
+{
+    int code = manifest_read(c, path);
+
     if (!c->opts->all_or_nothing || code == DONE)
         print_end(c);
     if (!code && c->opts->all_or_nothing)
@@ -310,13 +330,18 @@ static int check_file(struct check *c, const char *path)
 
 static int cmd_check(int argc, char **argv)
 {
-    struct check_opts opts = { .json = false };
-    struct check c = { .opts = &opts, .out = stdout, .began = now_ms() };
+    struct manifest_opts opts = { .json = false };
+    struct manifest_run c = { .opts = &opts, .take = take_entry, .out = stdout, .began = now_ms() };
     int code = read_flags(&check_usage, &opts, &argc, &argv);
 
     if (code != GO_ON)
         return code;
-    if (!(code = prepare(&c)))
+    code = manifest_prepare(&c);
+    if (!code && opts.all_or_nothing && !(c.out = tmpfile())) {
+        complain("a file for the report: %s", strerror(errno));
+        code = FAILED;
+    }
+    if (!code)
         code = check_file(&c, argv[0]);
     if (c.out && c.out != stdout)
         fclose(c.out);
@@ -326,5 +351,6 @@ static int cmd_check(int argc, char **argv)
 
 const struct command manifest_commands[] = {
     { "check", "verify what a maker of secure elements says of them", cmd_check, NULL, &check_usage },
+    { "keys", "root keys that are encrypted to its recipient", cmd_manifest_keys, NULL, &manifest_keys_usage },
     { 0 },
 };

@@ -21,7 +21,7 @@ GROUPS = {"device": ["add", "import", "export", "receive", "show", "list", "bloc
           "claim": ["enrol", "claim", "assign", "release", "offer", "withdraw", "accept", "suspend", "resume", "retire",
                     "show", "list"],
           "rekey": ["start", "status", "message", "abort", "release", "reopen", "resync"],
-          "qr": ["read", "make"], "manifest": ["check"]}
+          "qr": ["read", "make"], "manifest": ["check", "keys"]}
 SINGLE = ["serve", "import", "export", "inspect", "why", "doctor", "simulate", "completion", "version", "help"]
 RUNNABLE = [[c] for c in SINGLE] + [[g, c] for g, under in GROUPS.items() for c in under]
 

@@ -120,7 +120,7 @@ def test_files_and_flags(run, check, maker, tmp_path):
     assert "No such file" in run("manifest", "check", tmp_path / "none", code=FAILED).stderr
     (tmp_path / "no.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     (tmp_path / "a.json").write_text("[]")
-    assert "not one certificate" in run("manifest", "check", tmp_path / "a.json", "--signer", tmp_path / "no.pem",
+    assert "not certificates of the kind" in run("manifest", "check", tmp_path / "a.json", "--signer", tmp_path / "no.pem",
                                         code=REFUSED).stderr
     (tmp_path / "log.pem").write_text(pem(maker.log))
     assert "of a CA" in run("manifest", "check", tmp_path / "a.json", "--root", tmp_path / "log.pem", code=REFUSED).stderr
