@@ -237,7 +237,9 @@ ljs_err ljs__lot_keys(struct ring *ring, const ljs_vault *vault, const char *lab
 
     for (size_t i = 0; i < n; i++)
         ljs__ring_drop(ring, ids[i]);
-    if (err == LJS_E_SEAL) /* of a master key that is gone: there may be a newer value */
+    /* Of a master key that is gone, or a storage key that was destroyed, whose handle is no more: there may be a newer
+     * value. */
+    if (err == LJS_E_SEAL || (err == LJS_E_TOKEN && lot && !ljs__vault_sealed_now(vault, lot->sealed, lot->len)))
         err = LJS_E_LOT;
     for (size_t i = 0; i < n && !err; i++)
         err = derive(ring, ids[i], roles[i], dev_eui);

@@ -13,9 +13,13 @@ from conftest import PATIENCE, REFUSED, USAGE
 from joins import Device, devices, result
 from test_rotate import Load, cut_off
 from test_token import AS_KEK, NS_KEK, Token, asked, derived, pytestmark, token  # noqa: F401
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 
 SO_PIN = "081500"
+LOT = bytes.fromhex("8f5a2d64c1e7390b72d8164fa3bc05e9")
 
 
 @pytest.fixture
@@ -44,6 +48,12 @@ def test_another_storage_key_while_serving(asked, serve, program, data, token, o
     labels = {"ns_kek_label": "ns", "as_kek_label": "as"}
     asked("device", "import", "-", *where, input="".join(d.line(**labels) for d in many))
     assert storage_keys(data) == [1] * 14
+    assert asked("lot", "add", "meters", *where, input=LOT.hex()).stderr == ""  # it is where it belongs
+    of_lot = Device(10, key=Cipher(AES(LOT), ECB()).encryptor().update(
+        b"\xd2" + (10).to_bytes(8, "little") + bytes(7)))
+    asked("device", "import", "-", *where, input=json.dumps({
+        "dev_eui": "000000000000000a", "join_eui": f"{of_lot.join_eui:016x}", "lorawan_version": "1.0.3", "lot": "meters",
+        **labels}))
 
     server = serve(*where[2:], env=token.env)
     load = Load(server, many, look=lambda answer: aes_key_unwrap(NS_KEK, bytes.fromhex(answer["NwkSKey"]["AESKey"])))
@@ -65,20 +75,21 @@ def test_another_storage_key_while_serving(asked, serve, program, data, token, o
     process.wait()
     assert storage_keys(data).count(2) >= 3
     status = json.loads(asked("rewrap", *where, "--status", "--json").stdout)
-    assert status == {"storage_key": 2, "storage_keys": 2, "devices": 13, "keks": 2}  # nothing was destroyed
+    assert status == {"storage_key": 2, "storage_keys": 2, "devices": 14, "keks": 2}  # nothing was destroyed
     told = json.loads(asked("rewrap", *where, "--retire", "--grace", 0, "--json").stdout)
     assert (told["storage_key"], told["storage_keys"], told["damaged"], told["result"]) == (2, 1, 0, "retired")
     assert storage_keys(data) == [2] * 15
     assert load.stop() > len(many) and load.others == 0, "no join was refused meanwhile"
-    for device in (*many, late):  # by the daemon that saw it
+    for device in (*many, late, of_lot):  # by the daemon that saw it
         assert result(server.ask(device.join())) == "Success"
     assert server.stop() == 0
 
     server = serve(*where[2:], env=token.env)  # and by one that never knew the old one
-    for device in (*many, late):
+    for device in (*many, late, of_lot):
         assert result(answer := server.ask(device.join())) == "Success"
-    assert aes_key_unwrap(AS_KEK, bytes.fromhex(answer["AppSKey"]["AESKey"])) == \
-        derived(late.key, 2, 2, 0x000013, late.nonce)
+        if device in (late, of_lot):
+            assert aes_key_unwrap(AS_KEK, bytes.fromhex(answer["AppSKey"]["AESKey"])) == \
+                derived(device.key, 2, 2, 0x000013, device.nonce)
     assert json.loads(asked("token", "check", token.uri, "--json").stdout.splitlines()[-1])["storage_key"] == 2
 
 
