@@ -213,6 +213,8 @@ static const char *columns_of(ljs_bulk *b, const struct bulk_cells *cells)
 {
     bool dev_eui = false;
 
+    if (memchr(cells->at[0], '\r', (size_t)(cells->at[cells->n - 1] + cells->len[cells->n - 1] - cells->at[0])))
+        return "no header"; /* lines that end so have no end here: all of the file would be this one */
     for (size_t i = 0; i < cells->n; i++) {
         b->column[i] = ljs__bulk_named(b->family, cells->at[i], cells->len[i]);
         dev_eui |= b->column[i] && b->column[i]->field == BULK_DEV_EUI;

@@ -13,7 +13,7 @@ static const char *quoted(char **at, size_t *len, const char *end)
         *to++ = *from;
     }
     if (from == end)
-        return "a quote that does not end";
+        return "a quote that does not end; rows that it has swallowed are not read";
     *len = (size_t)(to - *at);
     *at = from + 1;
     return NULL;

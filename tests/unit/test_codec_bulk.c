@@ -272,7 +272,7 @@ static void thingpark(void **state)
           "3:4 INVAL 0 A: must be CREATE_OTAA or UPDATE_OTAA\n"
           "4:5 INVAL 0 something stands behind a quote\n"
           "5:6 INVAL 0 a quote inside of a cell that has none around it\n"
-          "6:7 INVAL 0 a quote that does not end\n");
+          "6:7 INVAL 0 a quote that does not end; rows that it has swallowed are not read\n");
 }
 
 static void wanesy(void **state)
