@@ -3,6 +3,7 @@
 
 #include <lorajs/admin.h>
 #include <lorajs/audit.h>
+#include <lorajs/claim.h>
 
 enum { NOW = 1800000000 };
 
@@ -619,6 +620,58 @@ static ljs_err take_denied(void *user, uint64_t writer, uint64_t sequence)
 }
 
 /* Who may not, and asks all the time, does not make the disk work; and all of it is told. */
+static void account_token(char out[256], const char *account)
+{
+    ljs_account a = { .struct_size = sizeof a };
+    ljs_credential c = { .struct_size = sizeof c, .roles = LJS_ROLE_CLAIM };
+    ljs_buf token;
+
+    snprintf(a.name, sizeof a.name, "%s", account);
+    assert_int_equal(ljs_server_add_account(aw.w.server, &a), LJS_OK);
+    snprintf(c.name, sizeof c.name, "of-%s", account);
+    snprintf(c.account, sizeof c.account, "%s", account);
+    assert_int_equal(ljs_server_add_credential(&token, aw.w.server, &c), LJS_OK);
+    snprintf(out, 256, "Bearer %.*s", (int)token.len, (const char *)token.data);
+    ljs_buf_free(&token);
+}
+
+/* Who may claim, and for nobody, sees no claim; an account sees its own, and what is offered to it as long as that
+ * stands. */
+static void test_who_sees_which_claim(void **state)
+{
+    enum { CLAIMER = 1, ACME = 6, GLOBEX = 7 };
+    static const struct {
+        unsigned as;
+        int64_t later;
+        bool sees;
+    } rows[] = {
+        { CLAIMER, 0, false }, { ACME, 0, true }, { GLOBEX, 59, true }, { GLOBEX, 60, false }, { ACME, 60, true }
+    };
+    char body[64];
+
+    (void)state;
+    admin_begin();
+    create(1);
+    account_token(aw.token[ACME], "acme");
+    account_token(aw.token[GLOBEX], "globex");
+    expect(ASK(.method = "POST", .target = "/v1/accounts/acme/assign", .body = "{\"devices\":[\"70b3d5499f000001\"]}"),
+           200, NULL);
+    snprintf(body, sizeof body, "{\"to\":\"globex\",\"until\":%d}", NOW + 60);
+    expect(ASK(.method = "POST", .target = CLAIM "/offer", .body = body, .as = ACME, .exactly = true), 200, NULL);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct got *got =
+            ASK(.method = "GET", .target = CLAIM, .as = rows[i].as, .later = rows[i].later, .exactly = true);
+
+        expect(got, rows[i].sees ? 200 : 404, rows[i].sees ? NULL : "no-such-device");
+        got = ASK(.method = "GET", .target = "/v1/claims", .as = rows[i].as, .later = rows[i].later, .exactly = true);
+        assert_int_equal(strstr(got->body, "70b3d5499f000001") != NULL, rows[i].sees);
+    }
+    expect(ASK(.method = "POST", .target = CLAIM "/accept", .body = "{\"home_net_id\":\"000013\"}", .as = GLOBEX,
+               .later = 60, .exactly = true),
+           409, "wrong-claim-state");
+    admin_end();
+}
+
 static void test_denied_is_counted(void **state)
 {
     const ljs_server_opts opts = { .struct_size = sizeof opts, .audit = LJS_AUDIT_ON };
@@ -666,6 +719,7 @@ int main(void)
         cmocka_unit_test(test_keks),
         cmocka_unit_test(test_export),
         cmocka_unit_test(test_denied_is_counted),
+        cmocka_unit_test(test_who_sees_which_claim),
     };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);

@@ -171,6 +171,9 @@ static void test_labels_of_accounts_are_theirs(void **state)
     assert_int_equal(ljs_server_rotate_kek(w.server, "@acme/main", "main", NULL, LJS_USE_AS), LJS_E_INVAL);
     assert_int_equal(ljs_server_rotate_kek(w.server, "main", "@acme/main", NULL, LJS_USE_AS), LJS_E_INVAL);
     assert_int_equal(ljs_server_rotate_kek(w.server, "@acme/main", "@globex/main", NULL, LJS_USE_AS), LJS_E_INVAL);
+    account("emca");
+    assert_int_equal(ljs_server_put_kek(w.server, "@emca/main", other_nwk, 0), LJS_OK);
+    assert_int_equal(ljs_server_rotate_kek(w.server, "@acme/main", "@emca/main", NULL, LJS_USE_AS), LJS_E_INVAL);
     assert_int_equal(ljs_server_rotate_kek(w.server, "@acme/main", "@acme/next", NULL, LJS_USE_AS), LJS_OK);
 
     assert_int_equal(ljs_peers_new(&peers), LJS_OK);
@@ -265,15 +268,108 @@ static void test_a_clock_that_is_set_back(void **state)
     server_end(&w);
 }
 
+/* ---- all newcomers ------------------------------------------------------------------------------------- */
+
+/* However many credentials and devices there are: those whose account has never claimed anything have a thousand tries
+ * together, and nobody else waits for that. */
+static void test_all_newcomers_together(void **state)
+{
+    unsigned looked_at = 0;
+    ljs_claim_req req;
+
+    (void)state;
+    edges_begin();
+    assert_int_equal(simply(LJS_CLAIM_ENROL, "", "C05EA29C"), LJS_OK);
+    assert_int_equal(simply(LJS_CLAIM_CLAIM, "globex", "C05EA29C"), LJS_OK);
+    req = req_of(LJS_CLAIM_CLAIM, "acme");
+    for (unsigned client = 0; client < 12; client++)
+        for (unsigned i = 0; i < LJS_CLAIM_CLIENT_TRIES; i++) {
+            ljs_err err;
+
+            snprintf(req.client, sizeof req.client, "eve-%u", client);
+            req.dev_eui = DEV + 1000 + i;
+            err = act(&req, "00000000");
+            assert_int_equal(err, looked_at < LJS_CLAIM_ALL_TRIES ? LJS_E_CLAIM : LJS_E_LIMIT);
+            looked_at += err == LJS_E_CLAIM;
+        }
+    assert_int_equal(looked_at, LJS_CLAIM_ALL_TRIES);
+    strcpy(req.account, "globex");
+    strcpy(req.client, "of-globex");
+    assert_int_equal(act(&req, "00000000"), LJS_E_CLAIM);
+    strcpy(req.account, "acme");
+    strcpy(req.client, "of-acme");
+    assert_int_equal(act(&req, "00000000"), LJS_E_LIMIT);
+    req.now += LJS_CLAIM_ALL_SECONDS;
+    assert_int_equal(act(&req, "00000000"), LJS_E_CLAIM);
+    assert_int_equal(act(&req, "00000000"), LJS_E_LIMIT);
+    server_end(&w);
+}
+
+/* ---- asked twice ---------------------------------------------------------------------------------------- */
+
+static ljs_err once(struct once *o, const ljs_claim_req *req, const char *token, const char *body)
+{
+    ljs_buf none;
+    ljs_err err;
+
+    assert_int_equal(
+        ljs__once_begin(o, NOW, "acme-1", "k-1", "PUT", "/v1/claims/x", (const uint8_t *)body, strlen(body)), LJS_OK);
+    o->status = 200;
+    err = ljs__claim(&none, w.server, req, (const uint8_t *)token, strlen(token), NULL, o);
+    ljs_buf_free(&o->value);
+    return err;
+}
+
+/* Who asks again is told what was done, though the token is spent and the device another's meanwhile. */
+static void test_asked_again_after_all_has_changed(void **state)
+{
+    ljs_claim_req req = req_of(LJS_CLAIM_CLAIM, "acme");
+    struct once o;
+
+    (void)state;
+    edges_begin();
+    assert_int_equal(simply(LJS_CLAIM_ENROL, "", "C05EA29C"), LJS_OK);
+    assert_int_equal(once(&o, &req, "C05EA29D", "wrong"), LJS_E_CLAIM); /* and nothing is kept of that */
+    assert_int_equal(once(&o, &req, "C05EA29C", "right"), LJS_OK);
+    assert_int_equal(simply(LJS_CLAIM_RELEASE, "acme", ""), LJS_OK);
+    assert_int_equal(simply(LJS_CLAIM_ASSIGN, "globex", ""), LJS_OK);
+    for (unsigned i = 0; i < 2 * LJS_CLAIM_DEVICE_TRIES; i++) { /* which is no try either */
+        assert_int_equal(once(&o, &req, "C05EA29C", "right"), LJS_E_STATE);
+        assert_true(o.again && !o.other && o.status == 200);
+    }
+    assert_int_equal(once(&o, &req, "C05EA29C", "other"), LJS_E_STATE);
+    assert_true(o.other);
+    assert_string_equal(claim_now().account, "globex");
+    server_end(&w);
+}
+
 /* ---- at the same time --------------------------------------------------------------------------------- */
 
-/* Ends the account, or suspends it, just before the nth commit of another. */
+/* What somebody else does just before the next commit. */
 struct meanwhile {
     ljs_store *real;
     ljs_server *other;
-    bool suspend, armed;
+    enum { ENDS, SUSPENDS, CLAIMS, CLAIMS_AND_KEEPS, ENROLS } what;
+    bool armed;
     ljs_err got;
 };
+
+static ljs_err do_it(const struct meanwhile *m)
+{
+    ljs_claim_req req =
+        req_of(m->what == ENROLS ? LJS_CLAIM_ENROL : LJS_CLAIM_CLAIM, m->what == ENROLS ? "" : "globex");
+    ljs_buf got;
+    ljs_err err;
+
+    if (m->what == ENDS)
+        return ljs_server_del_account(m->other, "acme");
+    if (m->what == SUSPENDS)
+        return ljs_server_suspend_account(m->other, "acme", 1);
+    req.keep_token = m->what == CLAIMS_AND_KEEPS;
+    err = ljs_server_claim(&got, m->other, &req, (const uint8_t *)(m->what == ENROLS ? "C05EA29D" : "C05EA29C"), 8);
+    ljs_buf_free(&got);
+    return err;
+}
 
 static ljs_err mean_get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len)
 {
@@ -286,8 +382,7 @@ static ljs_err mean_commit(void *self, ljs_change *changes, size_t len)
 
     if (m->armed) {
         m->armed = false;
-        m->got =
-            m->suspend ? ljs_server_suspend_account(m->other, "acme", 1) : ljs_server_del_account(m->other, "acme");
+        m->got = do_it(m);
     }
     return ljs_store_commit(m->real, changes, len);
 }
@@ -302,33 +397,64 @@ static void mean_close(void *self)
     (void)self; /* which the test has */
 }
 
-/* A device never goes to an account that is gone, or suspended, when it gets it. */
-static void test_the_account_meanwhile(void **state)
+static struct world other;
+
+static void two_begin(struct meanwhile *m)
 {
     static const ljs_store_ops ops = {
         .struct_size = sizeof ops, .get = mean_get, .commit = mean_commit, .each = mean_each, .close = mean_close
     };
+    ljs_store *store;
 
+    assert_int_equal(ljs_store_memory(&m->real), LJS_OK);
+    assert_int_equal(ljs_store_custom(&store, &ops, m), LJS_OK);
+    server_begin(&other, m->real, NULL);
+    m->other = other.server;
+    server_begin(&w, store, NULL);
+    add_devices(&w, 1);
+    account("acme");
+    account("globex");
+}
+
+static void two_end(const struct meanwhile *m)
+{
+    assert_false(m->armed);
+    assert_int_equal(m->got, LJS_OK);
+    ljs_server_free(w.server);
+    ljs_store_free(w.store);
+    server_end(&other);
+}
+
+/* A device never goes to an account that is gone, or suspended, when it gets it. */
+static void test_the_account_meanwhile(void **state)
+{
     (void)state;
-    for (unsigned suspend = 0; suspend < 2; suspend++) {
-        struct meanwhile m = { .suspend = suspend };
-        struct world other;
-        ljs_store *store;
+    for (unsigned suspends = 0; suspends < 2; suspends++) {
+        struct meanwhile m = { .what = suspends ? SUSPENDS : ENDS };
 
-        assert_int_equal(ljs_store_memory(&m.real), LJS_OK);
-        assert_int_equal(ljs_store_custom(&store, &ops, &m), LJS_OK);
-        server_begin(&other, m.real, NULL);
-        m.other = other.server;
-        server_begin(&w, store, NULL);
-        add_devices(&w, 1);
-        account("acme");
+        two_begin(&m);
         m.armed = true;
-        assert_int_equal(simply(LJS_CLAIM_ASSIGN, "acme", ""), suspend ? LJS_E_BLOCKED : LJS_E_NOTFOUND);
-        assert_int_equal(m.got, LJS_OK);
+        assert_int_equal(simply(LJS_CLAIM_ASSIGN, "acme", ""), suspends ? LJS_E_BLOCKED : LJS_E_NOTFOUND);
         assert_int_equal(claim_now().state, LJS_CLAIM_IS_PROVISIONED);
-        ljs_server_free(w.server);
-        ljs_store_free(store);
-        server_end(&other);
+        two_end(&m);
+    }
+}
+
+/* The token was looked at, and then somebody was first: he keeps the device, with its lock, or the token was another's
+ * by then. */
+static void test_the_token_meanwhile(void **state)
+{
+    (void)state;
+    for (unsigned what = CLAIMS; what <= ENROLS; what++) {
+        struct meanwhile m = { .what = what };
+
+        two_begin(&m);
+        assert_int_equal(simply(LJS_CLAIM_ENROL, "", "C05EA29C"), LJS_OK);
+        m.armed = true;
+        assert_int_equal(simply(LJS_CLAIM_CLAIM, "acme", "C05EA29C"), LJS_E_CLAIM);
+        assert_string_equal(claim_now().account, what == ENROLS ? "" : "globex");
+        assert_int_equal(claim_now().locked, what != ENROLS);
+        two_end(&m);
     }
 }
 
@@ -337,7 +463,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_kek_goes_with_its_claim), cmocka_unit_test(test_labels_of_accounts_are_theirs),
         cmocka_unit_test(test_removed_is_nobodys),        cmocka_unit_test(test_a_clock_that_is_set_back),
-        cmocka_unit_test(test_the_account_meanwhile),
+        cmocka_unit_test(test_the_account_meanwhile),     cmocka_unit_test(test_the_token_meanwhile),
+        cmocka_unit_test(test_all_newcomers_together),    cmocka_unit_test(test_asked_again_after_all_has_changed),
     };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);
