@@ -677,6 +677,74 @@ static PyObject *credential_object(const ljs_credential *credential)
 }
 %typemap(freearg) (ljs_call *calls, size_t calls_len) { batch_clear(&made$argnum); }
 
+/* Devices of import.h, whose keys stay theirs, in; [err] out. */
+%{
+struct imports {
+    PyObject *kept; /* a tuple: what the copies have the keys of */
+    ljs_import *import;
+    ljs_err *result;
+    size_t len;
+};
+
+static void imports_clear(struct imports *i)
+{
+    Py_CLEAR(i->kept);
+    free(i->import); /* copies */
+    free(i->result);
+    memset(i, 0, sizeof *i);
+}
+
+/* 0, or -1 with an exception. */
+static int imports_take(struct imports *i, PyObject *given, swig_type_info *kind)
+{
+    if (!(i->kept = PySequence_Tuple(given)))
+        return -1;
+    i->len = (size_t)PyTuple_Size(i->kept);
+    i->import = calloc(i->len ? i->len : 1, sizeof *i->import);
+    i->result = calloc(i->len ? i->len : 1, sizeof *i->result);
+    if (!i->import || !i->result) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (size_t n = 0; n < i->len; n++) {
+        void *at = NULL;
+
+        if (!SWIG_IsOK(SWIG_ConvertPtr(PyTuple_GetItem(i->kept, (Py_ssize_t)n), &at, kind, 0)) || !at) {
+            PyErr_SetString(PyExc_TypeError, "an import is what import_parse() made");
+            return -1;
+        }
+        i->import[n] = *(const ljs_import *)at;
+    }
+    return 0;
+}
+
+static PyObject *imports_give(const struct imports *i)
+{
+    PyObject *list = PyList_New((Py_ssize_t)i->len);
+
+    for (size_t n = 0; list && n < i->len; n++)
+        PyList_SetItem(list, (Py_ssize_t)n, PyLong_FromLong(i->result[n]));
+    return list;
+}
+%}
+%typemap(in, numinputs=0) ljs_err *results { $1 = NULL; } /* that of the devices: the next but one has room for it */
+%typemap(check) ljs_err *results ""
+%typemap(in) (const ljs_import *imports, size_t imports_len) (struct imports made) {
+    if (imports_take(&made, $input, $descriptor(ljs_import *)) < 0)
+        SWIG_fail;
+    $1 = made.import;
+    $2 = made.len;
+    arg1 = made.result;
+}
+%typemap(arginit) (const ljs_import *imports, size_t imports_len) { memset(&made$argnum, 0, sizeof made$argnum); }
+%typemap(check) (const ljs_import *imports, size_t imports_len) ""
+%typemap(argout) (const ljs_import *imports, size_t imports_len) {
+    GIVE(imports_give(&made$argnum))
+    if (!$result)
+        SWIG_fail;
+}
+%typemap(freearg) (const ljs_import *imports, size_t imports_len) { imports_clear(&made$argnum); }
+
 /* ---- what Python has in another shape ---------------------------------------------------------- */
 
 %ignore ljs_buf;      /* bytes */
@@ -805,6 +873,7 @@ static PyObject *credential_object(const ljs_credential *credential)
 %thread ljs_server_ready;
 %thread ljs_server_flush;
 %thread ljs_server_make_device;
+%thread ljs_server_import;
 %thread ljs_server_add_join_eui;
 %thread ljs_server_get_device;
 %thread ljs_server_land_device;

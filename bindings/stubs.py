@@ -136,6 +136,12 @@ class Api:
                 at += 1
                 params.append("changes: Iterable[tuple[bytes, bytes | None, int, int]]")
                 results.append("list[int]")
+            elif (kind, arg) == ("ljs_err", "results"):
+                pass
+            elif (kind, arg) == ("ljs_import", "imports"):
+                at += 1
+                params.append("imports: Iterable[imported]")
+                results.append("list[int]")
             elif kind == "ljs_call":
                 at += 1
                 params.append("calls: Iterable[tuple[str | None, int, bytes]]")

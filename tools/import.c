@@ -130,7 +130,7 @@ bool has_database(const char *dir)
 
 /* ---- import ------------------------------------------------------------------- */
 
-enum { PIECE = 64 * 1024 };
+enum { PIECE = 64 * 1024, TOGETHER = 64 /* as many as ljs_server_import() writes with one commit */ };
 
 struct bulk_opts {
     struct where where;
@@ -175,8 +175,19 @@ const struct usage bulk_import_usage = {
     1,
 };
 
+/* Rows that are good and not written yet. */
+struct waiting {
+    ljs_import import[TOGETHER];
+    struct {
+        uint64_t number, line;
+        bool has_join_nonce;
+    } row[TOGETHER];
+    size_t len;
+};
+
 struct bulk_run {
     const struct bulk_opts *opts;
+    struct waiting *waiting;
     struct data data;
     ljs_bulk *bulk;
     ljs_bulk_opts how;
@@ -204,18 +215,17 @@ static void draw(struct bulk_run *run)
             run->octets / 1024);
 }
 
-static void report_refused(struct bulk_run *run, const ljs_bulk_row *row, ljs_err err, const char *fault)
+static void report_refused(struct bulk_run *run, uint64_t number, uint64_t line, ljs_eui dev_eui, ljs_err err,
+                           const char *fault)
 {
-    ljs_eui dev_eui = row->entry.device.dev_eui;
-
     erase(run);
     run->refused++;
     if (!run->opts->json) {
-        fprintf(stderr, "row %" PRIu64 ", line %" PRIu64 ": %s", row->number, row->line, fault);
+        fprintf(stderr, "row %" PRIu64 ", line %" PRIu64 ": %s", number, line, fault);
         fprintf(stderr, dev_eui ? " (%016" PRIx64 ")\n" : "\n", dev_eui);
         return;
     }
-    printf("{\"row\":%" PRIu64 ",\"line\":%" PRIu64 ",\"result\":\"refused\",\"dev_eui\":", row->number, row->line);
+    printf("{\"row\":%" PRIu64 ",\"line\":%" PRIu64 ",\"result\":\"refused\",\"dev_eui\":", number, line);
     printf(dev_eui ? "\"%016" PRIx64 "\"" : "null", dev_eui);
     printf(",\"error\":\"%s\",\"reason\":", ljs_errname(err));
     print_json_text(stdout, fault);
@@ -238,34 +248,83 @@ static void row_fault(char out[IMPORT_FAULT_MAX], const ljs_bulk_row *row)
     snprintf(out, IMPORT_FAULT_MAX, "%s%s", row->entry.fault, remedy);
 }
 
-/* DONE also for a row that is refused; else the import cannot go on. */
-static int take_row(struct bulk_run *run, const ljs_bulk_row *row)
+/* What came of a row.  DONE also for one that is refused; else the import cannot go on. */
+static int settle_row(struct bulk_run *run, const ljs_import *entry, uint64_t number, uint64_t line, ljs_err err)
 {
     char fault[IMPORT_FAULT_MAX], what[64];
-    ljs_err err = row->err;
 
-    if (err) {
-        row_fault(fault, row);
-        report_refused(run, row, err, fault);
-        return DONE;
-    }
-    err = import_device(&run->data, &row->entry, run->flags, run->trying);
-    if (!err && row->exposed && !run->trying)
-        err = ljs_server_step_device(run->data.server, row->entry.device.dev_eui, LJS_DEVICE_EXPOSE);
     if (import_failed(err)) {
         erase(run);
-        snprintf(what, sizeof what, "row %" PRIu64, row->number);
+        snprintf(what, sizeof what, "row %" PRIu64, number);
         return complain_err(err, what);
     }
     if (err) {
-        import_fault(fault, err, &row->entry);
-        report_refused(run, row, err, fault);
-        return DONE;
+        import_fault(fault, err, entry);
+        report_refused(run, number, line, entry->device.dev_eui, err, fault);
     }
-    run->imported++;
-    run->without_nonces += !row->has_join_nonce;
-    run->exposed += row->exposed;
+    run->imported += !err;
     return DONE;
+}
+
+static void drop_waiting(struct waiting *w)
+{
+    for (size_t i = 0; i < w->len; i++)
+        ljs_import_clear(&w->import[i]);
+    w->len = 0;
+}
+
+/* Together, and told of in their order. */
+static int write_waiting(struct bulk_run *run)
+{
+    struct waiting *w = run->waiting;
+    ljs_err results[TOGETHER];
+    int code = DONE;
+
+    ljs_server_import(results, run->data.server, w->import, w->len, run->flags);
+    for (size_t i = 0; i < w->len && !code; i++) {
+        code = settle_row(run, &w->import[i], w->row[i].number, w->row[i].line, results[i]);
+        run->without_nonces += !results[i] && !w->row[i].has_join_nonce;
+    }
+    drop_waiting(w);
+    return code;
+}
+
+/* One that says that its keys are known elsewhere is marked before the next, and a trial writes nothing. */
+static int take_alone(struct bulk_run *run, const ljs_bulk_row *row)
+{
+    ljs_err err = import_device(&run->data, &row->entry, run->flags, run->trying);
+
+    if (!err && row->exposed && !run->trying)
+        err = ljs_server_step_device(run->data.server, row->entry.device.dev_eui, LJS_DEVICE_EXPOSE);
+    run->without_nonces += !err && !row->has_join_nonce;
+    run->exposed += !err && row->exposed;
+    return settle_row(run, &row->entry, row->number, row->line, err);
+}
+
+static int take_row(struct bulk_run *run, ljs_bulk_row *row)
+{
+    struct waiting *w = run->waiting;
+    bool waits = !row->err && !row->exposed && !run->trying;
+    char fault[IMPORT_FAULT_MAX];
+    int code = DONE;
+
+    if (!waits && w->len)
+        code = write_waiting(run);
+    if (!code && row->err) {
+        row_fault(fault, row);
+        report_refused(run, row->number, row->line, row->entry.device.dev_eui, row->err, fault);
+    } else if (!code && !waits) {
+        code = take_alone(run, row);
+    } else if (!code) {
+        w->import[w->len] = row->entry; /* which is the queue's from now on */
+        row->entry = (ljs_import){ .dev_nonce = -1 };
+        w->row[w->len].number = row->number;
+        w->row[w->len].line = row->line;
+        w->row[w->len++].has_join_nonce = row->has_join_nonce;
+        if (w->len == TOGETHER)
+            code = write_waiting(run);
+    }
+    return code;
 }
 
 /* `in` NULL: there are no more. */
@@ -341,6 +400,11 @@ static int read_pieces(struct bulk_run *run, int fd, const char *name)
             code = take_piece(run, got ? piece : NULL, got);
         run->octets += got;
     }
+    if (run->waiting->len) { /* also of a file that cannot be read on */
+        int written = write_waiting(run);
+
+        code = code ? code : written;
+    }
     erase(run);
     if (piece)
         explicit_bzero(piece, PIECE);
@@ -409,7 +473,8 @@ static int read_how(ljs_bulk_opts *how, const struct bulk_opts *opts)
 int cmd_bulk_import(int argc, char **argv)
 {
     struct bulk_opts opts = { .json = false };
-    struct bulk_run run = { .opts = &opts };
+    struct waiting waiting = { .len = 0 };
+    struct bulk_run run = { .opts = &opts, .waiting = &waiting };
     bool nowhere;
     int code = read_flags(&bulk_import_usage, &opts, &argc, &argv);
 

@@ -16,6 +16,7 @@
 #ifndef LORAJS_SERVER_H
 #define LORAJS_SERVER_H
 
+#include <lorajs/import.h>
 #include <lorajs/join.h>
 #include <lorajs/lot.h>
 #include <lorajs/message.h>
@@ -195,6 +196,15 @@ LJS_MUST ljs_err ljs_server_each_device(ljs_server *server, ljs_device_row *row,
 /** Each from `first` to `last`, which are among them: for who shows a page at a time. */
 LJS_MUST ljs_err ljs_server_each_device_in(ljs_server *server, ljs_eui first, ljs_eui last, ljs_device_row *row,
                                            void *user);
+
+/** Devices as they come in by import.h, with all of their JoinEUIs; each is made or refused by itself, as
+ *  ljs_server_make_device() and ljs_server_add_join_eui() would, and 64 of them are durable with one commit, unless
+ *  a device is in them twice.
+ *  @param results  imports_len of them: what came of each; ::LJS_E_STORE where it is not known
+ *  @param imports  imports_len of them; their keys are borrowed
+ *  @param flags    as of ljs_device_make() */
+LJS_API void ljs_server_import(ljs_err *results, ljs_server *server, const ljs_import *imports, size_t imports_len,
+                               unsigned flags);
 
 /** @param label  1 to 127 octets of UTF-8 without control characters; one that begins with '@' is that of an account
  *                that is there, "@ACCOUNT/LABEL" (claim.h)

@@ -67,14 +67,16 @@ ljs_err ljs__change_once(ljs_server *server, const struct key *key, make_fn *mak
                          struct once *once); /* NULL: as ljs__change() */
 
 /* Several values as one: what `make` gives new values to is written, all of it or nothing, and tried again from the
- * load as above.  The first is a device's record, to whose tags `act` leads. */
+ * load as above.  The first is a device's record, to whose tags `act` leads; NULL where each value has an act of its
+ * own.
+ */
 struct valued {
     struct key key;
-    const struct entry *act; /* what the log says of its change beside `act` of the group; NULL: nothing */
+    const struct entry *act; /* what the log says of its change by itself; NULL: nothing */
     ljs_buf old, new;
     uint64_t version;
 };
-enum { VALUED_MAX = 4 };
+enum { VALUED_MAX = 4, GROUP_MAX = 64 /* at most */ };
 typedef ljs_err make_group_fn(void *user, struct valued *at);
 ljs_err ljs__change_group(ljs_server *server, struct valued *at, size_t len, make_group_fn *make, void *user,
                           const struct entry *act, struct once *once);

@@ -162,11 +162,15 @@ static ljs_err load_group(ljs_server *server, struct valued *at, size_t len)
 static ljs_err commit_group(ljs_server *server, struct valued *at, size_t len, const struct entry *act,
                             const struct once *once)
 {
-    ljs_change changes[VALUED_MAX + 1 + AUDIT_ROOM];
-    struct entry entries[1 + VALUED_MAX] = { *act };
-    size_t n = 0, told = 1;
+    ljs_change changes[GROUP_MAX + 1 + AUDIT_ROOM];
+    struct entry entries[1 + GROUP_MAX];
+    size_t n = 0, told = 0;
 
-    memset(changes, 0, sizeof changes);
+    if (act) {
+        entries[told] = *act;
+        entries[told].before = at[0].new.data ? tag_of(&at[0].key, &at[0].old) : act->before;
+        entries[told++].after = at[0].new.data ? tag_of(&at[0].key, &at[0].new) : act->after;
+    }
     for (size_t i = 0; i < len; i++) {
         if (!at[i].new.data)
             continue;
@@ -175,8 +179,11 @@ static ljs_err commit_group(ljs_server *server, struct valued *at, size_t len, c
                                      .in = at[i].new.data,
                                      .in_len = at[i].new.len,
                                      .if_version = at[i].version };
-        if (at[i].act)
-            entries[told++] = *at[i].act;
+        if (!at[i].act)
+            continue;
+        entries[told] = *at[i].act;
+        entries[told].before = tag_of(&at[i].key, &at[i].old);
+        entries[told++].after = tag_of(&at[i].key, &at[i].new);
     }
     if (!n)
         return LJS_OK;
@@ -186,10 +193,6 @@ static ljs_err commit_group(ljs_server *server, struct valued *at, size_t len, c
                                      .in = once->value.data,
                                      .in_len = once->value.len,
                                      .if_version = once->version };
-    if (at[0].new.data) {
-        entries[0].before = tag_of(&at[0].key, &at[0].old);
-        entries[0].after = tag_of(&at[0].key, &at[0].new);
-    }
     return ljs__audit_commit(server, 0, changes, n, entries, told);
 }
 

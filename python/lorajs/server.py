@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from . import native, shape
 from .air import FrameKind
 from .device import Act, Device, DeviceLine, Routing, _flags, _nonces, _root_keys
-from .errors import Alone, ClosedError, Code, MessageError, error
+from .errors import Alone, ClosedError, Code, Error, MessageError, error
 from .ids import EUI, NetID
 from .keys import Clear, Key, Vault, handles
 from .message import MessageType
@@ -229,6 +229,12 @@ class JoinServer:
                                   _nonces(line.used_dev_nonces))
         for join_eui in line.join_euis[1:]:
             self.add_join_eui(line.device.dev_eui, join_eui)
+
+    def import_devices(self, lines: Iterable[DeviceLine], *, replace_keys: bool = False,
+                       allow_weak: bool = False) -> list[Error | None]:
+        """Many of them, each by itself, with one commit for each 64: why each was refused, None where it was not."""
+        results = native.server_import(self._open, [line._imported for line in lines], _flags(replace_keys, allow_weak))
+        return [error(result) if result else None for result in results]
 
     def add_join_eui(self, dev_eui: int, join_eui: int) -> None:
         """One more JoinEUI for the device, with nonces of its own; InvalidError when it has four."""

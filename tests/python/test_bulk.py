@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import traceback
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import lorajs
 from lorajs import EUI, BulkFormat, InvalidError, Loses, Mac, Vault, read_bulk, write_bulk
@@ -72,8 +75,9 @@ def test_whose_file_it_is_is_seen_or_asked() -> None:
     assert BulkFormat.guess(CSV) == [BulkFormat.TTS_CSV] and str(BulkFormat.TTS_CSV) == "tts-csv"
     with pytest.raises(InvalidError, match="any of lorajs, tts-csv"):
         next(read_bulk(io.BytesIO(b"who knows")))
-    with pytest.raises(InvalidError, match="header"):
-        next(read_bulk(io.BytesIO(b"who knows\n"), BulkFormat.TTS_CSV))
+    for text in (b"who knows\n", CSV.replace(b"\n", b"\r")):
+        with pytest.raises(InvalidError, match="header"):
+            next(read_bulk(io.BytesIO(text), BulkFormat.TTS_CSV, next_join_nonce=1))
     with pytest.raises(InvalidError):
         next(read_bulk(io.BytesIO(CSV), "csv"))
     with pytest.raises(InvalidError):
@@ -88,3 +92,89 @@ def test_no_key_stands_in_a_traceback() -> None:
         assert KEY_A not in shown.replace("\n", "")
     else:
         pytest.fail("it was read")
+
+
+# ---- what goes out comes in as it was ------------------------------------------------------------
+
+KEYS = st.binary(min_size=16, max_size=16).filter(lambda octets: len(set(octets)) > 10).map(bytes.hex)
+EUIS = st.integers(1, 2**64 - 1).map("{:016x}".format)
+TEXTS = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=31)
+SETTINGS = {"as_id", "ns_kek_label", "as_kek_label", "home_net_id", "home_ns_id", "require_1_1"}
+
+
+@st.composite
+def devices(draw: st.DrawFn) -> dict[str, object]:
+    """A line of `lorajs device import`, whatever it may say."""
+    mac = draw(st.sampled_from(["1.0.0", "1.0.1", "1.0.2", "1.0.3", "1.0.4", "1.1"]))
+    said: dict[str, object] = {"dev_eui": draw(EUIS), "lorawan_version": mac,
+                               "join_euis": draw(st.lists(EUIS, min_size=1, max_size=4, unique=True))}
+    root = [["nwk_key", "app_key"]] if mac == "1.1" else [["nwk_key"], ["app_key"], ["nwk_key", "app_key"]]
+    names = draw(st.sampled_from(root)) + draw(st.lists(st.sampled_from(["gen_app_key", "rekey_key"]), unique=True))
+    said |= zip(names, draw(st.lists(KEYS, min_size=len(names), max_size=len(names), unique=True)))
+    if draw(st.booleans()):
+        said["next_join_nonce"] = draw(st.integers(2, 2**24))
+        if mac in ("1.0.4", "1.1"):
+            said["last_dev_nonce"] = draw(st.integers(0, 65535))
+        else:
+            said["used_dev_nonces"] = draw(st.lists(st.integers(0, 65535), unique=True, max_size=20))
+    values = {"as_id": TEXTS, "ns_kek_label": TEXTS, "as_kek_label": TEXTS, "home_ns_id": EUIS,
+              "home_net_id": st.integers(0, 2**24 - 1).map("{:06x}".format)}
+    said |= {name: draw(value) for name, value in values.items() if draw(st.booleans())}
+    return said | ({"require_1_1": True} if mac == "1.1" and draw(st.booleans()) else {})
+
+
+def as_line(vault: Vault, record: bytes) -> dict[str, object]:
+    file = io.BytesIO()
+    write_bulk(file, BulkFormat.LORAJS, [record], opener=vault)
+    said: dict[str, object] = json.loads(file.getvalue())
+    return said
+
+
+@settings(max_examples=60, deadline=None)
+@given(devices(), st.sampled_from(list(BulkFormat)), TEXTS)
+def test_a_device_is_the_same_in_every_format(said: dict[str, object], format: BulkFormat, title: str) -> None:
+    """But for what bulk_loses() says is lost, whoever it is and whatever it is called."""
+    vault = Vault(bytearray(range(32)))
+    record = lorajs.DeviceLine(json.dumps(said)).make(vault)
+    loses = lorajs.bulk_loses(record, format)
+    if loses & Loses.ROOT_KEY:
+        return
+    file, first = io.BytesIO(), said["join_euis"][0]  # type: ignore[index]
+    write_bulk(file, format, [(title, record)], opener=vault, values=dict.fromkeys(format.names, title))
+    file.seek(0)
+    [row] = read_bulk(file, format, mac=Mac.parse(str(said["lorawan_version"])), join_eui=int(first, 16),
+                      next_join_nonce=int(str(said.get("next_join_nonce", 1))))
+    assert row.device, row.reason
+    assert row.name in (title, "") and (row.name or format in (BulkFormat.LORAJS, BulkFormat.TTJS, BulkFormat.THINGPARK))
+    was, now = as_line(vault, record), as_line(vault, row.device.make(vault))
+    if loses & Loses.JOIN_EUIS:
+        was["join_eui"] = was.pop("join_euis")[0]  # type: ignore[index]
+    lost = (SETTINGS if loses & Loses.SETTINGS else set()) | (
+        {"used_dev_nonces", "last_dev_nonce"} if loses & Loses.NONCES else set()) | (
+        {"gen_app_key", "rekey_key"} if loses & Loses.KEYS else set())
+    for line in (was, now):
+        if format is not BulkFormat.LORAJS and said["lorawan_version"] != "1.1":  # one root key, by whatever name
+            other = line.pop("app_key", None)
+            line["root"] = line.pop("nwk_key", other)
+        for name in lost:
+            line.pop(name, None)
+        line["used_dev_nonces"] = sorted(line.get("used_dev_nonces", ()))  # type: ignore[call-overload]
+    assert was == now
+
+
+def test_many_come_in_together(vault: Vault) -> None:
+    def line(i: int, key: int) -> lorajs.DeviceLine:
+        return lorajs.DeviceLine(json.dumps({"dev_eui": f"{i:016x}", "join_euis": [f"{1:016x}", f"{2:016x}"],
+                                             "lorawan_version": "1.0.4", "app_key": f"{(key + 1) * 0x9e3779b97f4a7c15f39cc0605cedc835 % 2**128:032x}"}))
+
+    server = lorajs.JoinServer(vault, lorajs.Store.memory())
+    results = server.import_devices([*(line(i, i) for i in range(1, 100)), line(7, 8), line(8, 8)])
+    assert [result is not None and result.code == lorajs.Code.EXISTS for result in results] == [False] * 99 + [True, False]
+    assert [result for i, result in enumerate(results) if i != 99] == [None] * 100
+    assert len(server.devices()) == 99 and server.device(7).join_euis == 2
+    assert server.import_devices([]) == []
+    assert server.import_devices([line(7, 8)], replace_keys=True) == [None]
+    with pytest.raises(TypeError):
+        lorajs.native.server_import(server._open, [line(7, 8)], 0)  # type: ignore[list-item]
+    with pytest.raises(TypeError):
+        lorajs.native.server_import(server._open, 7, 0)  # type: ignore[arg-type]

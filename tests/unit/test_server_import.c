@@ -1,0 +1,242 @@
+/* Many devices with one commit: each is made or refused as it would be alone, whoever else writes, and all of them are
+ * there or none is where the store fails. */
+#include "audit_world.h"
+#include "contract/faulty.h"
+
+enum { MANY = 150 };
+
+static struct world w;
+static struct faulty *faulty;
+static ljs_import imports[MANY];
+static ljs_err results[MANY];
+
+static void import_begin(void)
+{
+    ljs_store *memory, *store;
+
+    assert_int_equal(ljs_store_memory(&memory), LJS_OK);
+    assert_int_equal(faulty_new(&store, &faulty, memory), LJS_OK);
+    server_begin(&w, store, &lab);
+}
+
+/* Of every third two JoinEUIs. */
+static void read_lines(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        char line[512];
+        uint8_t octets[16];
+
+        for (unsigned k = 0; k < sizeof octets; k++)
+            octets[k] = (uint8_t)(((uint64_t)(i + 1) * 16 + k) * UINT64_C(0x9e3779b97f4a7c15) >> 53);
+        snprintf(line, sizeof line,
+                 "{\"dev_eui\":\"%016llx\",\"join_euis\":[\"%016llx\"%s],\"lorawan_version\":\"1.0.4\","
+                 "\"app_key\":\"",
+                 (unsigned long long)(DEV + i), (unsigned long long)EUI, i % 3 ? "" : ",\"00000000000000ee\"");
+        for (unsigned k = 0; k < sizeof octets; k++)
+            snprintf(line + strlen(line), 3, "%02x", octets[k]);
+        snprintf(line + strlen(line), 64, "\",\"next_join_nonce\":%u}", i + 2);
+        assert_int_equal(ljs_import_parse(&imports[i], (const uint8_t *)line, strlen(line)), LJS_OK);
+    }
+}
+
+static void forget_lines(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        ljs_import_clear(&imports[i]);
+}
+
+static unsigned there(void)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < MANY; i++) {
+        ljs_buf record;
+        ljs_err err = ljs_server_get_device(&record, w.server, DEV + i);
+
+        assert_true(!err || err == LJS_E_NOTFOUND);
+        n += !err;
+        ljs_buf_free(&record);
+    }
+    return n;
+}
+
+static ljs_err count_change(void *user, uint64_t writer, uint64_t sequence)
+{
+    (void)writer;
+    (void)sequence;
+    ++*(unsigned *)user;
+    return LJS_OK;
+}
+
+static unsigned links(void)
+{
+    unsigned n = 0;
+
+    assert_int_equal(ljs_server_each_link(w.server, count_change, &n), LJS_OK);
+    return n;
+}
+
+static void test_many(void **state)
+{
+    unsigned before;
+
+    (void)state;
+    import_begin();
+    read_lines(MANY);
+    assert_int_equal(ljs_server_note(w.server, LJS_AUDIT_NOTE, 0, LJS_OK, "the log is begun"), LJS_OK);
+    before = links();
+    ljs_server_import(results, w.server, imports, MANY, 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        ljs_device d = device_in(&w, DEV + i);
+
+        assert_int_equal(results[i], LJS_OK);
+        assert_int_equal(d.next_join_nonce, i + 2);
+        assert_int_equal(d.join_euis, i % 3 ? 1 : 2);
+        assert_int_equal(d.keys, LJS_HAS_APP_KEY);
+    }
+    assert_int_equal(links() - before, 3);                  /* 64, 64, 22 */
+    ljs_server_import(results, w.server, imports, MANY, 0); /* again is no other thing */
+    for (unsigned i = 0; i < MANY; i++) {
+        assert_int_equal(results[i], LJS_OK);
+        assert_int_equal(device_in(&w, DEV + i).next_join_nonce, i + 2);
+    }
+    ljs_server_import(results, w.server, imports, 0, 0);
+    forget_lines(MANY);
+    server_end(&w); /* whose log leads to each record */
+}
+
+/* What is refused says so in its place, and the others of its commit are made. */
+static void test_some_are_refused(void **state)
+{
+    ljs_key *other;
+    ljs_import held;
+
+    (void)state;
+    import_begin();
+    read_lines(8);
+    ljs_server_import(results, w.server, imports, 1, 0);
+    assert_int_equal(results[0], LJS_OK);
+    assert_int_equal(ljs_key_generate(&other, 16), LJS_OK);
+    held = imports[0];
+    imports[0].app = other;                      /* it is there with another key */
+    imports[2].device.mac = (ljs_mac)0x7777;     /* there is no such version */
+    imports[4].device.dev_eui = DEV + 3;         /* the same again, with another key */
+    imports[5].device.next_join_nonce = 1 << 30; /* more than there are */
+    ljs_server_import(results, w.server, imports, 8, 0);
+    assert_int_equal(results[0], LJS_E_EXISTS);
+    assert_int_equal(results[1], LJS_OK);
+    assert_int_equal(results[2], LJS_E_INVAL);
+    assert_int_equal(results[3], LJS_OK);
+    assert_int_equal(results[4], LJS_E_EXISTS);
+    assert_int_equal(results[5], LJS_E_INVAL);
+    assert_int_equal(results[6], LJS_OK);
+    assert_int_equal(results[7], LJS_OK);
+    assert_int_equal(there(), 5);
+    ljs_server_import(results, w.server, imports, 1, LJS_MAKE_REPLACE_KEYS);
+    assert_int_equal(results[0], LJS_OK);
+    imports[0].app = held.app;
+    ljs_key_free(other);
+    forget_lines(8);
+    server_end(&w);
+}
+
+/* A record that somebody wrote to on disk is refused by itself. */
+static void test_a_record_that_was_tampered_with(void **state)
+{
+    uint8_t key[9] = { 'd' };
+    ljs_buf value;
+    uint64_t version;
+    ljs_change change;
+
+    (void)state;
+    import_begin();
+    read_lines(4);
+    ljs_server_import(results, w.server, imports, 2, 0);
+    for (unsigned i = 0; i < 8; i++)
+        key[1 + i] = (uint8_t)((uint64_t)(DEV + 1) >> (56 - 8 * i));
+    assert_int_equal(ljs_store_get(&value, &version, w.store, key, sizeof key), LJS_OK);
+    value.data[value.len / 2] ^= 1;
+    change =
+        (ljs_change){ .key = key, .key_len = sizeof key, .in = value.data, .in_len = value.len, .if_version = version };
+    assert_int_equal(ljs_store_commit(w.store, &change, 1), LJS_OK);
+    ljs_server_import(results, w.server, imports, 4, 0);
+    assert_int_equal(results[0], LJS_OK);
+    assert_int_equal(results[1], LJS_E_SEAL);
+    assert_int_equal(results[2], LJS_OK);
+    assert_int_equal(results[3], LJS_OK);
+    ljs_buf_free(&value);
+    forget_lines(4);
+    ljs_server_free(w.server); /* the log does not lead to what was tampered with */
+    ljs_store_free(w.store);
+}
+
+/* The store fails: nothing is told as made that is not there, and asked again all of it is. */
+static void test_faults(void **state)
+{
+    const enum fault faults[] = { FAULT_BEFORE, FAULT_AFTER, FAULT_TEAR, FAULT_SOME };
+
+    (void)state;
+    for (unsigned f = 0; f < COUNT_OF(faults); f++)
+        for (unsigned nth = 1; nth <= 3; nth++) {
+            unsigned told = 0;
+
+            import_begin();
+            read_lines(MANY);
+            faulty_arm(faulty, FAULTY_COMMIT, nth, faults[f], 0);
+            ljs_server_import(results, w.server, imports, MANY, 0);
+            faulty_arm(faulty, FAULTY_COMMIT, 1, FAULT_NONE, 0);
+            for (unsigned i = 0; i < MANY; i++) {
+                assert_true(results[i] == LJS_OK || results[i] == LJS_E_STORE);
+                told += results[i] == LJS_OK;
+            }
+            assert_true(told <= there());
+            assert_true(there() == MANY || there() % 64 == 0 || there() % 64 == 22);
+            ljs_server_import(results, w.server, imports, MANY, 0);
+            for (unsigned i = 0; i < MANY; i++)
+                assert_int_equal(results[i], LJS_OK);
+            assert_int_equal(there(), MANY);
+            forget_lines(MANY);
+            server_end(&w);
+        }
+}
+
+/* Two at once, with the same devices and with others. */
+static void *import_all(void *user)
+{
+    ljs_err *mine = user;
+
+    ljs_server_import(mine, w.server, imports, MANY, 0);
+    return NULL;
+}
+
+static void test_two_threads(void **state)
+{
+    static ljs_err of[2][MANY];
+    pthread_t thread[2];
+
+    (void)state;
+    import_begin();
+    read_lines(MANY);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, import_all, of[i]), 0);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(pthread_join(thread[i], NULL), 0);
+    for (unsigned i = 0; i < MANY; i++)
+        assert_true(of[0][i] == LJS_OK && of[1][i] == LJS_OK);
+    assert_int_equal(there(), MANY);
+    forget_lines(MANY);
+    server_end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_some_are_refused),
+        cmocka_unit_test(test_a_record_that_was_tampered_with),
+        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_two_threads),
+    };
+
+    return cmocka_run_group_tests(tests, world_begin, world_end);
+}
