@@ -228,16 +228,17 @@ enum problem ljs__admin_decisions(struct asking *a)
 ljs_err ljs__admin_once_begin(struct once **out, struct once *once, struct asking *a, unsigned status)
 {
     const ljs_admin_req *req = a->req;
+    char who[sizeof a->who.name + sizeof a->who.account]; /* a name may be another account's by tomorrow */
     ljs_err err;
 
+    snprintf(who, sizeof who, "%s%s%s", a->who.name, *a->who.account ? "/" : "", a->who.account);
     *once = (struct once){ .now = req->now };
     *out = NULL;
     if (!*req->idempotency_key)
         return LJS_OK;
     err = ljs__once_room(a->server, req->now);
     if (!err)
-        err = ljs__once_begin(once, req->now, a->who.name, req->idempotency_key, req->method, req->target, a->in,
-                              a->in_len);
+        err = ljs__once_begin(once, req->now, who, req->idempotency_key, req->method, req->target, a->in, a->in_len);
     once->status = status;
     *out = err ? NULL : once;
     return err;

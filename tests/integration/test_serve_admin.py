@@ -148,6 +148,9 @@ def test_tries_are_limited(admin, server):
     limited = [a for a in answers if a.status == 429]
     assert len(limited) > 5 and limited[0].code == "too-many-tries" and limited[0].headers["Retry-After"] == "1"
     assert int(re.search(r'lorajs_admin_limited_total\{of="client"\} (\d+)', metrics(server))[1]) == len(limited)
+    told = [admin("GET", "/api/v2/devices/70b3d5499f000001/claim", by="wrong") for _ in range(40)]
+    assert any(a.status == 429 for a in told)  # The Things Stack hears that in its own words
+    assert all(a.headers["Content-Type"] == "application/json" and set(a.json) == {"message"} for a in told)
 
 
 def test_pages(admin, run, data):

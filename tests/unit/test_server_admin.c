@@ -635,6 +635,41 @@ static void account_token(char out[256], const char *account)
     ljs_buf_free(&token);
 }
 
+static void forget_credential(const char *name)
+{
+    assert_int_equal(ljs_server_del_credential(aw.w.server, name), LJS_OK);
+}
+
+/* What was done for one account was not done for another, though its credential has the name that the first one's had.
+ */
+static void test_once_for_an_account(void **state)
+{
+    enum { ACME = 6, GLOBEX = 7 };
+    ljs_credential c = { .struct_size = sizeof c, .roles = LJS_ROLE_CLAIM, .name = "of-acme", .account = "globex" };
+    struct ask offer = { .method = "POST", .target = CLAIM "/offer", .once = "o-1", .as = ACME, .exactly = true };
+    ljs_buf token;
+    char body[64];
+
+    (void)state;
+    admin_begin();
+    create(1);
+    account_token(aw.token[ACME], "acme");
+    account_token(aw.token[GLOBEX], "globex");
+    expect(ASK(.method = "POST", .target = "/v1/accounts", .body = "{\"name\":\"initech\"}"), 201, NULL);
+    expect(ASK(.method = "POST", .target = "/v1/accounts/acme/assign", .body = "{\"devices\":[\"70b3d5499f000001\"]}"),
+           200, NULL);
+    snprintf(body, sizeof body, "{\"to\":\"initech\",\"until\":%d}", NOW + 60);
+    offer.body = body;
+    expect(asked_for(offer), 200, NULL);
+    expect(asked_for(offer), 200, NULL);
+    forget_credential("of-acme");
+    assert_int_equal(ljs_server_add_credential(&token, aw.w.server, &c), LJS_OK);
+    snprintf(aw.token[ACME], 256, "Bearer %.*s", (int)token.len, (const char *)token.data);
+    ljs_buf_free(&token);
+    expect(asked_for(offer), 403, "claim-refused");
+    admin_end();
+}
+
 /* Who may claim, and for nobody, sees no claim; an account sees its own, and what is offered to it as long as that
  * stands. */
 static void test_who_sees_which_claim(void **state)
@@ -720,6 +755,7 @@ int main(void)
         cmocka_unit_test(test_export),
         cmocka_unit_test(test_denied_is_counted),
         cmocka_unit_test(test_who_sees_which_claim),
+        cmocka_unit_test(test_once_for_an_account),
     };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);

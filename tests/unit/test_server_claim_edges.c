@@ -467,5 +467,6 @@ int main(void)
         cmocka_unit_test(test_all_newcomers_together),    cmocka_unit_test(test_asked_again_after_all_has_changed),
     };
 
+    world_audit = LJS_AUDIT_ON;
     return cmocka_run_group_tests(tests, world_begin, world_end);
 }

@@ -1,5 +1,8 @@
 /* Many devices with one commit: each is made or refused as it would be alone, whoever else writes, and all of them are
  * there or none is where the store fails. */
+#include <lorajs/master.h>
+#include <lorajs/rewrap.h>
+
 #include "audit_world.h"
 #include "contract/faulty.h"
 
@@ -228,6 +231,87 @@ static void test_two_threads(void **state)
     server_end(&w);
 }
 
+/* ---- while the master key is changed -------------------------------------------------------------------- */
+
+/* Just before the next commit all that is there is brought under another master key, and these are not there yet. */
+struct meanwhile {
+    ljs_store *real;
+    ljs_server *other;
+    ljs_rewrap *rewrap;
+    bool armed;
+};
+
+static void rotate(struct meanwhile *m)
+{
+    ljs_rewrapped done = { .done = 0 };
+    ljs_key *to;
+
+    assert_int_equal(ljs_key_generate(&to, LJS_MASTER_LEN), LJS_OK);
+    assert_int_equal(ljs_server_rotate(m->other, to), LJS_OK);
+    ljs_key_free(to);
+    assert_int_equal(ljs_rewrap_new(&m->rewrap, m->other), LJS_OK);
+    while (!done.done)
+        assert_int_equal(ljs_rewrap_step(&done, m->rewrap, 64), LJS_OK);
+}
+
+static ljs_err mean_get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len)
+{
+    return ljs_store_get(out, version, ((struct meanwhile *)self)->real, key, key_len);
+}
+
+static ljs_err mean_commit(void *self, ljs_change *changes, size_t len)
+{
+    struct meanwhile *m = self;
+    bool armed = m->armed;
+
+    m->armed = false;
+    if (armed)
+        rotate(m);
+    return ljs_store_commit(m->real, changes, len);
+}
+
+static ljs_err mean_each(void *self, const uint8_t *prefix, size_t prefix_len, ljs_store_row *row, void *user)
+{
+    return ljs_store_each(((struct meanwhile *)self)->real, prefix, prefix_len, row, user);
+}
+
+static void mean_close(void *self)
+{
+    (void)self; /* which the test has */
+}
+
+static void test_a_master_key_meanwhile(void **state)
+{
+    static const ljs_store_ops ops = {
+        .struct_size = sizeof ops, .get = mean_get, .commit = mean_commit, .each = mean_each, .close = mean_close
+    };
+    struct meanwhile m = { .armed = false };
+    struct world other;
+    ljs_store *store;
+
+    (void)state;
+    assert_int_equal(ljs_store_memory(&m.real), LJS_OK);
+    assert_int_equal(ljs_store_custom(&store, &ops, &m), LJS_OK);
+    server_begin(&other, m.real, NULL);
+    m.other = other.server;
+    server_begin(&w, store, NULL);
+    read_lines(8);
+    m.armed = true;
+    ljs_server_import(results, w.server, imports, 8, 0);
+    assert_false(m.armed);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(results[i], LJS_OK);
+    assert_int_equal(ljs_rewrap_retire(m.rewrap, 0), LJS_OK);
+    ljs_rewrap_free(m.rewrap);
+    assert_int_equal(ljs_vault_versions(vault), 1);
+    for (unsigned i = 0; i < 8; i++) /* under the key that is left */
+        assert_int_equal(device_in(&w, DEV + i).next_join_nonce, i + 2);
+    forget_lines(8);
+    ljs_server_free(w.server);
+    ljs_store_free(w.store);
+    server_end(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,7 +320,9 @@ int main(void)
         cmocka_unit_test(test_a_record_that_was_tampered_with),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_two_threads),
+        cmocka_unit_test(test_a_master_key_meanwhile), /* the last: the world's vault has another then */
     };
 
+    world_audit = LJS_AUDIT_ON;
     return cmocka_run_group_tests(tests, world_begin, world_end);
 }
