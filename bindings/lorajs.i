@@ -305,7 +305,7 @@ NEEDED(ljs_key_wrap, arg2)
 NEEDED(ljs_key_unwrap, arg2)
 NEEDED(ljs_server_put_kek, arg3)
 
-/* A key in a struct stays whose it was: SWIG would take a pointer that is kept for one that is given away,
+/* A key, or a manifest, in a struct stays whose it was: SWIG would take a pointer that is kept for one that is given away,
  * and nobody would free it. */
 %typemap(in) const ljs_key * (void *handle = NULL) {
     int got = SWIG_ConvertPtr($input, &handle, $descriptor, 0);
@@ -334,6 +334,8 @@ NEEDED(ljs_server_put_kek, arg3)
         Py_CLEAR($result);
 }
 
+%apply const ljs_key * { const ljs_manifest * };
+
 /* Those that grow are born with their size. */
 %define SIZED(T)
 %ignore T::struct_size;
@@ -355,6 +357,8 @@ SIZED(ljs_bulk_opts)
 SIZED(ljs_account)
 SIZED(ljs_claim)
 SIZED(ljs_claim_req)
+SIZED(ljs_chip)
+SIZED(ljs_register_opts)
 SIZED(ljs_routing)
 SIZED(ljs_admin_req)
 SIZED(ljs_ns_accepted)
@@ -430,6 +434,9 @@ WIPED(ljs_credential)
 WIPED(ljs_account)
 WIPED(ljs_claim)
 WIPED(ljs_claim_req)
+WIPED(ljs_chip)
+WIPED(ljs_register_opts)
+WIPED(ljs_registered)
 WIPED(ljs_audit_totals)
 WIPED(ljs_audit_finding)
 WIPED(ljs_rewrapped)
@@ -815,6 +822,7 @@ static PyObject *imports_give(const struct imports *i)
 %thread ljs_se_atecc;
 %thread ljs_ed_rekey;
 %thread ljs_device_make;
+%thread ljs_device_make_keyless;
 %thread ljs_device_add_join_eui;
 %thread ljs_device_read;
 %thread ljs_device_join_eui;
@@ -918,6 +926,12 @@ static PyObject *imports_give(const struct imports *i)
 %thread ljs_server_claim;
 %thread ljs_server_get_claim;
 %thread ljs_server_each_claim_in;
+%thread ljs_server_get_chip;
+%thread ljs_server_register;
+%thread ljs_server_note_manifest;
+%thread ljs_server_challenge;
+%thread ljs_chip_digest;
+%thread ljs_manifest_digest;
 %thread ljs_server_verify_audit;
 %thread ljs_audit_report_anchor;
 %thread ljs_server_heads;
@@ -969,10 +983,11 @@ static PyObject *imports_give(const struct imports *i)
 %include <lorajs/rewrap.h>
 %include <lorajs/roles.h>
 %include <lorajs/claim.h>
+%include <lorajs/manifest.h>
+%include <lorajs/chip.h>
 %include <lorajs/admin.h>
 %include <lorajs/network.h>
 %include <lorajs/end_device.h>
 %include <lorajs/rekey_device.h>
 %include <lorajs/explain.h>
 %include <lorajs/qr.h>
-%include <lorajs/manifest.h>

@@ -1,6 +1,7 @@
 /* fuzz_codec_claims.c -- laws of the bodies of claims, the first octet says of which kind:
  *  - one that is refused says why, in short and printable words that repeat nothing of it;
- *  - one that is taken has all that its kind must have, tokens of letters and digits, and no more devices than it may;
+ *  - one that is taken has all that its kind must have, tokens of letters and digits, of a chip's proof
+ *    both halves or neither, and no more devices than it may;
  *  - giving it back leaves nothing. */
 #include "codec/claims.h"
 
@@ -25,12 +26,14 @@ static void taken(const struct claim_body *b, enum claim_body_kind kind)
     CHECK(b->routing.home_net_id <= 0xffffff);
     CHECK(kind != CLAIM_BODY_TTJS || b->routing.set & LJS_ROUTE_AS_ID);
     CHECK(!b->kek == !*b->kek_label);
+    CHECK(b->chip.has_challenge == b->chip.has_signature && (kind == CLAIM_BODY_CLAIM || !b->chip.has_challenge));
     CHECK(kind != CLAIM_BODY_OFFER || (*b->name && b->until > 0));
     CHECK(kind != CLAIM_BODY_ACCOUNT || *b->name);
     CHECK(!(kind & (CLAIM_BODY_ASSIGN | CLAIM_BODY_CLAIMS)) == !b->items_len);
     CHECK(b->items_len <= (kind == CLAIM_BODY_ASSIGN ? CLAIM_ASSIGN_MAX : CLAIM_CLAIMS_MAX));
     for (size_t i = 0; i < b->items_len; i++) {
         is_token(b->items[i].token);
+        CHECK(b->items[i].chip.has_challenge == b->items[i].chip.has_signature);
         CHECK(b->items[i].named && (kind == CLAIM_BODY_ASSIGN || *b->items[i].token));
     }
 }

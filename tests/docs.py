@@ -207,6 +207,13 @@ def small(t: Trial, b: Blocks) -> None:
     (t.work / "manifest.json").write_text(next(m["entries"] for m in made["manifests"] if m["what"] == "two"))
     said = t.sh(b.take("manifests.md", "sh", "lorajs manifest check"))
     check("2 entries: 2 good, 0 refused" in said, said)
+    before, t.env["DATA"] = t.env["DATA"], str(t.work / "registered")
+    said = t.sh(b.take("manifests.md", "sh", "lorajs manifest register"))
+    check("2 entries: 2 registered, 0 refused" in said and said.count("registered, assigned to acme") == 2, said)
+    t.sh(b.take("manifests.md", "sh", "lorajs claim challenge"))
+    words = (t.work / "challenge").read_text().split()
+    check([len(word) for word in words] == [64, 4, 64] and words[1] == "sign", str(words))
+    t.env["DATA"] = before
     read: list[str] = []
     with contextlib.chdir(t.work):
         exec(b.take("manifests.md", "python", "lorajs.Manifest"), {"print": lambda *words: read.append(str(words[0]))})

@@ -56,6 +56,7 @@ PUBLIC = {
     "rewrap": "server",
     "roles": "server",
     "claim": "server",
+    "chip": "server",
     "admin": "server",
     "backup": "server",
     "lorajs": "server",

@@ -2,6 +2,7 @@
 #include "admin.h"
 
 #include "limit.h"
+#include "manifest.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -16,7 +17,8 @@ static const char problem_type[] = "application/problem+json", message_type[] = 
 
 struct admin {
     struct admin_opts opts;
-    ljs_key *signer; /* NULL for none */
+    ljs_key *signer;        /* NULL for none */
+    ljs_manifest *manifest; /* whom manifests are believed of; never read from */
     struct http *http;
     struct limit *limit; /* of the thread alone, as the server's acts are */
     atomic_uint_least64_t answers[STATUS_MOST], limited[LIMIT_ALL + 1];
@@ -101,7 +103,9 @@ static bool read_call(ljs_admin_req *req, const struct admin *a, const struct ht
 {
     const char *vouched = call->vouched && strlen(call->peer) < sizeof req->certificate ? call->peer : "";
 
-    *req = (ljs_admin_req){ .struct_size = sizeof *req, .now = now_seconds(), .signer = a->signer };
+    *req = (ljs_admin_req){
+        .struct_size = sizeof *req, .now = now_seconds(), .signer = a->signer, .manifest = a->manifest
+    };
     return take_text(req->method, sizeof req->method, call->method) &&
            take_text(req->target, sizeof req->target, call->target) &&
            take_text(req->certificate, sizeof req->certificate, vouched) &&
@@ -156,6 +160,18 @@ static void on_calls(void *user, struct http_call *calls)
 
 /* ---- begin and end ------------------------------------------------------------------ */
 
+static int believe(ljs_manifest **out, const struct admin_opts *opts)
+{
+    ljs_err err = ljs_manifest_new(out);
+    int code = err ? complain_err(err, "serve") : DONE;
+
+    if (!code && opts->signers)
+        code = manifest_trust(*out, opts->signers, ljs_manifest_trust_signer);
+    if (!code && opts->roots)
+        code = manifest_trust(*out, opts->roots, ljs_manifest_trust_root);
+    return code;
+}
+
 int admin_start(struct admin **out, const struct admin_opts *opts)
 {
     struct admin *a = calloc(1, sizeof *a);
@@ -188,6 +204,8 @@ int admin_start(struct admin **out, const struct admin_opts *opts)
     }
     a->opts = *opts;
     code = opts->sign ? read_signer(&a->signer, opts->sign) : DONE;
+    if (!code)
+        code = believe(&a->manifest, opts);
     if (code)
         close(opts->fd);
     else
@@ -207,6 +225,7 @@ void admin_stop(struct admin *a)
         return;
     http_free(a->http);
     ljs_key_free(a->signer);
+    ljs_manifest_free(a->manifest);
     limit_free(a->limit);
     free(a);
 }

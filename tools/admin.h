@@ -12,7 +12,8 @@ struct admin_opts {
     struct tls *tls; /* NULL for plain HTTP */
     struct log *log;
     ljs_server *server;
-    const char *sign; /* the file of the key that signs exports; NULL for none */
+    const char *sign;            /* the file of the key that signs exports; NULL for none */
+    const char *signers, *roots; /* files of certificates: whom manifests are believed of, besides Microchip; NULL */
     int64_t timeout, keep_alive;
 };
 

@@ -8,7 +8,8 @@
 
 struct claim_opts {
     struct where where;
-    const char *account, *to, *owner_token, *home_net_id, *home_ns_id, *as_id, *ns_kek_label, *as_kek_label, *file;
+    const char *account, *to, *owner_token, *chip, *home_net_id, *home_ns_id, *as_id, *ns_kek_label, *as_kek_label,
+        *file;
     int64_t days;
     bool json, dry_run, keep_token;
 };
@@ -56,6 +57,8 @@ static const struct flag claim_flags[] = {
     ACCOUNT_FLAG,
     { "owner-token", "FILE", "where the token of the label is; - is standard input; not needed by the owner", FLAG_TEXT,
       AT(owner_token), 0, 0 },
+    { "chip", "FILE", "where the chip's proof is: challenge and signature in hexadecimal; - is standard input",
+      FLAG_TEXT, AT(chip), 0, 0 },
     { "keep-token", NULL, "the token claims the device again once it is released", FLAG_SWITCH, AT(keep_token), 0, 0 },
     ROUTE_FLAGS,
     OUT_FLAGS,
@@ -340,7 +343,8 @@ static int act(int argc, char **argv, const struct usage *usage, ljs_claim_act w
     if (code != GO_ON)
         return code;
     if ((code = read_request(&req, &opts, what, for_account)) || (code = read_euis(&eui, &n, &opts, argc, argv)) ||
-        (code = read_token(&token, opts.owner_token)) || (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
+        (code = read_token(&token, opts.owner_token)) || (code = read_chip(&req, opts.chip)) ||
+        (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
         goto out;
     for (size_t i = 0; i < n; i++) {
         int this = one(&data, &opts, &req, eui[i], &token, done);
@@ -492,6 +496,7 @@ static int cmd_list(int argc, char **argv)
 const struct command claim_commands[] = {
     { "enrol", "give a device an owner token", cmd_enrol, NULL, &enrol_usage },
     { "claim", "own a device by its token", cmd_claim, NULL, &claim_usage },
+    { "challenge", "what the chip of a device is to sign", cmd_claim_challenge, NULL, &claim_challenge_usage },
     { "assign", "devices to an account, without tokens", cmd_assign, NULL, &assign_usage },
     { "release", "let devices go", cmd_release, NULL, &release_usage },
     { "offer", "devices to another account", cmd_offer, NULL, &offer_usage },

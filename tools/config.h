@@ -26,7 +26,7 @@ struct config {
     struct marking marking;
     const char *listen;
     const char *metrics;
-    const char *admin_listen, *export_sign;
+    const char *admin_listen, *export_sign, *manifest_signers, *manifest_roots;
     const char *tls_certificate, *tls_key, *client_ca;
     const char *plain_peer;
     const char *forward, *forward_ca, *forward_certificate, *forward_key;

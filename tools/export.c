@@ -120,7 +120,7 @@ static ljs_err look_at_rekey(struct export_run *run, const ljs_device *d, const 
 {
     ljs_rekey rekey;
     ljs_err err = ljs_rekey_read(&rekey, record->data, record->len);
-    const struct standing is = { d->state, d->moved, rekey.state };
+    const struct standing is = { d->state, d->moved, !d->keys, rekey.state };
 
     if (err || !run->opts->clear_keys || !rekey_holds(&is, true))
         return err;
@@ -141,7 +141,9 @@ static ljs_err look_at(struct export_run *run, ljs_eui dev_eui, bool named)
         err = ljs_device_read(&d, record.data, record.len);
     if (!err && d.state == LJS_STATE_REMOVED)
         err = LJS_E_NOTFOUND;
-    if (!err && !named && !is_chosen(&run->chosen, &d, &record))
+    if (!err && named && run->opts->clear_keys && !d.keys)
+        err = LJS_E_NOKEY;
+    if (!err && !named && ((run->opts->clear_keys && !d.keys) || !is_chosen(&run->chosen, &d, &record)))
         goto out;
     if (!err)
         err = look_at_rekey(run, &d, &record);
@@ -263,7 +265,8 @@ static ljs_err put_device(struct export_run *run, ljs_eui dev_eui, bool named)
 
     if (!err)
         err = ljs_device_read(&d, record.data, record.len);
-    if (!err && !named && (d.state == LJS_STATE_REMOVED || !is_chosen(&run->chosen, &d, &record)))
+    if (!err && !named &&
+        (d.state == LJS_STATE_REMOVED || (run->opts->clear_keys && !d.keys) || !is_chosen(&run->chosen, &d, &record)))
         goto out;
     if (!err)
         err = mark(run, dev_eui);

@@ -351,6 +351,7 @@ static int cmd_check(int argc, char **argv)
 
 const struct command manifest_commands[] = {
     { "check", "verify what a maker of secure elements says of them", cmd_check, NULL, &check_usage },
+    { "register", "devices of a manifest, and whose they are", cmd_manifest_register, NULL, &manifest_register_usage },
     { "keys", "root keys that are encrypted to its recipient", cmd_manifest_keys, NULL, &manifest_keys_usage },
     { 0 },
 };

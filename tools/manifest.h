@@ -55,5 +55,7 @@ void manifest_erase(struct manifest_run *run);
 
 command_fn cmd_manifest_keys; /* manifest_keys.c */
 extern const struct usage manifest_keys_usage;
+command_fn cmd_manifest_register; /* manifest_register.c */
+extern const struct usage manifest_register_usage;
 
 #endif

@@ -268,7 +268,7 @@ static ljs_err export_row(void *user, ljs_eui dev_eui)
     ljs_err err = standing_of(&is, run->data->server, dev_eui);
 
     /* Where it is now, it is given JoinNonces that a copy sent elsewhere would not know of. */
-    if (!err && (is.state == LJS_STATE_REMOVED || (is.moved && !run->opts->again)))
+    if (!err && (is.state == LJS_STATE_REMOVED || is.keyless || (is.moved && !run->opts->again)))
         return LJS_OK;
     if (!err && rekey_holds(&is, run->opts->move)) {
         if (run->left_out++ < LEFT_OUT_TOLD)
@@ -290,6 +290,8 @@ static int check_named(struct data *data, const struct export_opts *opts, int ar
         if (code)
             return code;
         err = standing_of(&is, data->server, eui);
+        if (!err && is.keyless && is.state != LJS_STATE_REMOVED)
+            err = LJS_E_NOKEY;
         if (err == LJS_E_NOTFOUND || (!err && is.state == LJS_STATE_REMOVED)) {
             complain("%s: no such device; `lorajs device list` shows those there are", argv[i]);
             return REFUSED;

@@ -619,6 +619,8 @@ static int start_all(struct serve *s, struct sockets *on)
                                          .log = s->log,
                                          .server = s->data.server,
                                          .sign = c->export_sign,
+                                         .signers = c->manifest_signers,
+                                         .roots = c->manifest_roots,
                                          .timeout = c->timeout,
                                          .keep_alive = c->keep_alive };
 

@@ -14,7 +14,7 @@ ljs_err standing_of(struct standing *out, ljs_server *server, ljs_eui dev_eui)
     if (!err)
         err = ljs_rekey_read(&rekey, record.data, record.len);
     ljs_buf_free(&record);
-    *out = (struct standing){ d.state, d.moved, rekey.state };
+    *out = (struct standing){ d.state, d.moved, !d.keys, rekey.state };
     return err;
 }
 

@@ -7,6 +7,7 @@
 struct standing {
     ljs_state state;
     bool moved;
+    bool keyless; /* whose root keys never were here */
     ljs_rekey_state rekey;
 };
 

@@ -108,6 +108,12 @@ extern const struct command rekey_commands[];   /* rekey.c */
 
 extern const struct command manifest_commands[]; /* manifest.c */
 
+/* claim_chip.c: a row of claim_commands; and the proof in a file, challenge and signature as words of hexadecimal
+ * digits, which complains itself.  NULL: none. */
+command_fn cmd_claim_challenge;
+extern const struct usage claim_challenge_usage;
+int read_chip(ljs_claim_req *req, const char *path);
+
 /* parcel.c: rows of device_commands and key_commands */
 command_fn cmd_pair, cmd_export, cmd_receive;
 extern const struct usage pair_usage, export_usage, receive_usage;

@@ -14,6 +14,7 @@
 #ifndef LORAJS_ADMIN_H
 #define LORAJS_ADMIN_H
 
+#include <lorajs/manifest.h>
 #include <lorajs/roles.h>
 
 #ifdef __cplusplus
@@ -35,6 +36,8 @@ typedef struct ljs_admin_req {
     char if_match[128];                        /**< of that header */
     char idempotency_key[128];                 /**< of that header */
     const ljs_key *signer;                     /**< Ed25519 (parcel.h), for exports; NULL: there are none */
+    const ljs_manifest *manifest; /**< whose signers, roots and JoinEUIs manifests are believed by, which is
+                                   *   never read from; NULL: Microchip's alone */
 } ljs_admin_req;
 
 /** Its answer. */

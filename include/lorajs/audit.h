@@ -71,17 +71,19 @@ typedef enum ljs_audit_kind {
     LJS_AUDIT_RESUME = 60,   /**< and unblocked */
     LJS_AUDIT_RETIRE = 61,   /**< a device is nobody's for good */
     LJS_AUDIT_ACCOUNT = 62,  /**< an account was made, suspended, resumed or ended */
+    LJS_AUDIT_CHIP = 63,     /**< a device was registered by a manifest, `text` is its chip's serial number */
 
-    LJS_AUDIT_EXPORT = 64,  /**< devices were exported */
-    LJS_AUDIT_RECEIVE = 65, /**< devices were received */
-    LJS_AUDIT_BACKUP = 66,  /**< the database was copied */
-    LJS_AUDIT_RESTORE = 67, /**< the database was put back from a copy */
-    LJS_AUDIT_FORCED = 68,  /**< a check was overruled */
-    LJS_AUDIT_MASTER = 69,  /**< the master key was moved, replaced or retired */
-    LJS_AUDIT_ROLE = 70,    /**< who may do what was changed */
-    LJS_AUDIT_DENIED = 71,  /**< somebody may not do what he asked for; `count` times, where it is not 0 */
-    LJS_AUDIT_NOTE = 72,    /**< what `text` says */
-    LJS_AUDIT_LOT_PUT = 73, /**< the key of a lot, `text` is its label, was added */
+    LJS_AUDIT_EXPORT = 64,   /**< devices were exported */
+    LJS_AUDIT_RECEIVE = 65,  /**< devices were received */
+    LJS_AUDIT_BACKUP = 66,   /**< the database was copied */
+    LJS_AUDIT_RESTORE = 67,  /**< the database was put back from a copy */
+    LJS_AUDIT_FORCED = 68,   /**< a check was overruled */
+    LJS_AUDIT_MASTER = 69,   /**< the master key was moved, replaced or retired */
+    LJS_AUDIT_ROLE = 70,     /**< who may do what was changed */
+    LJS_AUDIT_DENIED = 71,   /**< somebody may not do what he asked for; `count` times, where it is not 0 */
+    LJS_AUDIT_NOTE = 72,     /**< what `text` says */
+    LJS_AUDIT_LOT_PUT = 73,  /**< the key of a lot, `text` is its label, was added */
+    LJS_AUDIT_MANIFEST = 74, /**< `count` devices of a manifest were registered: ljs_server_note_manifest() */
 } ljs_audit_kind;
 
 /** "join", "device-make"; "?" for a number that is no kind. */

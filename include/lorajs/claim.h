@@ -14,6 +14,9 @@
  *  key: the disk tells nobody a token, however short.  It is looked for by its DevEUI alone.  Unknown DevEUI, wrong
  *  token and a device of somebody else are one refusal, ::LJS_E_CLAIM, after the same work.
  *
+ *  Where the device's chip is kept (chip.h) a claim by a token may have its proof, and must where that is required: a
+ *  proof that is wrong, missing or for a device without a chip is the same refusal, too.
+ *
  *  Tries are limited before anything is hashed, by buckets that fill again:
  *   - of a client: ::LJS_CLAIM_CLIENT_TRIES failed tries, then one in ::LJS_CLAIM_CLIENT_SECONDS;
  *   - of a client at one device: ::LJS_CLAIM_DEVICE_TRIES, then one in ::LJS_CLAIM_DEVICE_SECONDS;
@@ -107,6 +110,9 @@ enum {
     LJS_CLAIM_DEVICE_SECONDS = 3600,      /**< for one more of either at a device */
     LJS_CLAIM_ALL_TRIES = 1000,           /**< of all newcomers everywhere */
     LJS_CLAIM_ALL_SECONDS = 6,            /**< for one more of them */
+    LJS_CHIP_CHALLENGE_LEN = 32,          /**< octets of a challenge for a chip */
+    LJS_CHIP_SIGNATURE_LEN = 64,          /**< octets of what it makes of it */
+    LJS_CHIP_CHALLENGE_SECONDS = 600,     /**< how long a challenge is good */
 };
 
 /** "claimed"; "?" for a number that is none. */
@@ -150,6 +156,9 @@ typedef struct ljs_claim_req {
      *  does not name is emptied.  KEK labels are the account's own, see ljs_account_kek().  Who claims or accepts
      *  names the home network. */
     ljs_routing routing;
+    uint8_t has_chip;                          /**< ::LJS_CLAIM_CLAIM: 1: the chip says that it is this one (chip.h) */
+    uint8_t challenge[LJS_CHIP_CHALLENGE_LEN]; /**< that it was given by ljs_server_challenge() */
+    uint8_t signature[LJS_CHIP_SIGNATURE_LEN]; /**< and what it made of it: r and s, the highest octets first */
 } ljs_claim_req;
 
 /** One act, durable and in the audit log when this returns.

@@ -140,6 +140,14 @@ LJS_MUST ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const lj
                                  const ljs_root_keys *keys, unsigned flags, int32_t dev_nonce, const uint8_t *in,
                                  size_t in_len, const uint8_t *record, size_t record_len);
 
+/** Make the record of a device that is known by who it is, and of whose root keys there are none yet: that of a secure
+ *  element, by its manifest (chip.h).  What asks for its keys is ::LJS_E_NOKEY, a join too, until ljs_device_make() or
+ *  ljs_parcel_land() brings the first.
+ *  @param mac  what it is taken for until then
+ *  @return ::LJS_E_INVAL for a version that is none */
+LJS_MUST ljs_err ljs_device_make_keyless(ljs_buf *out_record, ljs_vault *vault, ljs_eui dev_eui, ljs_eui join_eui,
+                                         ljs_mac mac);
+
 /** One more JoinEUI for the device, with nonces of its own; the same again changes nothing
  *  (out_record is then a copy).  @return ::LJS_E_INVAL when there are ::LJS_JOIN_EUIS_MAX */
 LJS_MUST ljs_err ljs_device_add_join_eui(ljs_buf *out_record, ljs_vault *vault, ljs_eui join_eui, const uint8_t *record,
@@ -180,7 +188,8 @@ typedef enum ljs_device_act {
     LJS_DEVICE_UNBLOCK = 2,      /**< BLOCKED -> FRESH or JOINED; ::LJS_E_MOVED for a device that has moved */
     LJS_DEVICE_RESET_NONCES = 3, /**< forget DevNonces and RJcount1; never JoinNonce */
     LJS_DEVICE_REMOVE = 4,       /**< -> REMOVED: keys and sessions go, nonces stay */
-    LJS_DEVICE_EXPOSE = 5,       /**< its root keys are about to leave: marked until each of them is another */
+    LJS_DEVICE_EXPOSE = 5,       /**< its root keys are about to leave: marked until each of them is another;
+                                  *   ::LJS_E_NOKEY where there are none */
     LJS_DEVICE_MOVE = 6,         /**< -> BLOCKED, and everything is ::LJS_E_MOVED: another Join Server answers for it */
     LJS_DEVICE_MOVE_BACK = 7,    /**< BLOCKED by ::LJS_DEVICE_MOVE -> FRESH or JOINED: the other one does no more, and
                                   *   what it knew has been received from it (ljs_parcel_land()) */

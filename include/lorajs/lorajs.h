@@ -13,6 +13,7 @@
 #include <lorajs/backup.h>
 #include <lorajs/base.h>
 #include <lorajs/bulk.h>
+#include <lorajs/chip.h>
 #include <lorajs/claim.h>
 #include <lorajs/device.h>
 #include <lorajs/end_device.h>

@@ -145,6 +145,9 @@ LJS_MUST ljs_err ljs_manifest_open_secret(ljs_manifest_secret *out, ljs_key **ou
 
 /** Was that all?  @return ::LJS_E_INVAL when it is cut short, or what ended the reading */
 LJS_MUST ljs_err ljs_manifest_end(const ljs_manifest *manifest);
+/** The SHA-256 of all that was read, 32 octets: of the whole manifest, as `sha256sum` tells it of a file.
+ *  @return ::LJS_E_STATE before its end */
+LJS_MUST ljs_err ljs_manifest_digest(ljs_buf *out, const ljs_manifest *manifest);
 /** Free; NULL is taken. */
 LJS_API void ljs_manifest_free(ljs_manifest *manifest);
 

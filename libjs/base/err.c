@@ -98,7 +98,9 @@ static const struct error {
     { LJS_E_MAC, "MAC", "MACVersion, OptNeg and the device's version do not go together",
       "set the same LoRaWAN version for the device here and at the network server", "JoinReqFailed", "JoinReqFailed" },
     { LJS_E_NOKEY, "NOKEY", "the device has not the root key that this version needs",
-      "import the missing root key: LoRaWAN 1.1 needs both NwkKey and AppKey", "JoinReqFailed", "JoinReqFailed" },
+      "import the missing root key: LoRaWAN 1.1 needs both NwkKey and AppKey; a device of a manifest has none until "
+      "then",
+      "JoinReqFailed", "JoinReqFailed" },
     { LJS_E_SPENT, "SPENT", "JoinNonce used up: no session can be made any more",
       "give the device another DevEUI, with new root keys, and import it as a new one", "JoinReqFailed",
       "JoinReqFailed" },

@@ -31,6 +31,7 @@ struct reading {
     uint64_t there;
     const struct member *now; /* at depth 1 */
     struct claim_item *item;  /* that is read */
+    bool in_chip;             /* inside of it */
     ljs_err err;              /* a fault of ours */
 };
 
@@ -156,6 +157,29 @@ static bool take_kek(struct reading *r, const struct json_event *event)
     return strcmp(event->name, "key") == 0 && take_key(r, event);
 }
 
+/* ---- {"challenge":"...","signature":"..."} --------------------------------------------------- */
+
+static bool take_hex(uint8_t *out, size_t len, bool *has, const struct json_event *event)
+{
+    *has = event->type == JSON_TEXT && ljs__hex(out, len, event->text, event->text_len);
+    return *has;
+}
+
+static bool take_chip_of(struct claim_chip *chip, const struct json_event *event, bool is_member)
+{
+    if (!is_member)
+        return event->type == JSON_OBJECT || (event->type == JSON_END && chip->has_challenge && chip->has_signature);
+    if (strcmp(event->name, "challenge") == 0)
+        return take_hex(chip->challenge, sizeof chip->challenge, &chip->has_challenge, event);
+    return strcmp(event->name, "signature") == 0 &&
+           take_hex(chip->signature, sizeof chip->signature, &chip->has_signature, event);
+}
+
+static bool take_chip(struct reading *r, const struct json_event *event)
+{
+    return take_chip_of(&r->out->chip, event, event->depth > 1);
+}
+
 /* ---- lists of devices --------------------------------------------------------------------- */
 
 static struct claim_item *add_item(struct reading *r, size_t most)
@@ -227,6 +251,14 @@ static bool take_claims(struct reading *r, const struct json_event *event)
         r->item = NULL;
         return good;
     }
+    if (r->in_chip && (event->depth > 3 || event->type == JSON_END)) {
+        r->in_chip = event->depth > 3;
+        return take_chip_of(&r->item->chip, event, r->in_chip);
+    }
+    if (strcmp(event->name, "chip") == 0) {
+        r->in_chip = true;
+        return take_chip_of(&r->item->chip, event, false);
+    }
     if (strcmp(event->name, "owner_token") == 0)
         return take_token(r, event);
     if (strcmp(event->name, "qr") == 0)
@@ -243,6 +275,7 @@ static bool take_claims(struct reading *r, const struct json_event *event)
 static const char net_id[] = "must be 6 hexadecimal digits", eui[] = "must be 16 hexadecimal digits",
                   label[] = "must be text of 1 to 127 octets", seconds[] = "must be a time in seconds since 1970",
                   token_text[] = "must be 1 to 32 letters A to Z and digits", truth[] = "must be true or false",
+                  chip_text[] = "must be an object of challenge, 64 hexadecimal digits, and signature, 128",
                   kek_text[] = "must be an object of label and key, of 16, 24 or 32 octets that are no weak key";
 static const struct member members[] = {
     { ROUTED & ~CLAIM_BODY_ASSIGN, "home_net_id", take_net_id, net_id, true, 0, 0 },
@@ -252,6 +285,7 @@ static const struct member members[] = {
     { ROUTED, "ns_kek_label", take_label, label, false, LJS_ROUTE_NS_KEK_LABEL, AT(ns_kek_label) },
     { ROUTED, "as_kek_label", take_label, label, false, LJS_ROUTE_AS_KEK_LABEL, AT(as_kek_label) },
     { CLAIM_BODY_CLAIM | CLAIM_BODY_ACCEPT | CLAIM_BODY_CLAIMS, "kek", take_kek, kek_text, false, 0, 0 },
+    { CLAIM_BODY_CLAIM, "chip", take_chip, chip_text, false, 0, 0 },
     { CLAIM_BODY_CLAIM | CLAIM_BODY_ENROL, "owner_token", take_token, token_text, false, 0, 0 },
     { CLAIM_BODY_ENROL, "valid_from", take_time, seconds, false, 0, 0 },
     { CLAIM_BODY_ENROL, "valid_until", take_time, seconds, false, 0, 1 },

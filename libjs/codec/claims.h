@@ -8,7 +8,8 @@
 #include <stdbool.h>
 
 enum claim_body_kind {
-    CLAIM_BODY_CLAIM = 1,    /* {"owner_token":"...","home_net_id":"000013",...,"kek":{"label":"...","key":"HEX"}} */
+    CLAIM_BODY_CLAIM = 1,    /* {"owner_token":"...","home_net_id":"000013",...,"kek":{"label":"...","key":"HEX"},
+                              * "chip":{"challenge":"HEX","signature":"HEX"}} */
     CLAIM_BODY_TTJS = 2,     /* {"ownerToken":"...","homeNetID":"000013",...} */
     CLAIM_BODY_ACCEPT = 4,   /* likewise, without a token */
     CLAIM_BODY_OFFER = 8,    /* {"to":"...","until":1800000000} */
@@ -20,15 +21,22 @@ enum claim_body_kind {
 
 enum { CLAIM_ASSIGN_MAX = 1000, CLAIM_CLAIMS_MAX = 100, CLAIM_TOKEN_ROOM = 33, CLAIM_NAME_ROOM = 64 };
 
+struct claim_chip { /* {"challenge":"HEX","signature":"HEX"} */
+    uint8_t challenge[32], signature[64];
+    bool has_challenge, has_signature; /* both, or neither */
+};
+
 struct claim_item {
     ljs_eui dev_eui;
     char token[CLAIM_TOKEN_ROOM];
     bool named; /* dev_eui is set */
+    struct claim_chip chip;
 };
 
 struct claim_body {
     ljs_routing routing;
     char token[CLAIM_TOKEN_ROOM], name[CLAIM_NAME_ROOM]; /* the account, or whom it is offered to */
+    struct claim_chip chip;
     int64_t start, until;
     bool lock, regenerate; /* of "ttjsv2" */
     char kek_label[LJS_LABEL_MAX];

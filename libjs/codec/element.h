@@ -77,6 +77,12 @@ ljs_err ljs__element_payload(struct element *e);
  * refused; else there was no memory. */
 ljs_err ljs__element_read(struct element *e, const uint8_t *in, size_t in_len);
 
+/* manifest.c: a manifest that believes whom the other does; NULL: Microchip. */
+ljs_err ljs__manifest_like(ljs_manifest **out, const ljs_manifest *other);
+
+/* How many entries an array has, good or not, and how far it was looked at.  LJS_E_INVAL: it is none, or cut short. */
+ljs_err ljs__manifest_count(uint64_t *out, uint64_t *octets, const uint8_t *in, size_t in_len);
+
 /* 18 lower-case hexadecimal digits. */
 bool ljs__unique_id(uint8_t out[UNIQUE_ID_LEN], const char *text, size_t text_len);
 

@@ -20,6 +20,7 @@ struct ljs_manifest {
     bool too_long;
     size_t len;
     uint8_t *octets; /* LJS_MANIFEST_ENTRY_MAX of them */
+    struct sha256 *digest;
     struct belief belief;
     struct element element;
 };
@@ -41,9 +42,10 @@ ljs_err ljs_manifest_new(ljs_manifest **out)
     m->element.belief = &m->belief;
     m->octets = malloc(LJS_MANIFEST_ENTRY_MAX);
     m->element.room = malloc(ELEMENT_ROOM);
-    if (!m->octets || !m->element.room) {
+    err = !m->octets || !m->element.room ? LJS_E_NOMEM : ljs__sha256_new(&m->digest);
+    if (err) {
         ljs_manifest_free(m);
-        return LJS_E_NOMEM;
+        return err;
     }
     *out = m;
     return LJS_OK;
@@ -55,6 +57,7 @@ void ljs_manifest_free(ljs_manifest *manifest)
         return;
     ljs__seen_drop(&manifest->belief.unique_ids);
     ljs__seen_drop(&manifest->belief.dev_euis);
+    ljs__sha256_free(manifest->digest);
     free(manifest->element.room);
     free(manifest->octets);
     free(manifest);
@@ -169,11 +172,8 @@ static ljs_err read_entry(ljs_manifest_entry *out, ljs_manifest *m)
     return LJS_OK;
 }
 
-ljs_err ljs_manifest_next(ljs_manifest_entry *out, size_t *at, ljs_manifest *manifest, const uint8_t *in, size_t in_len)
+static ljs_err next(ljs_manifest_entry *out, size_t *at, ljs_manifest *manifest, const uint8_t *in, size_t in_len)
 {
-    memset(out, 0, sizeof *out);
-    if (*at > in_len)
-        return LJS_E_INVAL;
     while (manifest->at != AT_FAULT && *at < in_len) {
         bool ended = step(manifest, in[*at]);
 
@@ -185,6 +185,20 @@ ljs_err ljs_manifest_next(ljs_manifest_entry *out, size_t *at, ljs_manifest *man
             return read_entry(out, manifest);
     }
     return manifest->at == AT_FAULT ? manifest->fault : LJS_E_NOTFOUND;
+}
+
+ljs_err ljs_manifest_next(ljs_manifest_entry *out, size_t *at, ljs_manifest *manifest, const uint8_t *in, size_t in_len)
+{
+    size_t from = *at;
+    ljs_err err;
+
+    memset(out, 0, sizeof *out);
+    if (from > in_len)
+        return LJS_E_INVAL;
+    err = next(out, at, manifest, in, in_len);
+    if (*at > from)
+        ljs__sha256_add(manifest->digest, in + from, *at - from);
+    return err;
 }
 
 ljs_err ljs_manifest_open_secret(ljs_manifest_secret *out, ljs_key **out_key, const ljs_manifest *manifest, unsigned i,
@@ -204,6 +218,47 @@ ljs_err ljs_manifest_open_secret(ljs_manifest_secret *out, ljs_key **out_key, co
     if (ljs__base64(payload, e->payload.len, &len, true, e->payload.at, e->payload.len))
         err = ljs__secret_read(out, out_key, payload, len, i, recipient);
     free(payload);
+    return err;
+}
+
+ljs_err ljs_manifest_digest(ljs_buf *out, const ljs_manifest *manifest)
+{
+    uint8_t digest[32];
+    ljs_err err;
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (manifest->at != AT_END)
+        return LJS_E_STATE;
+    err = ljs__sha256_now(digest, manifest->digest);
+    return err ? err : ljs_buf_copy(out, digest, sizeof digest);
+}
+
+ljs_err ljs__manifest_count(uint64_t *out, uint64_t *octets, const uint8_t *in, size_t in_len)
+{
+    ljs_manifest *m;
+    ljs_err err = ljs_manifest_new(&m);
+
+    *out = *octets = 0;
+    if (err)
+        return err;
+    for (size_t i = 0; i < in_len && m->at != AT_FAULT; i++) {
+        *out += step(m, in[i]);
+        *octets = i;
+    }
+    err = ljs_manifest_end(m);
+    ljs_manifest_free(m);
+    return err;
+}
+
+ljs_err ljs__manifest_like(ljs_manifest **out, const ljs_manifest *other)
+{
+    ljs_err err = ljs_manifest_new(out);
+
+    if (!err && other) {
+        (*out)->belief.trust = other->belief.trust;
+        (*out)->belief.join_euis_len = other->belief.join_euis_len;
+        memcpy((*out)->belief.join_euis, other->belief.join_euis, sizeof other->belief.join_euis);
+    }
     return err;
 }
 

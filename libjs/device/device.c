@@ -289,6 +289,10 @@ static ljs_err same_keys(bool *all, bool *root, bool *any, const struct record *
     ljs_err err = LJS_OK;
 
     *all = *root = *any = false;
+    if (ljs__record_keyless(r)) { /* the first that it gets */
+        *all = *root = true;
+        return load_keys(ring, vault, device, keys);
+    }
     if (!r->has_print) {
         err = ljs__record_keys(ring, vault, r, r->d.epoch);
         if (!err)
@@ -387,6 +391,20 @@ out:
     return err;
 }
 
+ljs_err ljs_device_make_keyless(ljs_buf *out_record, ljs_vault *vault, ljs_eui dev_eui, ljs_eui join_eui, ljs_mac mac)
+{
+    struct record r = { .d = { .dev_eui = dev_eui, .mac = mac, .next_join_nonce = 1, .join_eui = join_eui } };
+    ljs_err err = ljs__vault_alive(vault);
+
+    *out_record = (ljs_buf){ NULL, 0 };
+    if (err)
+        return err;
+    if (!strcmp(ljs_mac_text(mac), "?"))
+        return LJS_E_INVAL;
+    (void)context_for(&r, join_eui);
+    return ljs__record_save(out_record, &r, vault);
+}
+
 ljs_err ljs_device_add_join_eui(ljs_buf *out_record, ljs_vault *vault, ljs_eui join_eui, const uint8_t *record,
                                 size_t record_len)
 {
@@ -464,14 +482,17 @@ static ljs_err bury(struct record *r, ljs_vault *vault)
                      .epoch = r->d.epoch,
                      .exposed = r->d.exposed,
                      .join_euis = r->d.join_euis };
-    ljs_err err = ljs__ring_take(&ring);
+    bool keyless = ljs__record_keyless(r);
+    ljs_err err = keyless ? LJS_OK : ljs__ring_take(&ring);
 
     if (err)
         return err;
-    err = ljs__record_keys(ring, vault, r, r->d.epoch);
-    if (!err)
-        err = ljs__record_root_print(r->print, vault, ring);
-    ljs__ring_give(ring);
+    if (!keyless) {
+        err = ljs__record_keys(ring, vault, r, r->d.epoch);
+        if (!err)
+            err = ljs__record_root_print(r->print, vault, ring);
+        ljs__ring_give(ring);
+    }
     if (err)
         return err;
     if (r->rekey.state || r->rekey.floor)
@@ -479,13 +500,15 @@ static ljs_err bury(struct record *r, ljs_vault *vault)
     r->d = d;
     r->sets = 0;
     r->has_last = r->blocked = false;
-    r->has_print = true;
+    r->has_print = !keyless;
     return LJS_OK;
 }
 
 static ljs_err expose(struct record *r, ljs_vault *vault)
 {
     (void)vault;
+    if (ljs__record_keyless(r))
+        return LJS_E_NOKEY;
     r->d.exposed = 1;
     return LJS_OK;
 }

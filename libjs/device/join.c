@@ -86,6 +86,8 @@ static ljs_err check_version(struct join *j)
     bool opt_neg = j->req->dl_settings & 0x80;
     bool device_1_1 = j->r->d.mac >= LJS_MAC_1_1, network_1_1 = j->req->mac >= LJS_MAC_1_1;
 
+    if (ljs__record_keyless(j->r)) /* whose version nobody has said yet */
+        return LJS_E_NOKEY;
     if (j->req->mac > j->r->d.mac)
         return LJS_E_MAC;
     if (device_1_1 && opt_neg && !network_1_1)

@@ -90,7 +90,10 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
 
 struct context *ljs__record_context(struct record *r, ljs_eui join_eui); /* NULL: not registered */
 
-/* The root keys of an epoch into their ring slots, which are emptied first.  LJS_E_SEAL, LJS_E_LOT. */
+/* Is it of a device whose root keys never were here: ljs_device_make_keyless()? */
+bool ljs__record_keyless(const struct record *r);
+/* The root keys of an epoch into their ring slots, which are emptied first.  LJS_E_SEAL, LJS_E_LOT; LJS_E_NOKEY for a
+ * device of which there are none. */
 ljs_err ljs__record_keys(struct ring *ring, const ljs_vault *vault, const struct record *r, uint16_t epoch);
 /* Seal what the ring has as the keys of an epoch, and put them among r's sets; *keep holds
  * the octets until r is saved. */

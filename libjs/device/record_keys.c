@@ -58,9 +58,14 @@ static ljs_err open_set(struct ring *ring, const ljs_vault *vault, const struct 
     return ljs__vault_open(vault, ring, root_ids, root_roles, COUNT(root_ids), ad, sizeof ad, set->at, set->len);
 }
 
+bool ljs__record_keyless(const struct record *r)
+{
+    return !r->sets && !r->has_print && !r->d.epoch && !r->d.sessions;
+}
+
 ljs_err ljs__record_keys(struct ring *ring, const ljs_vault *vault, const struct record *r, uint16_t epoch)
 {
-    ljs_err err = LJS_E_SEAL;
+    ljs_err err = ljs__record_keyless(r) ? LJS_E_NOKEY : LJS_E_SEAL;
 
     for (unsigned i = 0; i < r->sets; i++)
         if (r->set[i].epoch == epoch)

@@ -17,6 +17,14 @@ enum { SHA256_PARTS_MAX = 10 };
 
 ljs_err ljs__sha256(uint8_t out[32], const struct part *parts, size_t parts_len);
 
+/* The same of what comes in pieces. */
+struct sha256;
+ljs_err ljs__sha256_new(struct sha256 **out);
+void ljs__sha256_add(struct sha256 *hash, const uint8_t *in, size_t in_len);
+/* Of all so far; more may follow. */
+ljs_err ljs__sha256_now(uint8_t out[32], const struct sha256 *hash);
+void ljs__sha256_free(struct sha256 *hash); /* NULL is taken */
+
 /* Keys are x | y, signatures r | s, each number of 32 octets, the highest first.  LJS_E_INVAL: not on the curve. */
 ljs_err ljs__p256_check(const uint8_t key[64]);
 /* [SEC 1 §3.3.1]  x of secret * key: what two have agreed on.  `secret` is a number from 1 to below the order of the

@@ -3,6 +3,7 @@
 #include "keys/es256.h"
 
 #include <gcrypt.h>
+#include <stdlib.h>
 
 enum {
     /* What libgcrypt 1.10 takes for an AES handle, with its block header, rounded up. */
@@ -117,6 +118,45 @@ ljs_err ljs__sha256(uint8_t out[32], const struct part *parts, size_t parts_len)
         buffers[i].len = buffers[i].size = parts[i].len;
     }
     return err_of(gcry_md_hash_buffers(GCRY_MD_SHA256, 0, out, buffers, (int)parts_len));
+}
+
+struct sha256 {
+    gcry_md_hd_t md;
+};
+
+ljs_err ljs__sha256_new(struct sha256 **out)
+{
+    struct sha256 *hash = calloc(1, sizeof *hash);
+    ljs_err err = hash ? err_of(gcry_md_open(&hash->md, GCRY_MD_SHA256, 0)) : LJS_E_NOMEM;
+
+    *out = err ? NULL : hash;
+    if (err)
+        free(hash);
+    return err;
+}
+
+void ljs__sha256_add(struct sha256 *hash, const uint8_t *in, size_t in_len)
+{
+    gcry_md_write(hash->md, in, in_len);
+}
+
+ljs_err ljs__sha256_now(uint8_t out[32], const struct sha256 *hash)
+{
+    gcry_md_hd_t copy; /* reading ends it */
+    ljs_err err = err_of(gcry_md_copy(&copy, hash->md));
+
+    if (err)
+        return err;
+    memcpy(out, gcry_md_read(copy, GCRY_MD_SHA256), 32);
+    gcry_md_close(copy);
+    return LJS_OK;
+}
+
+void ljs__sha256_free(struct sha256 *hash)
+{
+    if (hash)
+        gcry_md_close(hash->md);
+    free(hash);
 }
 
 /* [SEC 1 §2.3.3]  04 | x | y */

@@ -17,6 +17,7 @@ enum problem {
     P_NO_PATH,
     P_NO_DEVICE,
     P_NO_KEK,
+    P_NO_CHIP,
     P_METHOD,
     P_EXISTS,
     P_KEK_EXISTS,
@@ -31,10 +32,12 @@ enum problem {
     P_LIMIT,
     P_STATE,
     P_NO_SIGNER,
+    P_NO_ROOT_KEYS,
     P_CHANGED,
     P_TOO_LONG,
     P_MEDIA_TYPE,
     P_BODY,
+    P_MANIFEST,
     P_WEAK,
     P_KEY_REUSED,
     P_SPENT,
@@ -78,6 +81,8 @@ handler ljs__admin_accounts, ljs__admin_account_create, ljs__admin_account_read,
     ljs__admin_claim_resume, ljs__admin_claim_retire;
 /* Does the device belong to the account that is acted for?  P_NO_DEVICE. */
 handler ljs__admin_owns;
+/* admin_chips.c */
+handler ljs__admin_manifest, ljs__admin_chip, ljs__admin_claim_challenge;
 /* admin_ttjs.c */
 handler ljs__ttjs_claim, ljs__ttjs_read, ljs__ttjs_unclaim, ljs__ttjs_unclaim_many;
 

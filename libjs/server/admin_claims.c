@@ -67,6 +67,15 @@ static const char *result_text(ljs_claim_act act)
     return texts[act];
 }
 
+static void take_chip(ljs_claim_req *req, const struct claim_chip *chip)
+{
+    _Static_assert(sizeof req->challenge == sizeof chip->challenge && sizeof req->signature == sizeof chip->signature,
+                   "what is read is what is checked");
+    req->has_chip = chip->has_signature;
+    memcpy(req->challenge, chip->challenge, sizeof req->challenge);
+    memcpy(req->signature, chip->signature, sizeof req->signature);
+}
+
 /* One act under an idempotency key, or without one. */
 static enum problem act(struct asking *a, const ljs_claim_req *req, const char *token, const struct claim_kek *kek)
 {
@@ -92,6 +101,7 @@ static enum problem take_over(struct asking *a, ljs_claim_act what, enum claim_b
 
     if (!problem) {
         ljs__admin_claim_routing(&req.routing, &body);
+        take_chip(&req, &body.chip);
         problem = act(a, &req, body.token, &(struct claim_kek){ body.kek_label, body.kek }); /* "" for no token */
     }
     ljs__claim_body_clear(&body);
@@ -228,6 +238,7 @@ static enum problem many(struct asking *a, ljs_claim_act what, const struct clai
         memset(req.account, 0, sizeof req.account);
         memcpy(req.account, account, strlen(account));
         ljs__admin_claim_routing(&req.routing, body);
+        take_chip(&req, &item->chip);
         err = ljs__claim(&none, a->server, &req, (const uint8_t *)item->token, strlen(item->token), &kek, NULL);
         if (err == LJS_E_STATE && what == LJS_CLAIM_ASSIGN && !ljs_server_get_claim(&claim, a->server, item->dev_eui) &&
             strcmp(claim.account, account) == 0)

@@ -475,10 +475,19 @@ static bool like_key(const char *text)
     return run >= DIGITS;
 }
 
+ljs_err ljs__audit_write(ljs_server *server, const struct entry *entry)
+{
+    ljs_change changes[AUDIT_ROOM];
+    ljs_err err = LJS_E_CONFLICT;
+
+    for (unsigned n = 0; err == LJS_E_CONFLICT && n <= CONFLICT_RETRIES * server->opts.retries; n++)
+        err = ljs__audit_commit(server, 0, changes, 0, entry, 1);
+    return err;
+}
+
 ljs_err ljs_server_note(ljs_server *server, ljs_audit_kind kind, ljs_eui dev_eui, ljs_err err, const char *text)
 {
     const struct entry entry = { .kind = kind, .err = err, .dev_eui = dev_eui, .text = text };
-    ljs_change changes[AUDIT_ROOM];
     ljs_err result = ljs__server_alive(server);
 
     if (result)
@@ -486,10 +495,7 @@ ljs_err ljs_server_note(ljs_server *server, ljs_audit_kind kind, ljs_eui dev_eui
     if (kind < LJS_AUDIT_EXPORT || !strcmp(ljs_audit_kind_text(kind), "?") || !text ||
         !ljs__text_ok(text, LJS_LABEL_MAX) || like_key(text) || err > 0 || err < -199)
         return LJS_E_INVAL;
-    for (unsigned n = 0; n <= CONFLICT_RETRIES * server->opts.retries; n++)
-        if ((result = ljs__audit_commit(server, 0, changes, 0, &entry, 1)) != LJS_E_CONFLICT)
-            break;
-    return result;
+    return ljs__audit_write(server, &entry);
 }
 
 ljs_err ljs_server_heads(ljs_buf *out, ljs_server *server)

@@ -3,6 +3,7 @@
 
 #include "base/secret.h"
 #include "base/text.h"
+#include "server/chip.h"
 
 #include <stdio.h>
 
@@ -307,7 +308,8 @@ static ljs_err make(void *user, struct valued *at)
 
     if (!err)
         err = ljs__claim_read(&claim, a->server->vault, a->req->dev_eui, &at[AT_CLAIM].old);
-    if (!err && a->right && !ljs__equal(claim.token, a->seen.token, sizeof claim.token))
+    if (!err && a->right &&
+        (!ljs__equal(claim.token, a->seen.token, sizeof claim.token) || claim.c.owners != a->seen.c.owners))
         err = LJS_E_CLAIM; /* somebody was first */
     if (!err)
         err = event_of(&event, a, &claim.c);
@@ -354,6 +356,7 @@ static ljs_err show_token(struct acting *a, const ljs_account *account, const ui
 {
     const ljs_claim_req *req = a->req;
     uint8_t hash[OWNER_HASH_LEN];
+    bool chip;
     ljs_err err = load_or_look_at_nothing(&a->seen, a->server, req->dev_eui);
 
     if (err)
@@ -363,9 +366,10 @@ static ljs_err show_token(struct acting *a, const ljs_account *account, const ui
     if ((err = ljs__claim_try(a->server, req->now, req->client, account->proven, req->dev_eui)) ||
         (err = hash_token(hash, a->server, req->dev_eui, in, in_len)))
         return err;
-    a->right = is_good(&a->seen, hash, req->now) && in_len;
+    err = ljs__chip_agrees(&chip, a->server, req, a->seen.c.owners);
+    a->right = (is_good(&a->seen, hash, req->now) & chip) && in_len && !err;
     ljs__wipe(hash, sizeof hash);
-    return LJS_OK;
+    return err;
 }
 
 /* Which of them it was, for who may be told: only after the work that all of them cost. */

@@ -29,6 +29,7 @@ enum space {
     SPACE_ACCOUNT = 'o',    /* name */
     SPACE_CLAIM = 'q',      /* DevEUI: who owns the device */
     SPACE_LOT = 'l',        /* label: the key that root keys of devices come of (lot.c) */
+    SPACE_CHIP = 's',       /* DevEUI: the secure element that is in it */
     SPACE_ONCE = 'i',       /* a digest of whose idempotency key it is, and of the key */
 };
 
@@ -297,6 +298,9 @@ ljs_err ljs__audit_kept(bool *out, ljs_server *server);
  * LJS_E_CONFLICT: nothing changed; LJS_E_STORE: fate unknown. */
 ljs_err ljs__audit_commit(ljs_server *server, int64_t now, ljs_change *changes, size_t len, const struct entry *entries,
                           size_t entries_len);
+
+/* An entry of its own, durable. */
+ljs_err ljs__audit_write(ljs_server *server, const struct entry *entry);
 
 /* An entry that needs no transaction: a refusal before its MIC was seen to be good is counted, anything else
  * waits for the next link. */

@@ -187,6 +187,7 @@ static const struct {
     { LJS_AUDIT_RESUME, "resume" },
     { LJS_AUDIT_RETIRE, "retire" },
     { LJS_AUDIT_ACCOUNT, "account" },
+    { LJS_AUDIT_CHIP, "chip" },
     { LJS_AUDIT_EXPORT, "export" },
     { LJS_AUDIT_RECEIVE, "receive" },
     { LJS_AUDIT_BACKUP, "backup" },
@@ -197,6 +198,7 @@ static const struct {
     { LJS_AUDIT_DENIED, "denied" },
     { LJS_AUDIT_NOTE, "note" },
     { LJS_AUDIT_LOT_PUT, "lot-put" },
+    { LJS_AUDIT_MANIFEST, "manifest" },
 };
 
 const char *ljs_audit_kind_text(ljs_audit_kind kind)

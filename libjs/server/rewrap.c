@@ -63,6 +63,7 @@ static const struct {
     { SPACE_ONCE, TAG_ONCE, NULL, "idempotency key" },
     { SPACE_ACCOUNT, TAG_ACCOUNT, NULL, "account" },
     { SPACE_CLAIM, TAG_CLAIM, NULL, "claim of" },
+    { SPACE_CHIP, TAG_CHIP, NULL, "chip of" },
     { SPACE_AUDIT, TAG_AUDIT, NULL, "audit log" }, /* its tags stay: they are those of one key for ever */
 };
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from . import native
 from .keys import Key, handles
+from .manifest import Manifest
 from .roles import AdminAct
 from .server import JoinServer
 from .shape import read, write
@@ -50,16 +51,20 @@ class AdminAnswer:
 
 
 @handles("signer")
-def handle(server: JoinServer, request: AdminRequest, body: bytes = b"", *, signer: Key | None = None) -> AdminAnswer:
+def handle(server: JoinServer, request: AdminRequest, body: bytes = b"", *, signer: Key | None = None,
+           manifest: Manifest | None = None) -> AdminAnswer:
     """Answer one request; refusals are answers too.  Several threads take turns at one server.
 
-    signer  Ed25519, for exports; without it there are none
+    signer    Ed25519, for exports; without it there are none
+    manifest  whose signers, roots and JoinEUIs manifests are believed by; without it, Microchip's
 
     ValueError for a header longer than any that is looked at: 431 for your client."""
     try:
         req = write(native.admin_req(), request)
         if signer is not None:
             req.signer = signer.native
+        if manifest is not None:
+            req.manifest = manifest.native
         with server.acting:
             answer = native.admin_handle(server._open, req, body)
     finally:

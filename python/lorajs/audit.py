@@ -62,6 +62,7 @@ class Kind(enum.IntEnum):
     RESUME = native.LJS_AUDIT_RESUME
     RETIRE = native.LJS_AUDIT_RETIRE
     ACCOUNT = native.LJS_AUDIT_ACCOUNT
+    CHIP = native.LJS_AUDIT_CHIP
     EXPORT = native.LJS_AUDIT_EXPORT
     RECEIVE = native.LJS_AUDIT_RECEIVE
     BACKUP = native.LJS_AUDIT_BACKUP
@@ -73,6 +74,7 @@ class Kind(enum.IntEnum):
     NOTE = native.LJS_AUDIT_NOTE
     LOT_PUT = native.LJS_AUDIT_LOT_PUT
     """The key of a lot was added."""
+    MANIFEST = native.LJS_AUDIT_MANIFEST
 
     def __str__(self) -> str:
         """"join", "kek-put"."""

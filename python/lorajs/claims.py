@@ -94,6 +94,16 @@ class Claim:
     """Nobody takes it from its owner, whatever token he has."""
 
 
+@dataclass(frozen=True, slots=True)
+class ChipProof:
+    """That the device's chip is the one that its maker certified: lorajs.chips."""
+
+    challenge: bytes
+    """As challenge() gave it."""
+    signature: bytes
+    """What the chip made of it: r and s, 32 octets each."""
+
+
 def add_account(server: JoinServer, account: Account) -> None:
     """Make one; Fault EXISTS."""
     native.server_add_account(server._open, write(native.account(), account))
@@ -140,13 +150,15 @@ def claims(server: JoinServer, first: int = 0, last: int = 2**64 - 1) -> list[Cl
 
 def _act(server: JoinServer, act: ClaimAct, dev_eui: int, *, now: int, account: str = "", token: bytes | None = None,
          routing: Routing | None = None, client: str = "", to: str = "", start: int = 0, until: int = 0,
-         unlocked: bool = False, keep_token: bool = False, dry: bool = False) -> bytes:
+         unlocked: bool = False, keep_token: bool = False, dry: bool = False, chip: ChipProof | None = None) -> bytes:
     try:
         req = native.claim_req()
         req.now, req.act, req.dev_eui = now, act, dev_eui
         req.account, req.client, req.to = account, client, to
         req.start, req.until, req.unlocked, req.keep_token = start, until, int(unlocked), int(keep_token)
         req.dry = int(dry)
+        if chip is not None:
+            req.has_chip, req.challenge, req.signature = 1, chip.challenge, chip.signature
         if routing is not None:
             req.routing = routing._native()
         return native.server_claim(server._open, req, token)
@@ -165,15 +177,17 @@ def enrol(server: JoinServer, dev_eui: int, token: bytes | None = None, *, now: 
 
 
 def claim(server: JoinServer, account: str, dev_eui: int, token: bytes | None, routing: Routing, *, now: int,
-          client: str = "", unlocked: bool = False, keep_token: bool = False, dry: bool = False) -> None:
+          client: str = "", unlocked: bool = False, keep_token: bool = False, dry: bool = False,
+          chip: ChipProof | None = None) -> None:
     """By the token of its label the device is the account's; of one's own device, an update without a token.
 
     routing  where it belongs, its home network at least; KEK labels are the account's own
     client   who asks, for the limits on failed tries
-    dry      all is checked, and nothing changed"""
+    dry      all is checked, and nothing changed
+    chip     the proof of its chip, which some devices need"""
     try:
         _act(server, ClaimAct.CLAIM, dev_eui, now=now, account=account, token=token, routing=routing, client=client,
-             unlocked=unlocked, keep_token=keep_token, dry=dry)
+             unlocked=unlocked, keep_token=keep_token, dry=dry, chip=chip)
     finally:
         del token
 

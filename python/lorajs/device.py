@@ -263,6 +263,13 @@ def rewrap_device(record: bytes, vault: Vault) -> bytes:
 
 
 @handles("vault")
+def make_keyless_device(vault: Vault, dev_eui: int, join_eui: int, version: Mac) -> bytes:
+    """The record of a device that is known by who it is, as by a manifest, and whose root keys are not here yet: until
+    make_device() brings the first, a join is Refused NOKEY."""
+    return native.device_make_keyless(vault.native, dev_eui, join_eui, version)
+
+
+@handles("vault")
 def add_join_eui(record: bytes, join_eui: int, vault: Vault) -> bytes:
     """One more JoinEUI, with nonces of its own; InvalidError when there are four."""
     return native.device_add_join_eui(vault.native, join_eui, record)

@@ -11,6 +11,7 @@ from . import native
 from .errors import Alone, error
 from .ids import EUI
 from .keys import Key, handles
+from .shape import write
 
 _PIECE = 1 << 16
 
@@ -82,6 +83,11 @@ class ManifestEntry:
     @property
     def good(self) -> bool:
         return self.verdict is ManifestVerdict.GOOD
+
+    def _native(self) -> native.manifest_entry:
+        made: native.manifest_entry = write(native.manifest_entry(), self)
+        made.has_key = int(self.public_key is not None)
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +172,11 @@ class Manifest:
             if err not in (native.LJS_OK, native.LJS_E_INVAL, native.LJS_E_SEAL):
                 raise error(err)
             found.append(ManifestSecret(secret.kid, None if key is None else Key(key), secret.detail))
+
+    @property
+    def sha256(self) -> bytes:
+        """Of the whole manifest, once it was read to its end; Fault STATE before."""
+        return native.manifest_digest(self.native)
 
     def __repr__(self) -> str:
         return "<Manifest>"

@@ -18,10 +18,10 @@ GROUPS = {"device": ["add", "import", "export", "receive", "show", "list", "bloc
           "token": ["init", "check"],
           "role": ["add", "list", "remove"],
           "account": ["add", "list", "suspend", "resume", "remove"],
-          "claim": ["enrol", "claim", "assign", "release", "offer", "withdraw", "accept", "suspend", "resume", "retire",
+          "claim": ["enrol", "claim", "challenge", "assign", "release", "offer", "withdraw", "accept", "suspend", "resume", "retire",
                     "show", "list"],
           "rekey": ["start", "status", "message", "abort", "release", "reopen", "resync"],
-          "qr": ["read", "make"], "manifest": ["check", "keys"]}
+          "qr": ["read", "make"], "manifest": ["check", "keys", "register"]}
 SINGLE = ["serve", "import", "export", "inspect", "why", "doctor", "simulate", "completion", "version", "help"]
 RUNNABLE = [[c] for c in SINGLE] + [[g, c] for g, under in GROUPS.items() for c in under]
 

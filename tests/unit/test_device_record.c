@@ -215,7 +215,11 @@ static void test_pasted_keys(void **state)
     ljs_buf_free(&pasted);
 
     assert_int_equal(ljs__record_load(&r, vault, mine.data, mine.len), LJS_OK);
-    r.sets = 0; /* and none at all */
+    r.sets = 0; /* and none at all: as of a device whose keys are to come, unless it has had some */
+    assert_int_equal(ljs__record_save(&pasted, &r, vault), LJS_OK);
+    assert_int_equal(join_on(&ans, &pasted, &req), LJS_E_NOKEY);
+    ljs_buf_free(&pasted);
+    r.d.epoch = 1;
     assert_int_equal(ljs__record_save(&pasted, &r, vault), LJS_OK);
     assert_int_equal(join_on(&ans, &pasted, &req), LJS_E_SEAL);
     ljs_buf_free(&pasted);

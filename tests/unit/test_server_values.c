@@ -2,6 +2,7 @@
  * kind, with every bit of it turned, and with every other value put in its place.  Each is found. */
 #include "server/internal.h"
 
+#include <lorajs/chip.h>
 #include <lorajs/claim.h>
 #include <lorajs/master.h>
 #include <lorajs/rewrap.h>
@@ -144,6 +145,7 @@ static ljs_err read_value(struct world *w, const struct value *v)
 {
     ljs_buf record;
     ljs_event event;
+    ljs_chip chip;
     ljs_err err;
 
     switch (v->key[0]) {
@@ -160,6 +162,8 @@ static ljs_err read_value(struct world *w, const struct value *v)
         return ljs_server_each_account(w->server, one_account, NULL);
     case SPACE_CLAIM:
         return ljs_server_each_claim_in(w->server, 0, UINT64_MAX, one_claim, NULL);
+    case SPACE_CHIP:
+        return ljs_server_get_chip(&chip, w->server, eui_of(v));
     case SPACE_DECISION:
         return ljs_server_decision(&event, w->server, eui_of(v), 0);
     case SPACE_AUDIT:
@@ -191,12 +195,26 @@ static void claim_some(struct world *w)
     }
 }
 
+static void register_some(struct world *w)
+{
+    const ljs_register_opts opts = { .struct_size = sizeof opts, .now = NOW };
+    ljs_manifest_entry e = { .version = 1, .has_dev_eui = 1, .has_join_eui = 1, .has_key = 1, .join_eui = EUI };
+    ljs_registered what;
+
+    for (unsigned i = 0; i < 2; i++) {
+        e.dev_eui = DEV + i;
+        snprintf(e.unique_id, sizeof e.unique_id, "0123%012x27", i);
+        assert_int_equal(ljs_server_register(&what, w->server, &opts, &e), LJS_OK);
+        assert_int_equal(what.why, LJS_REGISTER_DONE);
+    }
+}
+
 /* ---- a store that has one of each kind, and two where there may be two ------ */
 
 static void fill(struct world *w)
 {
     const struct generation generation = { .number = 2, .before = 1 };
-    const char *kinds = "mgidkwacoq";
+    const char *kinds = "mgidkwacoqs";
     ljs_credential c = { .struct_size = sizeof c, .roles = LJS_ROLE_OPERATE, .at = NOW };
     ljs_buf token;
 
@@ -216,6 +234,7 @@ static void fill(struct world *w)
         ljs_buf_free(&token);
     }
     claim_some(w);
+    register_some(w);
     assert_int_equal(ljs__generation_write(w->store, vault, 0, &generation), LJS_OK);
     write_once(w);
     values_len = 0;

@@ -1,0 +1,381 @@
+/* Devices of manifests: what is registered and what is not, in either order with their keys, and whose they become.
+ * That a chip's proof is taken, tests/python/test_chips.py shows, which can sign. */
+#include <lorajs/chip.h>
+
+#include "audit_world.h"
+
+enum { NOW = 1800000000 };
+
+static struct world w;
+
+static void begin(void)
+{
+    static const char *const names[] = { "acme", "globex" };
+
+    server_begin(&w, NULL, &lab);
+    for (unsigned i = 0; i < COUNT_OF(names); i++) {
+        ljs_account a = { .struct_size = sizeof a, .at = NOW };
+
+        strcpy(a.name, names[i]);
+        assert_int_equal(ljs_server_add_account(w.server, &a), LJS_OK);
+    }
+}
+
+static void end(void)
+{
+    log_is_whole(&w);
+    server_end(&w);
+}
+
+static ljs_manifest_entry entry_of(unsigned n)
+{
+    ljs_manifest_entry e = { .version = 1,
+                             .has_dev_eui = 1,
+                             .has_join_eui = 1,
+                             .has_key = 1,
+                             .suffix = 0x27,
+                             .dev_eui = DEV + n,
+                             .join_eui = EUI,
+                             .model = "ATECC608A",
+                             .part_number = "ATECC608A-MAHT3",
+                             .group_id = "J9AR9Z6HBA4LE67D",
+                             .signer = "7cCILlAOwYo1-PChGuoyUISMK3g" };
+
+    memset(e.public_key, (int)(n + 1), sizeof e.public_key);
+    snprintf(e.unique_id, sizeof e.unique_id, "0123%012x27", n);
+    return e;
+}
+
+static ljs_register_opts opts_of(const char *account)
+{
+    ljs_register_opts opts = { .struct_size = sizeof opts,
+                               .now = NOW,
+                               .routing = { .struct_size = sizeof opts.routing } };
+
+    snprintf(opts.account, sizeof opts.account, "%s", account);
+    return opts;
+}
+
+/* What came of it, as letters: made, kept, assigned; or the name of why not. */
+static const char *registered(const ljs_register_opts *opts, const ljs_manifest_entry *e)
+{
+    static char text[8];
+    ljs_registered what;
+
+    assert_int_equal(ljs_server_register(&what, w.server, opts, e), LJS_OK);
+    snprintf(text, sizeof text, "%s%s%s", what.made ? "M" : "", what.kept ? "K" : "", what.assigned ? "A" : "");
+    return what.why ? ljs_register_why_name(what.why) : text;
+}
+
+static ljs_claim claim_of(unsigned n)
+{
+    ljs_claim c;
+
+    assert_int_equal(ljs_server_get_claim(&c, w.server, DEV + n), LJS_OK);
+    return c;
+}
+
+static void test_manifest_first(void **state)
+{
+    ljs_manifest_entry e = entry_of(0);
+    ljs_register_opts opts = opts_of("acme");
+    ljs_join_req req = join_req(LJS_MAC_1_0_3, 1);
+    struct say say = { .sender = "000013" };
+    ljs_device d = device_of(LJS_MAC_1_0_3);
+    ljs_chip chip;
+
+    (void)state;
+    begin();
+    assert_string_equal(registered(&opts, &e), "MKA");
+    assert_string_equal(registered(&opts, &e), "A"); /* what is done is done */
+    assert_int_equal(device_in(&w, DEV).keys, 0);
+    assert_int_equal(device_in(&w, DEV).mac, LJS_MAC_1_0_4);
+    assert_int_equal(claim_of(0).state, LJS_CLAIM_IS_CLAIMED);
+    assert_string_equal(claim_of(0).account, "acme");
+    assert_int_equal(ljs_server_get_chip(&chip, w.server, DEV), LJS_OK);
+    assert_string_equal(chip.unique_id, e.unique_id);
+    assert_memory_equal(chip.public_key, e.public_key, sizeof chip.public_key);
+    assert_string_equal(chip.group_id, e.group_id);
+    assert_int_equal(chip.at, NOW);
+    assert_int_equal(chip.required, 0);
+
+    asked(&w, NULL, join_text(&say, &req), "JoinReqFailed");
+    assert_int_equal(w.last.err, LJS_E_NOKEY);
+    added(&w, &d); /* without a flag: the first */
+    asked(&w, NULL, join_text(&say, &req), "Success");
+    assert_string_equal(registered(&opts, &e), "A");
+    assert_int_equal(device_in(&w, DEV).state, LJS_STATE_JOINED);
+    assert_string_equal(claim_of(0).account, "acme");
+    end();
+}
+
+static void test_keys_first(void **state)
+{
+    ljs_manifest_entry e = entry_of(0);
+    ljs_register_opts opts = opts_of("");
+    ljs_join_req req = join_req(LJS_MAC_1_0_3, 1);
+    struct say say = { .sender = "000013" };
+    ljs_device d = device_of(LJS_MAC_1_0_3);
+    ljs_buf before, after;
+
+    (void)state;
+    begin();
+    added(&w, &d);
+    asked(&w, NULL, join_text(&say, &req), "Success");
+    before = record_of(&w, DEV);
+    assert_string_equal(registered(&opts, &e), "K");
+    after = record_of(&w, DEV);
+    assert_int_equal(before.len, after.len); /* the record is as it was */
+    assert_memory_equal(before.data, after.data, before.len);
+    ljs_buf_free(&before);
+    ljs_buf_free(&after);
+    assert_int_equal(claim_of(0).state, LJS_CLAIM_IS_PROVISIONED);
+    end();
+}
+
+static void test_what_is_not_registered(void **state)
+{
+    ljs_register_opts opts = opts_of("acme"), other = opts_of("globex");
+    ljs_device d = device_of(LJS_MAC_1_0_3);
+    ljs_manifest_entry e = entry_of(0);
+    ljs_registered what;
+    ljs_chip chip;
+
+    (void)state;
+    begin();
+    e.verdict = LJS_MANIFEST_SIGNATURE;
+    assert_string_equal(registered(&opts, &e), "refused");
+    e = entry_of(0);
+    e.has_key = 0;
+    assert_string_equal(registered(&opts, &e), "no-key");
+    e = entry_of(0);
+    e.has_dev_eui = 0;
+    assert_string_equal(registered(&opts, &e), "no-dev-eui");
+    e = entry_of(0);
+    e.has_join_eui = 0;
+    assert_string_equal(registered(&opts, &e), "no-join-eui");
+    assert_int_equal(ljs_server_get_chip(&chip, w.server, DEV), LJS_E_NOTFOUND);
+
+    e = entry_of(0);
+    assert_string_equal(registered(&opts, &e), "MKA");
+    e.public_key[0] ^= 1;
+    assert_string_equal(registered(&opts, &e), "other-chip");
+    e = entry_of(0);
+    e.unique_id[5] ^= 1;
+    assert_string_equal(registered(&opts, &e), "other-chip");
+    e = entry_of(0);
+    assert_string_equal(registered(&other, &e), "owned");
+    assert_string_equal(claim_of(0).account, "acme");
+
+    d.dev_eui = DEV + 1;
+    added(&w, &d);
+    assert_int_equal(ljs_server_step_device(w.server, DEV + 1, LJS_DEVICE_REMOVE), LJS_OK);
+    e = entry_of(1);
+    assert_string_equal(registered(&opts, &e), "removed");
+
+    e = entry_of(2);
+    opts = opts_of("nobody");
+    assert_int_equal(ljs_server_register(&what, w.server, &opts, &e), LJS_E_NOTFOUND);
+    assert_int_equal(ljs_server_suspend_account(w.server, "globex", 1), LJS_OK);
+    assert_int_equal(ljs_server_register(&what, w.server, &other, &e), LJS_E_BLOCKED);
+    assert_int_equal(ljs_server_get_chip(&chip, w.server, DEV + 2), LJS_E_NOTFOUND); /* not before that is known */
+    opts = opts_of("");
+    opts.mac = (ljs_mac)0x0105;
+    assert_int_equal(ljs_server_register(&what, w.server, &opts, &e), LJS_E_INVAL);
+    opts = opts_of("");
+    opts.chip = (ljs_chip_policy)3;
+    assert_int_equal(ljs_server_register(&what, w.server, &opts, &e), LJS_E_INVAL);
+    end();
+}
+
+static void test_dry(void **state)
+{
+    ljs_manifest_entry e = entry_of(0);
+    ljs_register_opts opts = opts_of("acme"), other = opts_of("globex");
+    ljs_buf record;
+    ljs_chip chip;
+
+    (void)state;
+    begin();
+    opts.dry = other.dry = 1;
+    assert_string_equal(registered(&opts, &e), "MKA");
+    assert_int_equal(ljs_server_get_device(&record, w.server, DEV), LJS_E_NOTFOUND);
+    assert_int_equal(ljs_server_get_chip(&chip, w.server, DEV), LJS_E_NOTFOUND);
+    opts.dry = 0;
+    assert_string_equal(registered(&opts, &e), "MKA");
+    assert_string_equal(registered(&other, &e), "owned");
+    end();
+}
+
+static void test_policy(void **state)
+{
+    static const struct {
+        ljs_chip_policy say;
+        const char *want;
+        uint8_t required;
+    } rows[] = { { LJS_CHIP_AS_IT_IS, "MK", 0 },
+                 { LJS_CHIP_REQUIRED, "K", 1 },
+                 { LJS_CHIP_AS_IT_IS, "", 1 },
+                 { LJS_CHIP_REQUIRED, "", 1 },
+                 { LJS_CHIP_ACCEPTED, "K", 0 } };
+    ljs_manifest_entry e = entry_of(0);
+    ljs_chip chip;
+
+    (void)state;
+    begin();
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        ljs_register_opts opts = opts_of("");
+
+        opts.chip = rows[i].say;
+        opts.now = NOW + (int64_t)i;
+        assert_string_equal(registered(&opts, &e), rows[i].want);
+        assert_int_equal(ljs_server_get_chip(&chip, w.server, DEV), LJS_OK);
+        assert_int_equal(chip.required, rows[i].required);
+        assert_int_equal(chip.at, NOW);
+    }
+    end();
+}
+
+/* ---- claims ---------------------------------------------------------------------------- */
+
+static ljs_err claimed(unsigned n, const char *account, int64_t now, const ljs_buf *challenge)
+{
+    static const char token[] = "C05EA29C";
+    ljs_claim_req req = { .struct_size = sizeof req,
+                          .now = now,
+                          .act = LJS_CLAIM_CLAIM,
+                          .dev_eui = DEV + n,
+                          .routing = { .struct_size = sizeof req.routing,
+                                       .set = LJS_ROUTE_HOME_NET_ID,
+                                       .has_home_net_id = 1,
+                                       .home_net_id = NET } };
+    ljs_buf none;
+
+    strcpy(req.account, account);
+    strcpy(req.client, account);
+    if (challenge) {
+        req.has_chip = 1;
+        memcpy(req.challenge, challenge->data, sizeof req.challenge);
+        memset(req.signature, 1, sizeof req.signature);
+    }
+    return ljs_server_claim(&none, w.server, &req, (const uint8_t *)token, sizeof token - 1);
+}
+
+static void enrolled(unsigned n)
+{
+    ljs_claim_req req = { .struct_size = sizeof req, .now = NOW, .act = LJS_CLAIM_ENROL, .dev_eui = DEV + n };
+    ljs_buf token;
+
+    assert_int_equal(ljs_server_claim(&token, w.server, &req, (const uint8_t *)"C05EA29C", 8), LJS_OK);
+    ljs_buf_free(&token);
+}
+
+static ljs_buf challenge_for(unsigned n, const char *account)
+{
+    ljs_buf out;
+
+    assert_int_equal(ljs_server_challenge(&out, w.server, NOW, DEV + n, account), LJS_OK);
+    assert_int_equal(out.len, LJS_CHIP_CHALLENGE_LEN);
+    return out;
+}
+
+/* A right token is not enough where the chip's word is wrong, missing though required, or of no chip at all. */
+static void test_a_token_is_not_enough(void **state)
+{
+    ljs_register_opts opts = opts_of("");
+    ljs_manifest_entry e[] = { entry_of(0), entry_of(1), entry_of(2) };
+    ljs_device d = device_of(LJS_MAC_1_0_3);
+    ljs_buf challenge;
+
+    (void)state;
+    begin();
+    assert_string_equal(registered(&opts, &e[0]), "MK");
+    opts.chip = LJS_CHIP_REQUIRED;
+    assert_string_equal(registered(&opts, &e[1]), "MK");
+    d.dev_eui = DEV + 2;
+    added(&w, &d);
+    for (unsigned n = 0; n < 3; n++) {
+        enrolled(n);
+        challenge = challenge_for(n, "acme");
+        assert_int_equal(claimed(n, "acme", NOW, &challenge), LJS_E_CLAIM);
+        ljs_buf_free(&challenge);
+    }
+    assert_int_equal(claimed(1, "acme", NOW, NULL), LJS_E_CLAIM);
+    assert_int_equal(claim_of(1).state, LJS_CLAIM_IS_UNCLAIMED);
+    assert_int_equal(claimed(0, "acme", NOW, NULL), LJS_OK);
+    assert_int_equal(claimed(2, "acme", NOW, NULL), LJS_OK);
+    assert_int_equal(claimed(0, "acme", NOW, NULL), LJS_OK); /* his own */
+    end();
+}
+
+/* Wrong proofs are tries like wrong tokens. */
+static void test_limits(void **state)
+{
+    ljs_register_opts opts = opts_of("");
+    ljs_manifest_entry e = entry_of(0);
+    ljs_buf challenge;
+
+    (void)state;
+    begin();
+    assert_string_equal(registered(&opts, &e), "MK");
+    enrolled(0);
+    challenge = challenge_for(0, "acme");
+    for (unsigned i = 0; i < LJS_CLAIM_DEVICE_TRIES; i++)
+        assert_int_equal(claimed(0, "acme", NOW, &challenge), LJS_E_CLAIM);
+    assert_int_equal(claimed(0, "acme", NOW, &challenge), LJS_E_LIMIT);
+    ljs_buf_free(&challenge);
+    end();
+}
+
+static void test_challenges(void **state)
+{
+    ljs_buf a, b, one, two;
+
+    (void)state;
+    begin();
+    a = challenge_for(7, "acme"); /* of a device that is not there */
+    b = challenge_for(7, "acme");
+    assert_memory_not_equal(a.data, b.data, a.len);
+    assert_int_equal(ljs_chip_digest(&one, DEV, "acme", a.data, a.len), LJS_OK);
+    assert_int_equal(one.len, 32);
+    assert_int_equal(ljs_chip_digest(&two, DEV, "acmf", a.data, a.len), LJS_OK);
+    assert_memory_not_equal(one.data, two.data, one.len);
+    ljs_buf_free(&one);
+    ljs_buf_free(&two);
+    assert_int_equal(ljs_chip_digest(&one, DEV, "acme", a.data, a.len - 1), LJS_E_INVAL);
+    assert_int_equal(ljs_chip_digest(&one, DEV, "", a.data, a.len), LJS_E_INVAL);
+    assert_int_equal(ljs_server_challenge(&one, w.server, NOW, DEV, ""), LJS_E_INVAL);
+    assert_int_equal(ljs_server_challenge(&one, w.server, -1, DEV, "acme"), LJS_E_INVAL);
+    assert_null(one.data);
+    ljs_buf_free(&a);
+    ljs_buf_free(&b);
+    end();
+}
+
+static void test_words(void **state)
+{
+    (void)state;
+    for (int why = 0; why <= LJS_REGISTER_OWNED; why++) {
+        assert_string_not_equal(ljs_register_why_name((ljs_register_why)why), "?");
+        assert_string_not_equal(ljs_register_why_text((ljs_register_why)why), "?");
+    }
+    assert_string_equal(ljs_register_why_name((ljs_register_why)(LJS_REGISTER_OWNED + 1)), "?");
+    assert_string_equal(ljs_register_why_text((ljs_register_why)-1), "?");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_manifest_first),
+        cmocka_unit_test(test_keys_first),
+        cmocka_unit_test(test_what_is_not_registered),
+        cmocka_unit_test(test_dry),
+        cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_a_token_is_not_enough),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_challenges),
+        cmocka_unit_test(test_words),
+    };
+
+    return cmocka_run_group_tests(tests, world_begin, world_end);
+}
