@@ -1,5 +1,6 @@
 #include "server/internal.h"
 
+#include "base/lock.h"
 #include "base/pack.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -180,7 +181,7 @@ ljs_err ljs__kek_rewrap(ljs_buf *out, ljs_server *server, const uint8_t *key, si
 
 void ljs__keks_init(ljs_server *server)
 {
-    pthread_mutex_init(&server->keks.lock, NULL);
+    ljs__lock_init(&server->keks.lock);
 }
 
 void ljs__keks_free(ljs_server *server)

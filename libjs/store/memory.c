@@ -1,5 +1,6 @@
 #include <lorajs/backend.h>
 
+#include "base/lock.h"
 #include "base/secret.h"
 #include "store/page.h"
 
@@ -12,6 +13,7 @@
 enum {
     HEIGHT_MAX = 12, /* at one in four a level: 4^12 keys */
     BUCKETS_FIRST = 64,
+    ROOM_FIRST = 512, /* for a value that is asked for: most are shorter */
 };
 
 struct value {
@@ -74,14 +76,18 @@ static struct node **bucket_of(struct memory *m, uint64_t hash)
     return &m->bucket[hash & (m->buckets - 1)];
 }
 
-static struct node *find(struct memory *m, const uint8_t *key, size_t key_len)
+static struct node *find_hashed(struct memory *m, uint64_t hash, const uint8_t *key, size_t key_len)
 {
-    uint64_t hash = hash_of(key, key_len);
     struct node *node = *bucket_of(m, hash);
 
     while (node && (node->hash != hash || compare(node->key, node->key_len, key, key_len)))
         node = node->chain;
     return node;
+}
+
+static struct node *find(struct memory *m, const uint8_t *key, size_t key_len)
+{
+    return find_hashed(m, hash_of(key, key_len), key, key_len);
 }
 
 static void hang(struct memory *m, struct node *node)
@@ -150,19 +156,33 @@ static void discard_empty(struct memory *m, const uint8_t *key, size_t key_len)
     free(node);
 }
 
+/* Memory is asked for, and more of it where that was too little, while nobody waits. */
 static ljs_err get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len)
 {
     struct memory *m = self;
-    struct node *node;
-    ljs_err err = LJS_E_NOTFOUND;
+    uint64_t hash = hash_of(key, key_len);
+    size_t room = ROOM_FIRST, len = 0;
+    const struct node *node;
 
-    pthread_mutex_lock(&m->lock);
-    if ((node = find(m, key, key_len))) {
-        *version = node->value->version;
-        err = ljs_buf_copy(out, node->value->octets, node->value->len);
+    for (;; room = len) {
+        if (!(out->data = malloc(room)))
+            return LJS_E_NOMEM;
+        pthread_mutex_lock(&m->lock);
+        if ((node = find_hashed(m, hash, key, key_len))) {
+            *version = node->value->version;
+            len = node->value->len;
+            if (len <= room && len)
+                memcpy(out->data, node->value->octets, len);
+        }
+        pthread_mutex_unlock(&m->lock);
+        if (!node || len <= room)
+            break;
+        ljs_buf_free(out);
     }
-    pthread_mutex_unlock(&m->lock);
-    return err;
+    out->len = node ? len : 0;
+    if (!out->len)
+        ljs_buf_free(out);
+    return node ? LJS_OK : LJS_E_NOTFOUND;
 }
 
 /* Takes values[i] in and leaves there what was replaced. */
@@ -198,7 +218,8 @@ static void apply_group(struct memory *m, ljs_change *changes, struct value **va
         values[i] = undone;
     }
     for (size_t i = 0; i < len; i++) {
-        discard_empty(m, changes[i].key, changes[i].key_len);
+        if (err || !changes[i].in)
+            discard_empty(m, changes[i].key, changes[i].key_len);
         changes[i].result = err;
     }
 }
@@ -300,6 +321,6 @@ ljs_err ljs_store_memory(ljs_store **out)
     }
     m->buckets = BUCKETS_FIRST;
     m->dice = 0x9e3779b97f4a7c15;
-    pthread_mutex_init(&m->lock, NULL);
+    ljs__lock_init(&m->lock);
     return ljs_store_custom(out, &memory_ops, m); /* takes m, even when it fails */
 }
