@@ -1,7 +1,7 @@
 /* lorajs.i -- the whole binding: a conversion for each shape of argument, then the C
  * headers as they are.  Conversions match types, or the parameter names that the headers
  * keep to: in, in_len, record, record_len, state, state_len, out, out_record, out_state.
- * What C calls back in Python is in callbacks.h. */
+ * What C calls back in Python is in callbacks.h; how a call lets go of the interpreter's lock, in interpreter.h. */
 %module(package="lorajs", threads="1") native /* not "_native": Python mangles __native inside classes */
 %nothread;                                    /* hold the GIL, but for the calls listed below */
 %feature("autodoc", "0");
@@ -9,6 +9,7 @@
 
 %{
 #include "callbacks.h"
+#include "interpreter.h"
 
 /* SWIG keeps classes, and we what is below, once for a process; and C calls back by PyGILState_Ensure(),
  * which knows the main interpreter alone.  Another one is refused before SWIG makes anything in it. */
@@ -115,24 +116,18 @@ static int hold_lent(PyObject *holder, PyObject *args)
 /* One more result: alone, or a tuple.  SWIG's own differs from version to version. */
 static PyObject *and_result(PyObject *results, PyObject *one)
 {
-    PyObject *first, *all;
+    PyObject *last, *all = NULL;
 
-    if (!results || !one) {
-        Py_XDECREF(results);
-        Py_XDECREF(one);
-        return NULL;
-    }
     if (results == Py_None) {
         Py_DECREF(results);
         return one;
     }
-    first = PyTuple_Check(results) ? results : PyTuple_Pack(1, results);
-    if (first != results)
-        Py_DECREF(results);
-    one = first ? one : NULL;
-    results = one ? PyTuple_Pack(1, one) : NULL;
-    all = results ? PySequence_Concat(first, results) : NULL;
-    Py_XDECREF(first);
+    if (results && one && !PyTuple_Check(results)) {
+        all = PyTuple_Pack(2, results, one);
+    } else if (results && one && (last = PyTuple_Pack(1, one))) {
+        all = PySequence_Concat(results, last);
+        Py_DECREF(last);
+    }
     Py_XDECREF(results);
     Py_XDECREF(one);
     return all;

@@ -179,7 +179,8 @@ class JoinServer:
 
         MessageError for octets that are no message at all, with the JSON that says so as its `answer`; what a
         store in Python raises, as it is."""
-        err, answer = native.server_handle(self._open, peer, now, message)
+        server = self._server  # no property here: what Python does for a call, other threads wait for
+        err, answer = native.server_handle(self._open if server is None else server, peer, now, message)
         if err:
             raise _unanswered(err, answer)
         return answer
