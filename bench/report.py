@@ -135,12 +135,18 @@ class Results:
     def scaled(self, name: str, threads: str) -> float | None:
         """Joins a second of so many threads over those of one."""
         cells = self.threads.get(name)
-        return cells[threads]["median"] / cells["1"]["median"] if cells else None
+        return cells[threads]["gain"] if cells else None
 
     def scaled_alike(self, threads: str) -> float | None:
         """From Python over in C."""
         a, b = self.scaled("python", threads), self.scaled("lorajs", threads)
         return a / b if a and b else None
+
+    def scaled_as_a_bare_call(self, threads: str) -> float | None:
+        """The same, over what of its gain in C a call keeps that lets go of the interpreter's lock and does no more."""
+        a, b = self.scaled("python-spin", threads), self.scaled("spin", threads)
+        ours = self.scaled_alike(threads)
+        return ours / (a / b) if ours and a and b else None
 
     def grown(self, of: Callable[[dict, dict], float]) -> float | None:
         """Of the fewest devices and of the most."""
@@ -217,14 +223,18 @@ def handlers(r: Results) -> str:
 
 
 def threads(r: Results) -> str:
+    """Of the handler, and of calls as long that do nothing."""
+    names = [name for name in ("lorajs", "python", "spin", "python-spin") if name in r.threads]
+    heads = {"lorajs": "joins/s in C", "python": "joins/s from Python", "spin": "bare calls/s in C",
+             "python-spin": "bare calls/s from Python"}  # fmt: skip
     rows = []
     for n in r.threads["lorajs"]:
         row = [n]
-        for name in ("lorajs", "python"):
+        for name in names:
             cell = r.threads[name][n]
             row += [f"{short(cell['median'])} ({short(cell['low'])}..{short(cell['high'])})", times(r.scaled(name, n))]
         rows.append(row)
-    return table(["threads", "joins/s in C", "of one thread's", "joins/s from Python", "of one thread's"], rows)
+    return table(["threads", *[head for name in names for head in (heads[name], "of one thread's")]], rows)
 
 
 def http(r: Results) -> str:
@@ -330,6 +340,10 @@ TARGETS = [
            lambda r: r.ratio("lorajs/handler-c", "lorajs/handler-c x2")),
     Target("what two threads gain from Python over what they gain in C", 0.9, False, lambda r: r.scaled_alike("2")),
     Target("what eight threads gain from Python over what they gain in C", 0.9, False, lambda r: r.scaled_alike("8")),
+    Target("the same of two threads, over what a bare call of the same length keeps", 0.95, False,
+           lambda r: r.scaled_as_a_bare_call("2")),
+    Target("the same of eight threads, over what a bare call of the same length keeps", 0.95, False,
+           lambda r: r.scaled_as_a_bare_call("8")),
     Target("handler from Python over the same call in C", 1.25, True,
            lambda r: r.ratio("python/handler-c-old", "lorajs/handler-c-old")),
     Target("handler from Python ahead of the same work over pycryptodome", 40, False,

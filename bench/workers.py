@@ -117,6 +117,13 @@ OURS = [
 ]  # fmt: skip
 
 
+def spins(turns: int) -> list[Subject]:
+    """Calls of so many turns that share nothing: in C, and from Python."""
+    env = {"BENCH_TURNS": str(turns), "PYTHONPATH": str(RELEASE / "bench")}
+    return [ours("spin", "a call that spins", RELEASE / "bench" / "bench_spin", env=env),
+            ours("python-spin", "a call that spins, from Python", PYTHON, HERE / "spin_works.py", env=env)]
+
+
 # -- fetched by their package managers, into build/
 
 
