@@ -19,11 +19,13 @@ static inline void put(struct octets *o, const uint8_t *in, size_t in_len)
     o->len += in_len;
 }
 
+/* n <= 8 */
 static inline void put_le(struct octets *o, uint64_t v, unsigned n)
 {
-    assert(n <= o->room - o->len);
-    for (unsigned i = 0; i < n; i++)
-        o->at[o->len++] = (uint8_t)(v >> (8 * i));
+    assert(n <= sizeof v && n <= o->room - o->len);
+    v = le64(v);
+    memcpy(o->at + o->len, &v, n);
+    o->len += n;
 }
 
 #endif

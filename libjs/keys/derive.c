@@ -103,34 +103,40 @@ static bool in_range(unsigned layout, const ljs_derivation *what)
 }
 
 /* What comes of the blocks stays in the token. */
-static ljs_err derive_inside(struct ring *ring, enum key_id root, const enum key_id *to, size_t n)
+static ljs_err derive_inside(struct ring *ring, enum key_id root, const enum key_id *to, const block *const *from,
+                             size_t n)
 {
     ljs_err err = LJS_OK;
 
     for (size_t i = 0; i < n && !err; i++)
-        err = ljs__token_derive(ring, to[i], root, (const uint8_t *)&ring->work.derive[i]);
+        err = ljs__token_derive(ring, to[i], root, (const uint8_t *)from[i]);
     return err;
 }
 
-/* Rows that share root and layout: their blocks are independent, so they go in one call. */
+/* Rows that share root and layout: their blocks are independent, so they go in one call.  Neighbours of one tag are
+ * one key, and share a block. */
 static ljs_err derive(struct ring *ring, enum key_id root, const struct derivation *const *rows, const enum key_id *to,
                       size_t n, const ljs_derivation *what)
 {
     block *blocks = ring->work.derive, rest = build(rows[0]->layout, what);
+    const block *from[GATHER_MAX];
+    size_t made = 0;
     ljs_err err = slot_check(ring, root);
 
     if (!err && !in_range(rows[0]->layout, what))
         err = LJS_E_INVAL;
     for (size_t i = 0; i < n; i++) {
         assert(rows[i]->layout == rows[0]->layout);
-        blocks[i] = rest | (block){ be64((uint64_t)rows[i]->tag << 56), 0 };
+        if (i == 0 || rows[i]->tag != rows[i - 1]->tag)
+            blocks[made++] = rest | (block){ be64((uint64_t)rows[i]->tag << 56), 0 };
+        from[i] = &blocks[made - 1];
     }
     if (!err && ring->slot[root].held)
-        return derive_inside(ring, root, to, n);
+        return derive_inside(ring, root, to, from, n);
     if (!err)
-        err = ljs__encrypt(ring, root, (uint8_t *)blocks, (const uint8_t *)blocks, n * BLOCK_LEN);
+        err = ljs__encrypt(ring, root, (uint8_t *)blocks, (const uint8_t *)blocks, made * BLOCK_LEN);
     for (size_t i = 0; i < n && !err; i++)
-        slot_set(ring, to[i], &blocks[i], KEY_LEN);
+        slot_set(ring, to[i], from[i], KEY_LEN);
     return err;
 }
 
