@@ -82,7 +82,8 @@ typedef struct ljs_rekey_opts {
  *  @param out  RekeyReq, at most ::LJS_REKEY_MAX octets
  *  @return ::LJS_E_STATE when another one is under way, or for a tombstone; ::LJS_E_MOVED; ::LJS_E_INVAL for what does
  * not go together, for more JoinEUIs than there is room for, and for another server's JoinEUI that is registered here;
- *  ::LJS_E_NOKEY without a rekey key (suites 1, 2) or X25519 key (suite 2); ::LJS_E_BUSY less than a day after
+ *  ::LJS_E_NOKEY without a rekey key (suites 1, 2) or X25519 key (suite 2); ::LJS_E_INSIDE for one that would keep a
+ *  key which is in a token that gives none away; ::LJS_E_BUSY less than a day after
  *  the last; ::LJS_E_SPENT after 65535 of them */
 LJS_MUST ljs_err ljs_rekey_begin(ljs_buf *out, ljs_buf *out_record, ljs_vault *vault, const ljs_rekey_opts *opts,
                                  const uint8_t *record, size_t record_len);
