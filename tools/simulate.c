@@ -2,6 +2,7 @@
  * judge of what they got.  One thread: whatever is ready is sent, whatever has come is
  * checked, and an accept counts when the journal that tells of it is on the disk. */
 #include "client.h"
+#include "rekeyed.h"
 #include "simdev.h"
 #include "tool.h"
 #include "triangle.h"
@@ -24,8 +25,8 @@ struct opts {
     const char *url, *seed, *join_eui, *ns_id, *as_id, *kek_file, *ns_label, *as_label, *journal, *judge;
     const char *ca, *cert, *cert_key;
     struct texts net_ids;
-    int64_t devices, joins, rejoins, connections, whims, retry_for;
-    bool provision, resume, json;
+    int64_t devices, joins, rejoins, connections, whims, retry_for, crash;
+    bool rekey, provision, resume, json;
     struct triangle_opts triangle;
 };
 
@@ -70,6 +71,11 @@ static const struct flag flags[] = {
     { "cert-key", "FILE", "PEM: its key", FLAG_TEXT, AT(cert_key), 0, 0 },
     { "json", NULL, "the summary as one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
 
+    { "rekey", NULL, "replace the root keys of devices while they join, by suites 1, 2 and 4, in this process",
+      FLAG_SWITCH, AT(rekey), 0, 0 },
+    { "crash", "PERCENT", "with --rekey: of what either side makes durable its power fails (default 5)", FLAG_NUMBER,
+      AT(crash), 0, 50 },
+
     { "days", "N", "the whole triangle, for so many simulated days of each device", FLAG_NUMBER, AT(triangle.days), 1,
       36500 },
     { "uplinks", "N", "with --days, as all below: of each device and day (default 16)", FLAG_NUMBER,
@@ -113,6 +119,8 @@ const struct usage simulate_usage = {
         "and reorders. In the end each device must share one session with its network. --provision then prints its "
         "devices.\n"
         "  lorajs simulate --days 100 --devices 1000 --loss 30\n"
+        "With --rekey each device gets other root keys on its way, and has to end under them (lorajs-rekey(1)).\n"
+        "  lorajs simulate --rekey --devices 1000 --loss 30 --crash 10\n"
         "  lorajs simulate --days 2 --devices 4 --only 2 --trace --diagram life.svg",
     .flags = flags,
     .least = 0,
@@ -759,6 +767,7 @@ int cmd_simulate(int argc, char **argv)
         .rejoins = 1,
         .connections = 32,
         .whims = 16,
+        .crash = 5,
         .triangle = { .uplinks = 16, .rejoin0 = 6, .rejoin1 = 72, .force = 5, .power_loss = 10, .calm = 24, .only = -1 }
     };
     struct sim sim = { .opts = &opts };
@@ -769,6 +778,12 @@ int cmd_simulate(int argc, char **argv)
         return code;
     if (opts.judge)
         return journal_judge(opts.judge, opts.json);
+    if (opts.rekey) {
+        if (!(code = set_up_fleet(&sim.fleet, &opts)))
+            code = rekeyed_run(
+                &(struct rekeyed_opts){ &sim.fleet, (unsigned)opts.triangle.loss, (unsigned)opts.crash, opts.json });
+        return clean_up(&sim, code);
+    }
     if (opts.triangle.days && !(code = set_up_triangle(&sim.fleet, &opts)))
         return clean_up(&sim, opts.provision ? print_triangle(&sim.fleet) : run_triangle(&sim.fleet, &opts));
     if (opts.triangle.days)

@@ -265,3 +265,16 @@ def test_judges(run: Callable, tmp_path: pathlib.Path, lines: list[str], good: b
     done = run("simulate", "--judge", journal, "--json", code=None)
     assert done.returncode == (0 if good else REFUSED), done.stderr
     assert (json.loads(done.stdout)["broken"] == 0) is good
+
+
+def test_a_fleet_that_is_rekeyed(run):
+    """Root keys are replaced while devices join, messages are lost and either side loses its power: each ends under them."""
+    calm = json.loads(run("simulate", "--rekey", "--devices", 24, "--crash", 0, "--json").stdout)
+    assert calm["rekeyed"] == 24 and calm["lost"] == calm["device_crashes"] == calm["server_crashes"] == 0
+    rough = ("simulate", "--rekey", "--devices", 96, "--loss", 35, "--crash", 15, "--json")
+    first, again, other = (json.loads(run(*rough, "--seed", seed).stdout) for seed in ("a", "a", "b"))
+    assert first == again != other
+    for sums in (first, other):
+        assert sums["devices"] == sums["rekeyed"] == 96 and sums["joins"] > 96
+        assert min(sums["lost"], sums["device_crashes"], sums["server_crashes"]) > 20
+    assert "96 under new root keys" in run(*rough[:-1]).stdout

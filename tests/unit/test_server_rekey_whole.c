@@ -49,6 +49,7 @@ static void test_all_of_them(void **state)
         bool suite4 = rows[i].suite == LJS_REKEY_SUITE_4;
         struct world w;
         ljs_buf backup = { NULL, 0 }, record;
+        ljs_device device;
         ljs_resync_opts o = { .struct_size = sizeof o,
                               .suite = rows[i].suite,
                               .flags = suite4 ? LJS_REKEY_APP_KEYS : ALL,
@@ -57,6 +58,8 @@ static void test_all_of_them(void **state)
                               .until = 2000 };
 
         w_begin_world(&w, LJS_MAC_1_1, rows[i].suite, suite4 ? 0 : ALL, rows[i].join_eui);
+        assert_int_equal(ljs_device_step(&record, w.vault, LJS_DEVICE_EXPOSE, w.record.data, w.record.len), LJS_OK);
+        w_take(&w.record, &record);
         w_copy(&backup, &w.record);
         to_its_end(&w, 1);
         if (rows[i].suite != LJS_REKEY_SUITE_2) { /* whose keys would be lost */
@@ -75,6 +78,8 @@ static void test_all_of_them(void **state)
         }
         w.opts.join_eui = 0;
         to_its_end(&w, 2);
+        assert_int_equal(ljs_device_read(&device, w.record.data, w.record.len), LJS_OK);
+        assert_int_equal(device.exposed, rows[i].suite == LJS_REKEY_SUITE_1); /* who had the rekey key has these, too */
         ljs_buf_free(&backup);
         w_end_world(&w);
     }
