@@ -32,7 +32,9 @@ ELSEWHERE = [
     ("README.md", "python", "lorajs_device", "tests/python/test_testing.py"),
     ("docs/cookbook/*.md", "python", "", "tests/cookbook.py"),
     ("docs/cookbook/*.md", "text", "", "tests/cookbook.py"),
+    ("docs/rekey.md", "sh", "rekey resync", "tests/integration/test_cli_rekey.py"),
     ("docs/sessions.md", "mermaid", "", "scripts/diagrams.py"),
+    ("docs/simulate.md", "sh", "simulate --rekey", "tests/integration/test_simulate.py"),
     ("docs/*.md", "{toctree}", "", "scripts/check site"),
     ("docs/*.md", "{eval-rst}", "", "scripts/check site"),
 ]
