@@ -360,7 +360,7 @@ static enum problem in_his_account(struct asking *a, const struct route *route)
         return route->act == LJS_ACT_CLAIM ? P_FOR_NOBODY : FINE;
     if (route->act == LJS_ACT_ROUTE)
         return denied(a, route);
-    return route->act == LJS_ACT_READ ? ljs__admin_owns(a) : FINE;
+    return route->act == LJS_ACT_READ || route->act == LJS_ACT_DECISIONS ? ljs__admin_owns(a) : FINE;
 }
 
 static bool is_json(const char *type)

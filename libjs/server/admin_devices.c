@@ -204,12 +204,41 @@ static void show_decision(struct wr *w, const ljs_event *e)
     ljs__json_close(w, '}');
 }
 
+/* Which of them: since when, and refusals or repeats alone. */
+struct wanted {
+    int64_t since;
+    bool refused, repeated;
+};
+
+static bool read_wanted(struct wanted *out, const struct asking *a)
+{
+    static const char *const names[] = { "since", "outcome", NULL };
+    char since[16], outcome[16];
+
+    *out = (struct wanted){ .since = 0 };
+    if (ljs__admin_query_only(a, names) || !ljs__admin_query(since, sizeof since, a, "since") ||
+        !ljs__admin_query(outcome, sizeof outcome, a, "outcome"))
+        return false;
+    for (const char *at = since; *at; at++) {
+        if (*at < '0' || *at > '9')
+            return false;
+        out->since = 10 * out->since + (*at - '0');
+    }
+    out->refused = !*outcome || !strcmp(outcome, "refused");
+    out->repeated = !*outcome || !strcmp(outcome, "repeated");
+    return out->refused || out->repeated;
+}
+
 enum problem ljs__admin_decisions(struct asking *a)
 {
     ljs_buf record = { NULL, 0 };
+    struct wanted want;
     ljs_event e;
-    ljs_err err = ljs_server_get_device(&record, a->server, a->dev_eui);
+    ljs_err err;
 
+    if (!read_wanted(&want, a))
+        return P_BAD_REQUEST;
+    err = ljs_server_get_device(&record, a->server, a->dev_eui);
     ljs_buf_free(&record);
     if (err)
         return ljs__admin_problem_of(err);
@@ -217,7 +246,8 @@ enum problem ljs__admin_decisions(struct asking *a)
     ljs__json_name(&a->body, "decisions");
     ljs__json_open(&a->body, '[');
     for (unsigned i = 0; !(err = ljs_server_decision(&e, a->server, a->dev_eui, i)); i++)
-        show_decision(&a->body, &e);
+        if (e.at >= want.since && (e.err ? want.refused : want.repeated))
+            show_decision(&a->body, &e);
     ljs__json_close(&a->body, ']');
     ljs__json_close(&a->body, '}');
     return err == LJS_E_NOTFOUND ? FINE : ljs__admin_problem_of(err);

@@ -115,6 +115,12 @@ def test_over_http(admin, delivery, server, run, tmp_path):
     run("device", "import", "-", "--data", server.data, input=device.line())
     assert result(server.ask(device.join())) == "Success"
     assert admin("GET", f"/v1/claims/{first}").json["account"] == "acme"
+    assert [s["dev_addr"] for s in admin("GET", f"/v1/devices/{first}", by="acme-1").json["sessions"]] == ["01020304"]
+    log = f"/v1/devices/{first}/decisions"
+    assert admin("GET", log + "?outcome=repeated&since=1", by="acme-1").json == {"decisions": []}
+    assert admin("GET", log, by="globex-1").code == "no-such-device"
+    for query in ("?outcome=all", "?since=x", "?more=1"):
+        assert admin("GET", log + query, by="acme-1").code == "bad-request"
     run("audit", "verify", "--data", server.data)
 
 

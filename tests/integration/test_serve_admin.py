@@ -112,7 +112,7 @@ def test_each_role_at_each_path(admin):
             ("POST", "/v1/devices", {}, "provision"), ("GET", DEVICE, None, "all"), ("PATCH", DEVICE, {}, "claim"),
             ("DELETE", DEVICE, None, "provision"), ("POST", DEVICE + "/block", None, "operate"),
             ("POST", DEVICE + "/unblock", None, "operate"), ("POST", DEVICE + "/reset-nonces", None, "operate"),
-            ("POST", DEVICE + "/export", {}, "export"), ("GET", DEVICE + "/decisions", None, "operate audit"),
+            ("POST", DEVICE + "/export", {}, "export"), ("GET", DEVICE + "/decisions", None, "claim operate audit"),
             ("GET", "/v1/keks", None, "provision claim operate audit"),
             ("GET", "/v1/keks/none", None, "provision claim operate audit"),
             ("PUT", "/v1/keks/none", {}, "provision"), ("DELETE", "/v1/keks/none", None, "provision")]

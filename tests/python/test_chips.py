@@ -16,9 +16,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_ds
 
 import lorajs
 from lorajs import chips, claims
+from lorajs.admin import AdminRequest, handle
 from lorajs.audit import Kind, entries
 from lorajs.chips import ChipPolicy, ChipProof, RegisterWhy
 from lorajs.claims import Account, ClaimState
+from lorajs.roles import Credential, Role, add_credential
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from manifests import JOIN_EUI, Chip, Maker, point, text_of  # noqa: E402
@@ -157,3 +159,29 @@ def test_a_last_second(world: World) -> None:
     proof, last = world.proof(0), NOW + lorajs.native.LJS_CHIP_CHALLENGE_SECONDS
     assert world.claim(0, proof, now=last) == "CLAIM"
     assert world.claim(0, proof, now=last - 1) == "OK"
+
+
+def test_the_owner_has_the_join_log(world: World) -> None:
+    """What was refused, by outcome and time; and nobody else's credential."""
+    server = lorajs.JoinServer(lorajs.Vault.generate(), lorajs.Store.memory(), anonymous=True, clear=lorajs.Clear.NS | lorajs.Clear.AS)
+    tokens = {}
+    for name in ("acme", "globex"):
+        claims.add_account(server, Account(name, at=NOW))
+        tokens[name] = add_credential(server, Credential(f"{name}-1", Role.CLAIM, account=name))
+    list(chips.register_all(server, world.manifest(), now=NOW, account="acme"))
+    eui = world.eui(0)
+    phy = b"\0" + int(JOIN_EUI, 16).to_bytes(8, "little") + eui.to_bytes(8, "little") + bytes(6)
+    server.handle(json.dumps({
+        "ProtocolVersion": "1.0", "SenderID": "000013", "ReceiverID": JOIN_EUI, "TransactionID": 1, "MessageType": "JoinReq",
+        "MACVersion": "1.0.3", "PHYPayload": phy.hex(), "DevEUI": f"{eui:016x}", "DevAddr": "01020304", "DLSettings": "00",
+        "RxDelay": 1}).encode(), now=NOW)
+    server.flush()
+
+    def log(query: str, by: str = "acme") -> list[str] | int:
+        answer = handle(server, AdminRequest("GET", f"/v1/devices/{eui:016x}/decisions{query}", NOW,
+                                             authorization=f"Bearer {tokens[by].decode()}"))
+        return [row["result"] for row in json.loads(answer.body)["decisions"]] if answer.status == 200 else answer.status
+
+    assert log("") == log("?outcome=refused") == log(f"?since={NOW}") == ["NOKEY"]
+    assert log("?outcome=repeated") == log(f"?since={NOW + 1}") == []
+    assert log("?outcome=accepted") == 400 and log("", by="globex") == 404

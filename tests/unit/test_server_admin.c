@@ -153,7 +153,7 @@ static void test_each_role_at_each_path(void **state)
         { "POST", DEVICE "/unblock", NULL, NULL, "..x.." },
         { "POST", DEVICE "/reset-nonces", NULL, NULL, "..x.." },
         { "POST", DEVICE "/export", "{}", NULL, "...x." },
-        { "GET", DEVICE "/decisions", NULL, NULL, "..x.x" },
+        { "GET", DEVICE "/decisions", NULL, NULL, ".xx.x" },
         { "GET", DEVICE "/chip", NULL, NULL, "xxxxx" },
         { "POST", "/v1/manifests", "{}", NULL, "x...." },
         { "GET", "/v1/keks", NULL, NULL, "xxx.x" },
