@@ -6,6 +6,8 @@
 #include "device/record.h"
 #include "keys/lot.h"
 
+#include <stdatomic.h>
+
 #define LOT_KEY "8f5a2d64c1e7390b72d8164fa3bc05e9"
 /* Of DEV. */
 #define LOT_NWK     "4ca53352769fbd7fe7becf48312e17ee"
@@ -325,6 +327,59 @@ static void test_every_bit_of_a_lot(void **state)
     ljs_buf_free(&value);
 }
 
+/* ---- threads --------------------------------------------------------------------- */
+
+enum { READERS = 3, ROUNDS = 60 };
+
+static atomic_bool over;
+
+/* Makes records until it is over, all of them the same but for what is random in them. */
+static void *reader(void *user)
+{
+    static const ljs_root_keys none = { NULL, NULL, NULL, NULL };
+    const ljs_device d = of_lot(LJS_MAC_1_1, "lot 7", 0);
+    uintptr_t made = 0;
+    ljs_buf record;
+
+    (void)user;
+    do {
+        if (ljs_device_make(&record, vault, &d, &none, 0, NO_NONCE, NULL, 0, NULL, 0))
+            return NULL;
+        made++;
+        ljs_buf_free(&record);
+    } while (!atomic_load(&over));
+    return (void *)made;
+}
+
+/* The list grows while others look into it. */
+static void test_threads(void **state)
+{
+    pthread_t thread[READERS];
+    ljs_buf value;
+    void *made;
+
+    (void)state;
+    atomic_store(&over, false);
+    assert_int_equal(ljs_lot_make(&value, vault, "lot 7", lot_key), LJS_OK);
+    assert_int_equal(ljs_vault_add_lot(vault, value.data, value.len), LJS_OK);
+    ljs_buf_free(&value);
+    for (unsigned i = 0; i < READERS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, reader, NULL), 0);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        char label[16];
+
+        snprintf(label, sizeof label, "lot %u", i % 8);
+        assert_int_equal(ljs_lot_make(&value, vault, label, lot_key), LJS_OK);
+        assert_int_equal(ljs_vault_add_lot(vault, value.data, value.len), LJS_OK);
+        ljs_buf_free(&value);
+    }
+    atomic_store(&over, true);
+    for (unsigned i = 0; i < READERS; i++) {
+        assert_int_equal(pthread_join(thread[i], &made), 0);
+        assert_non_null(made);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +391,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_into_and_out_of_a_lot, begin, end),
         cmocka_unit_test_setup_teardown(test_removed_and_back, begin, end),
         cmocka_unit_test_setup_teardown(test_every_bit_of_a_lot, begin, end),
+        cmocka_unit_test_setup_teardown(test_threads, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,6 +53,13 @@ static ljs_err one_kek(void *user, const char *label, size_t len)
     return LJS_OK;
 }
 
+static ljs_err one_lot(void *user, const char *label)
+{
+    (void)user;
+    (void)label;
+    return LJS_OK;
+}
+
 static ljs_err one_credential(void *user, const ljs_credential *credential)
 {
     (void)user;
@@ -156,6 +163,8 @@ static ljs_err read_value(struct world *w, const struct value *v)
         return err;
     case SPACE_KEK:
         return ljs_server_each_kek(w->server, one_kek, NULL);
+    case SPACE_LOT:
+        return ljs_server_each_lot(w->server, one_lot, NULL);
     case SPACE_CREDENTIAL:
         return ljs_server_each_credential(w->server, one_credential, NULL);
     case SPACE_ACCOUNT:
@@ -214,7 +223,7 @@ static void register_some(struct world *w)
 static void fill(struct world *w)
 {
     const struct generation generation = { .number = 2, .before = 1 };
-    const char *kinds = "mgidkwacoqs";
+    const char *kinds = "mgidkwacoqsl";
     ljs_credential c = { .struct_size = sizeof c, .roles = LJS_ROLE_OPERATE, .at = NOW };
     ljs_buf token;
 
@@ -228,6 +237,8 @@ static void fill(struct world *w)
     assert_int_equal(ljs_server_flush(w->server), LJS_OK);
     assert_int_equal(ljs_server_put_kek(w->server, "ns", ns_kek, 0), LJS_OK);
     assert_int_equal(ljs_server_put_kek(w->server, "as", as_kek, 0), LJS_OK);
+    assert_int_equal(ljs_server_put_lot(w->server, "lot 1", nwk), LJS_OK);
+    assert_int_equal(ljs_server_put_lot(w->server, "lot 2", app), LJS_OK);
     for (unsigned i = 0; i < 2; i++) {
         snprintf(c.name, sizeof c.name, "operator-%u", i);
         assert_int_equal(ljs_server_add_credential(&token, w->server, &c), LJS_OK);
