@@ -8,7 +8,7 @@ struct importing {
     ljs_err *results;
     size_t len;
     unsigned flags;
-    bool by_themselves; /* a record that does not open is that device's fault, not one of keys that changed */
+    bool by_themselves; /* what does not open is that device's fault, not one of keys that changed */
 };
 
 /* With all of its JoinEUIs in one step. */
@@ -34,6 +34,12 @@ static bool is_ours(ljs_err err)
     return err == LJS_E_NOMEM || err == LJS_E_STORE || err == LJS_E_CRYPTO;
 }
 
+/* Somebody else may have put there what it takes: a master key, a lot. */
+static bool may_pass(ljs_err err)
+{
+    return err == LJS_E_SEAL || err == LJS_E_LOT;
+}
+
 /* What is refused is left out; the others go on without it. */
 static ljs_err make_all(void *user, struct valued *at)
 {
@@ -41,7 +47,7 @@ static ljs_err make_all(void *user, struct valued *at)
 
     for (size_t n = 0; n < i->len; n++) {
         i->results[n] = make_one(&at[n].new, i, &i->imports[n], &at[n].old);
-        if (is_ours(i->results[n]) || (i->results[n] == LJS_E_SEAL && !i->by_themselves))
+        if (is_ours(i->results[n]) || (may_pass(i->results[n]) && !i->by_themselves))
             return i->results[n];
     }
     return LJS_OK;
@@ -71,7 +77,7 @@ static void import_group(struct importing *i)
         at[n].key = ljs__key_eui(SPACE_DEVICE, dev_eui);
         at[n].act = &acts[n];
     }
-    for (int turn = 0; turn < 2 && err == LJS_E_SEAL; turn++) {
+    for (int turn = 0; turn < 2 && may_pass(err); turn++) {
         i->by_themselves = turn;
         err = ljs__change_group(i->server, at, i->len, make_all, i, NULL, NULL);
     }

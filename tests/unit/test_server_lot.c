@@ -226,6 +226,8 @@ static void test_another_process(void **state)
     ljs_device d = of_lot(LJS_MAC_1_1, "late", 0);
     ljs_vault *mine = vault;
     struct world w, other = { .store = NULL };
+    ljs_import many[3] = { { .dev_nonce = NO_NONCE } };
+    ljs_err results[3];
     ljs_peers *peers = two_peers();
 
     (void)state;
@@ -237,6 +239,17 @@ static void test_another_process(void **state)
     assert_int_equal(ljs_server_put_lot(w.server, "late", lot_key), LJS_OK);
     assert_int_equal(make_lot(&w, &d, 0), LJS_OK);
     joins_with(&other, LJS_MAC_1_1, 1, lot_nwk, lot_app);
+    /* Also where many come in at once, and one of them is of none. */
+    assert_int_equal(ljs_server_put_lot(w.server, "later", lot_key), LJS_OK);
+    for (size_t i = 0; i < COUNT_OF(many); i++) {
+        many[i].device = of_lot(LJS_MAC_1_0_4, i == 1 ? "never" : "later", 0);
+        many[i].device.dev_eui = DEV + 1 + i;
+        many[i].device.join_euis = 1;
+        many[i].dev_nonce = NO_NONCE;
+    }
+    ljs_server_import(results, other.server, many, COUNT_OF(many), 0);
+    for (size_t i = 0; i < COUNT_OF(many); i++)
+        assert_int_equal(results[i], i == 1 ? LJS_E_LOT : LJS_OK);
     joins_with(&w, LJS_MAC_1_1, 2, lot_nwk, lot_app);
     ljs_server_free(other.server);
     ljs_vault_free(vault);
