@@ -5,6 +5,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "device/step.h"
+#include "store/view.h"
 
 #include <lorajs/rekey.h>
 
@@ -16,6 +17,7 @@
 struct job {
     ljs_message msg, ans; /* each is made whole by itself; what follows begins as zeros */
     ljs_call *call;
+    struct view *view; /* of its round */
     struct grant grant;
     ljs_event event;
     bool open;    /* not answered yet */
@@ -39,10 +41,10 @@ enum { BATCH_MAX = 64 }; /* messages that share a commit; more are taken in turn
 typedef ljs_err step_fn(struct job *job, ljs_server *server, const ljs_peers *peers, struct ring *ring,
                         struct record *record);
 
-static ljs_err load_kek(ljs_server *server, struct ring *ring, enum key_id id, const char **label,
+static ljs_err load_kek(ljs_server *server, struct view *view, struct ring *ring, enum key_id id, const char **label,
                         char room[LJS_LABEL_MAX], const char *peer, unsigned use)
 {
-    ljs_err err = *label ? ljs__kek_load(server, ring, id, label, room, peer, use) : LJS_OK;
+    ljs_err err = *label ? ljs__kek_load(server, view, ring, id, label, room, peer, use) : LJS_OK;
 
     if (!err && *label)
         *label = ljs__kek_wire(*label);
@@ -58,7 +60,7 @@ static ljs_err load_ns_kek(const char **label, unsigned *clear, struct job *job,
 
     *clear = err || *label ? 0 : job->grant.clear & LJS_CLEAR_NS;
     if (!err)
-        err = load_kek(server, ring, KEY_NS_KEK, label, job->ns_label, job->event.peer, LJS_USE_NS);
+        err = load_kek(server, job->view, ring, KEY_NS_KEK, label, job->ns_label, job->event.peer, LJS_USE_NS);
     return err == LJS_E_KEK ? LJS_OK : err;
 }
 
@@ -73,7 +75,7 @@ static ljs_err load_as_kek(const char **label, unsigned *clear, struct job *job,
 
     ljs__as_label(label, &holder, &named, &job->grant, peers, device);
     *clear = named ? 0 : job->grant.clear & LJS_CLEAR_AS;
-    err = load_kek(server, ring, KEY_AS_KEK, label, job->as_label, holder, LJS_USE_AS);
+    err = load_kek(server, job->view, ring, KEY_AS_KEK, label, job->as_label, holder, LJS_USE_AS);
     return err == LJS_E_KEK ? LJS_OK : err;
 }
 
@@ -382,7 +384,7 @@ static ljs_err step_once(struct job *job, ljs_server *server, const ljs_peers *p
     struct record record;
     struct ring *ring = NULL;
     ljs_buf old = { NULL, 0 };
-    ljs_err err = ljs_store_get(&old, &job->version, server->store, job->key.at, job->key.len);
+    ljs_err err = ljs__view_get(&old, &job->version, job->view, job->key.at, job->key.len);
 
     if (err == LJS_E_NOTFOUND)
         err = LJS_E_DEVICE;
@@ -417,13 +419,19 @@ static ljs_err step_once(struct job *job, ljs_server *server, const ljs_peers *p
 static void step(struct job *job, ljs_server *server, const ljs_peers *peers)
 {
     const struct masters *had;
-    bool asked = false;
+    bool asked = false, late = true, again;
     ljs_err err;
 
     do {
         had = ljs__masters(server);
         err = step_once(job, server, peers);
-    } while ((err == LJS_E_SEAL && ljs__masters_again(server, had)) || ljs__lots_again(server, err, &asked));
+        again = (err == LJS_E_SEAL && ljs__masters_again(server, had)) || ljs__lots_again(server, err, &asked);
+        if (err == LJS_E_SEAL && !again && late) { /* the view may be of before a master key was retired */
+            ljs__view_renew(job->view);
+            again = true;
+            late = false;
+        }
+    } while (again);
     job->changed = !err && job->record.data;
     if (!job->changed)
         finish(job, server, err);
@@ -501,8 +509,10 @@ static void round_of(struct job *jobs, size_t jobs_len, ljs_server *server, cons
 {
     struct job *changed[BATCH_MAX];
     ljs_err results[BATCH_MAX];
+    struct view view;
     size_t n = 0;
 
+    ljs__view_begin(&view, server->store);
     for (size_t i = 0; i < jobs_len; i++) {
         bool waits = false;
 
@@ -510,10 +520,12 @@ static void round_of(struct job *jobs, size_t jobs_len, ljs_server *server, cons
             waits = changed[k]->msg.dev_eui == jobs[i].msg.dev_eui;
         if (!jobs[i].open || waits)
             continue;
+        jobs[i].view = &view;
         step(&jobs[i], server, peers);
         if (jobs[i].open)
             changed[n++] = &jobs[i];
     }
+    ljs__view_end(&view);
     if (n)
         commit(results, server, changed, n);
     for (size_t i = 0; i < n; i++) {

@@ -100,6 +100,7 @@ struct kek_place {
     char label[LJS_LABEL_MAX]; /* "" for none */
     uint8_t value[KEK_VALUE_MAX];
     size_t value_len;
+    uint64_t moment; /* of the store, when it was seen to have this last (store/view.h) */
 };
 struct open_keks {
     pthread_mutex_t lock;
@@ -264,10 +265,11 @@ bool ljs__kek_same_holder(const char *one, const char *other);
 
 void ljs__keks_init(ljs_server *server);
 void ljs__keks_free(ljs_server *server);
-/* The KEK that is used where *label is named, as the store has it now, into a slot; *label is then that of it, in
+/* The KEK that is used where *label is named, as the view has it, into a slot; *label is then that of it, in
  * `room` where it is another.  `peer` holds it, "" for nobody known; use is LJS_USE_NS or LJS_USE_AS.
  * LJS_E_NOTFOUND; LJS_E_KEK for one that is retired; LJS_E_SEAL, LJS_E_STORE. */
-ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, const char **label,
+struct view;
+ljs_err ljs__kek_load(ljs_server *server, struct view *view, struct ring *ring, enum key_id id, const char **label,
                       char room[LJS_LABEL_MAX], const char *peer, unsigned use);
 /* An account's, for claim.c: empty where the store has the same key already, whatever other it has there is replaced.
  */

@@ -4,6 +4,7 @@
 #include "base/pack.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "store/view.h"
 
 /* A KEK's value: a map of schema, label, sealed key and its length, and the tag.  In schema 2 also whether it is
  * retired, and which labels are used in its place: [peer, use, label], for each. */
@@ -199,23 +200,33 @@ static int place_of(const struct open_keks *keks, const char *label)
     return -1;
 }
 
-static bool recall(struct ring *ring, enum key_id id, struct open_keks *keks, const char *label, const ljs_buf *value)
+/* What is in a place is what the store has: nothing changed since it was seen there, or it has these octets now. */
+static bool is_there(const struct kek_place *place, const ljs_buf *value, uint64_t moment)
+{
+    return value ? place->value_len == value->len && !memcmp(place->value, value->data, value->len)
+                 : moment && place->moment == moment;
+}
+
+/* `value` may be NULL: has anything changed? */
+static bool recall(struct ring *ring, enum key_id id, struct open_keks *keks, const char *label, const ljs_buf *value,
+                   uint64_t moment)
 {
     int i;
     bool same;
 
     pthread_mutex_lock(&keks->lock);
     i = place_of(keks, label);
-    same = i >= 0 && keks->place[i].value_len == value->len && !memcmp(keks->place[i].value, value->data, value->len);
-    if (same)
+    if ((same = i >= 0 && is_there(&keks->place[i], value, moment))) {
+        keks->place[i].moment = moment;
         ljs__kept_get(ring, id, keks->kept, (unsigned)i);
+    }
     pthread_mutex_unlock(&keks->lock);
     return same;
 }
 
 /* What just opened; without locked memory it is opened each time, and a token keeps it itself. */
-static void remember(struct open_keks *keks, const char *label, const ljs_buf *value, const struct ring *ring,
-                     enum key_id id)
+static void remember(struct open_keks *keks, const char *label, const ljs_buf *value, uint64_t moment,
+                     const struct ring *ring, enum key_id id)
 {
     struct kek_place *place;
     int i;
@@ -234,6 +245,7 @@ static void remember(struct open_keks *keks, const char *label, const ljs_buf *v
         memcpy(place->label, label, strlen(label) + 1);
         memcpy(place->value, value->data, value->len);
         place->value_len = value->len;
+        place->moment = moment;
     }
     pthread_mutex_unlock(&keks->lock);
 }
@@ -252,24 +264,27 @@ static void forget(struct open_keks *keks, const char *label)
 }
 
 /* One label: the key of it into the slot, or *next, the label that is used in its place. */
-static ljs_err load_label(bool *goes_on, char next[LJS_LABEL_MAX], ljs_server *server, struct ring *ring,
-                          enum key_id id, const char *label, const char *peer, unsigned use)
+static ljs_err load_label(bool *goes_on, char next[LJS_LABEL_MAX], ljs_server *server, struct view *view,
+                          struct ring *ring, enum key_id id, const char *label, const char *peer, unsigned use)
 {
     struct key key = ljs__key_label(SPACE_KEK, label);
     ljs_buf value = { NULL, 0 };
     struct kek k;
     uint64_t version;
-    ljs_err err = ljs_store_get(&value, &version, server->store, key.at, key.len);
+    ljs_err err;
 
     *goes_on = false;
-    if (!err && !recall(ring, id, &server->keks, label, &value)) {
+    if (recall(ring, id, &server->keks, label, NULL, ljs__view_moment(view)))
+        return LJS_OK;
+    err = ljs__view_get(&value, &version, view, key.at, key.len);
+    if (!err && !recall(ring, id, &server->keks, label, &value, view->moment)) {
         err = read_kek(&k, server->vault, value.data, value.len);
         if (!err && succeeded(next, &k, peer, use))
             *goes_on = true;
         else if (!err && k.retired)
             err = LJS_E_KEK;
         else if (!err && !(err = open_kek(server, ring, id, label, &value)) && k.plain)
-            remember(&server->keks, label, &value, ring, id);
+            remember(&server->keks, label, &value, view->moment, ring, id);
     }
     if (err == LJS_E_NOTFOUND || err == LJS_E_SEAL)
         forget(&server->keks, label);
@@ -277,7 +292,7 @@ static ljs_err load_label(bool *goes_on, char next[LJS_LABEL_MAX], ljs_server *s
     return err;
 }
 
-static ljs_err load_once(ljs_server *server, struct ring *ring, enum key_id id, const char **label,
+static ljs_err load_once(ljs_server *server, struct view *view, struct ring *ring, enum key_id id, const char **label,
                          char room[LJS_LABEL_MAX], const char *peer, unsigned use)
 {
     char next[LJS_LABEL_MAX];
@@ -285,7 +300,7 @@ static ljs_err load_once(ljs_server *server, struct ring *ring, enum key_id id, 
     ljs_err err = LJS_OK;
 
     for (unsigned hops = 0; !err && goes_on && hops < HOPS_MAX; hops++) {
-        err = load_label(&goes_on, next, server, ring, id, *label, peer, use);
+        err = load_label(&goes_on, next, server, view, ring, id, *label, peer, use);
         if (!err && goes_on) {
             memcpy(room, next, sizeof next);
             *label = room;
@@ -294,7 +309,7 @@ static ljs_err load_once(ljs_server *server, struct ring *ring, enum key_id id, 
     return !err && goes_on ? LJS_E_KEK : err;
 }
 
-ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, const char **label,
+ljs_err ljs__kek_load(ljs_server *server, struct view *view, struct ring *ring, enum key_id id, const char **label,
                       char room[LJS_LABEL_MAX], const char *peer, unsigned use)
 {
     const char *named = *label;
@@ -304,7 +319,7 @@ ljs_err ljs__kek_load(ljs_server *server, struct ring *ring, enum key_id id, con
     do {
         had = ljs__masters(server);
         *label = named;
-        err = load_once(server, ring, id, label, room, peer, use);
+        err = load_once(server, view, ring, id, label, room, peer, use);
     } while (err == LJS_E_SEAL && ljs__masters_again(server, had));
     return err;
 }

@@ -4,6 +4,7 @@
 
 #include "base/pack.h"
 #include "store/file.h"
+#include "store/view.h"
 
 #include <lorajs/master.h>
 
@@ -452,5 +453,8 @@ ljs_err ljs_store_marked(ljs_store **out, ljs_store *store, ljs_vault *vault, co
         close_marked(m);
         return err;
     }
-    return ljs_store_custom(out, &marked_ops, m); /* takes m, even when it fails */
+    err = ljs_store_custom(out, &marked_ops, m); /* takes m, even when it fails */
+    if (!err)
+        ljs__store_reads(*out, store);
+    return err;
 }

@@ -1,8 +1,7 @@
-#include <lorajs/backend.h>
-
 #include "base/lock.h"
 #include "base/secret.h"
 #include "store/page.h"
+#include "store/view.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -37,7 +36,7 @@ struct memory {
     struct node *head[HEIGHT_MAX];
     struct node **bucket; /* `buckets` of them, a power of two */
     size_t buckets, nodes;
-    uint64_t version; /* the last one given out, to any key: so none comes twice */
+    uint64_t version; /* of the last change, to any key: so none comes twice */
     uint64_t dice;
 };
 
@@ -156,10 +155,11 @@ static void discard_empty(struct memory *m, const uint8_t *key, size_t key_len)
     free(node);
 }
 
-/* Memory is asked for, and more of it where that was too little, while nobody waits. */
-static ljs_err get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len)
+/* As of which change of the store, too.  Memory is asked for, and more of it where that was too little, while nobody
+ * waits. */
+static ljs_err read_value(ljs_buf *out, uint64_t *version, uint64_t *now, struct memory *m, const uint8_t *key,
+                          size_t key_len)
 {
-    struct memory *m = self;
     uint64_t hash = hash_of(key, key_len);
     size_t room = ROOM_FIRST, len = 0;
     const struct node *node;
@@ -168,6 +168,7 @@ static ljs_err get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *k
         if (!(out->data = malloc(room)))
             return LJS_E_NOMEM;
         pthread_mutex_lock(&m->lock);
+        *now = m->version;
         if ((node = find_hashed(m, hash, key, key_len))) {
             *version = node->value->version;
             len = node->value->len;
@@ -185,6 +186,13 @@ static ljs_err get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *k
     return node ? LJS_OK : LJS_E_NOTFOUND;
 }
 
+static ljs_err get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len)
+{
+    uint64_t now;
+
+    return read_value(out, version, &now, self, key, key_len);
+}
+
 /* Takes values[i] in and leaves there what was replaced. */
 static ljs_err apply(struct memory *m, const ljs_change *change, struct value **value)
 {
@@ -195,8 +203,9 @@ static ljs_err apply(struct memory *m, const ljs_change *change, struct value **
         return LJS_E_CONFLICT;
     if (!node && !(node = insert(m, change->key, change->key_len)))
         return LJS_E_STORE;
+    m->version++;
     if (*value)
-        (*value)->version = ++m->version;
+        (*value)->version = m->version;
     node->value = *value;
     *value = old;
     return LJS_OK;
@@ -285,6 +294,27 @@ static ljs_err count(uint64_t *out, void *self)
     return LJS_OK;
 }
 
+/* A moment is one more than the number of the last change, and so never 0. */
+static uint64_t view_moment(struct view *view, void *self)
+{
+    uint64_t now;
+
+    (void)view;
+    (void)!count(&now, self);
+    return now + 1;
+}
+
+static ljs_err view_get(ljs_buf *out, uint64_t *version, struct view *view, void *self, const uint8_t *key,
+                        size_t key_len)
+{
+    ljs_err err = read_value(out, version, &view->moment, self, key, key_len);
+
+    view->moment++;
+    return err;
+}
+
+static const struct view_ops views = { .get = view_get, .moment = view_moment };
+
 static void close_memory(void *self)
 {
     struct memory *m = self;
@@ -322,5 +352,5 @@ ljs_err ljs_store_memory(ljs_store **out)
     m->buckets = BUCKETS_FIRST;
     m->dice = 0x9e3779b97f4a7c15;
     ljs__lock_init(&m->lock);
-    return ljs_store_custom(out, &memory_ops, m); /* takes m, even when it fails */
+    return ljs__store_with_views(out, &memory_ops, &views, m); /* takes m, even when it fails */
 }

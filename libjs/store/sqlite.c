@@ -1,18 +1,13 @@
-#include <lorajs/backend.h>
+#include "store/sqlite.h"
 
 #include "base/cursor.h"
 #include "base/secret.h"
 #include "store/file.h"
-#include "store/page.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <sqlite3.h> /* here and nowhere else */
 
@@ -39,10 +34,7 @@
 #define TEXT_OF(number) #number
 #define HEADER          "PRAGMA application_id=" TEXT(APPLICATION) "; PRAGMA user_version=" TEXT(LAYOUT) ";"
 
-enum {
-    BUSY_MS = 5000,
-    IDLE_MAX = 16, /* readers kept open; more are opened when more threads read at once */
-};
+enum { BUSY_MS = 5000 };
 
 /* The rows are of a table with a rowid and not WITHOUT ROWID: records outgrow the
  * thousand octets that an index page keeps of a row, and each() then walks the index
@@ -68,10 +60,11 @@ enum statement {
     GET,
     KEYS,
     TICK,
+    LOOK,
+    ROLLBACK,
     READER_STATEMENTS,
     BEGIN = READER_STATEMENTS,
     COMMIT,
-    ROLLBACK,
     SAVE,
     UNDO,
     KEEP,
@@ -86,9 +79,10 @@ enum statement {
 static const char *const statements[WRITER_STATEMENTS] = {
     [GET] = "SELECT version, value FROM kv WHERE key = ?1",
     [KEYS] = "SELECT key FROM kv WHERE key >= ?1 ORDER BY key",
+    [LOOK] = "BEGIN",
+    [ROLLBACK] = "ROLLBACK",
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
-    [ROLLBACK] = "ROLLBACK",
     [SAVE] = "SAVEPOINT change_group",
     [UNDO] = "ROLLBACK TO change_group",
     [KEEP] = "RELEASE change_group",
@@ -100,37 +94,24 @@ static const char *const statements[WRITER_STATEMENTS] = {
 };
 
 struct link {
+    struct db head; /* what others see of it */
     sqlite3 *db;
     sqlite3_stmt *statement[WRITER_STATEMENTS];
-    struct link *next;
 };
 
-/* A call of commit, waiting. */
-struct wish {
-    ljs_change *changes;
-    size_t changes_len;
-    ljs_err err;
-    bool done;
-    struct wish *next;
-};
-
-struct sqlite {
-    char *path; /* absolute: the store outlives a chdir() */
-    dev_t dev;  /* which file it is: another one put in its place is not ours */
-    ino_t ino;
-    bool born;            /* it was ours once, so if it is empty now it is lost, and not new */
-    pthread_mutex_t lock; /* over all below, never held while SQLite works */
-    pthread_cond_t done;
-    struct link *idle; /* readers */
-    unsigned idle_len;
-    struct wish *wishes, **wishes_end;
-    bool writing;        /* some thread writes, or reads by `writer`: it alone touches that */
-    struct link *writer; /* NULL until first used, and after a fault */
-};
+static struct link *link_of(struct db *db)
+{
+    return (struct link *)db; /* its first member */
+}
 
 static ljs_err err_of(int rc)
 {
     return rc == SQLITE_OK ? LJS_OK : (rc & 0xff) == SQLITE_NOMEM ? LJS_E_NOMEM : LJS_E_STORE;
+}
+
+bool ljs__db_threads(void)
+{
+    return sqlite3_threadsafe();
 }
 
 static bool is_busy(int rc)
@@ -146,6 +127,13 @@ static void link_close(struct link *link)
         sqlite3_finalize(link->statement[i]);
     sqlite3_close(link->db);
     free(link);
+}
+
+/* What a call comes to: after a fault the connection is not used again. */
+static ljs_err result(struct link *link, int rc)
+{
+    link->head.broken |= rc && !is_busy(rc);
+    return err_of(rc);
 }
 
 static int step(sqlite3_stmt *s)
@@ -250,9 +238,9 @@ static ljs_err use_wal(int *rc, sqlite3 *db)
 }
 
 /* What recovery has found in the log gets durable, and so do the names of the files. */
-static ljs_err settle(const struct sqlite *s, sqlite3 *db)
+static ljs_err settle(const struct db_file *file, sqlite3 *db)
 {
-    ljs_err err = ljs__sync_log(s->path);
+    ljs_err err = ljs__sync_log(file->path);
 
     /* Only tried: the disk may be full, or somebody else at it. */
     if (!err)
@@ -260,7 +248,7 @@ static ljs_err settle(const struct sqlite *s, sqlite3 *db)
     return err;
 }
 
-static ljs_err link_open_once(struct link **out, int *rc, const struct sqlite *s, unsigned statements_len)
+static ljs_err link_open_once(struct link **out, int *rc, const struct db_file *file, unsigned statements_len)
 {
     struct link *link = calloc(1, sizeof *link);
     struct stat st;
@@ -270,10 +258,10 @@ static ljs_err link_open_once(struct link **out, int *rc, const struct sqlite *s
     *rc = SQLITE_OK;
     if (!link)
         return LJS_E_NOMEM;
-    if (stat(s->path, &st) || st.st_dev != s->dev || st.st_ino != s->ino)
+    if (stat(file->path, &st) || st.st_dev != file->dev || st.st_ino != file->ino)
         goto out;
     /* Never created here: who has lost its file must not go on with an empty one. */
-    if ((*rc = sqlite3_open_v2(s->path, &link->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) ||
+    if ((*rc = sqlite3_open_v2(file->path, &link->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) ||
         (*rc = sqlite3_busy_timeout(link->db, BUSY_MS)) || (*rc = sqlite3_exec(link->db, settings, NULL, NULL, NULL)) ||
         (statements_len == WRITER_STATEMENTS && (*rc = sqlite3_exec(link->db, writer_settings, NULL, NULL, NULL))) ||
         (*rc = sqlite3_exec(link->db, "BEGIN", NULL, NULL, NULL))) {
@@ -283,11 +271,11 @@ static ljs_err link_open_once(struct link **out, int *rc, const struct sqlite *s
     err = examine(rc, link->db);
     sqlite3_exec(link->db, "ROLLBACK", NULL, NULL, NULL);
     if (err == LJS_E_NOTFOUND)
-        err = s->born ? LJS_E_STORE : lay_out(rc, link->db);
+        err = file->born ? LJS_E_STORE : lay_out(rc, link->db);
     if (!err)
         err = use_wal(rc, link->db);
     if (!err)
-        err = settle(s, link->db);
+        err = settle(file, link->db);
     for (unsigned i = 0; !err && i < statements_len; i++)
         err = err_of(*rc = sqlite3_prepare_v3(link->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT,
                                               &link->statement[i], NULL));
@@ -302,47 +290,38 @@ out:
 
 /* SQLite does not call its own busy handler where two connections change the mode of a
  * new file at once. */
-static ljs_err link_open(struct link **out, const struct sqlite *s, unsigned statements_len)
+ljs_err ljs__db_open(struct db **out, const struct db_file *file, bool writes)
 {
+    struct link *link;
     ljs_err err;
     int rc;
 
+    *out = NULL;
     for (unsigned waited = 0;; waited += 50) {
-        err = link_open_once(out, &rc, s, statements_len);
+        err = link_open_once(&link, &rc, file, writes ? WRITER_STATEMENTS : READER_STATEMENTS);
+        if (!err)
+            *out = &link->head;
         if (!err || !is_busy(rc) || waited >= BUSY_MS)
             return err;
         nanosleep(&(struct timespec){ .tv_nsec = 50 * 1000 * 1000 }, NULL);
     }
 }
 
-/* ---- reading ---- */
-
-static ljs_err reader_take(struct link **out, struct sqlite *s)
+void ljs__db_close(struct db *db)
 {
-    pthread_mutex_lock(&s->lock);
-    if ((*out = s->idle)) {
-        s->idle = (*out)->next;
-        s->idle_len--;
-    }
-    pthread_mutex_unlock(&s->lock);
-    return *out ? LJS_OK : link_open(out, s, READER_STATEMENTS);
+    link_close(link_of(db));
 }
 
-/* One that met a fault is not used again. */
-static void reader_give(struct sqlite *s, struct link *link, int rc)
-{
-    bool keep = false;
+/* ---- reading ---- */
 
-    pthread_mutex_lock(&s->lock);
-    if ((rc == SQLITE_OK || is_busy(rc)) && s->idle_len < IDLE_MAX) {
-        link->next = s->idle;
-        s->idle = link;
-        s->idle_len++;
-        keep = true;
-    }
-    pthread_mutex_unlock(&s->lock);
-    if (!keep)
-        link_close(link);
+ljs_err ljs__db_begin(struct db *db)
+{
+    return result(link_of(db), run(link_of(db), LOOK));
+}
+
+void ljs__db_end(struct db *db)
+{
+    (void)result(link_of(db), run(link_of(db), ROLLBACK));
 }
 
 static int read_row(ljs_err *err, ljs_buf *out, uint64_t *version, sqlite3_stmt *row)
@@ -360,72 +339,26 @@ static int read_row(ljs_err *err, ljs_buf *out, uint64_t *version, sqlite3_stmt 
     return SQLITE_OK;
 }
 
-/* The writer, while nobody writes or wants to: with each commit of another's a reader forgets
- * every page that it has read, and the writer knows those that it has written itself. */
-static bool writer_take(struct link **out, struct sqlite *s)
+ljs_err ljs__db_get(ljs_buf *out, uint64_t *version, struct db *db, const uint8_t *key, size_t key_len)
 {
-    bool taken;
-
-    pthread_mutex_lock(&s->lock);
-    if ((taken = !s->writing && s->writer && !s->wishes)) {
-        s->writing = true;
-        *out = s->writer;
-    }
-    pthread_mutex_unlock(&s->lock);
-    return taken;
-}
-
-static void writer_give(struct sqlite *s, int rc)
-{
-    if (rc && !is_busy(rc)) {
-        link_close(s->writer);
-        s->writer = NULL;
-    }
-    pthread_mutex_lock(&s->lock);
-    s->writing = false;
-    if (s->wishes)
-        pthread_cond_broadcast(&s->done);
-    pthread_mutex_unlock(&s->lock);
-}
-
-static ljs_err get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len)
-{
-    struct sqlite *s = self;
-    struct link *link;
-    sqlite3_stmt *row;
-    bool by_writer = writer_take(&link, s);
-    ljs_err err = by_writer ? LJS_OK : reader_take(&link, s);
+    struct link *link = link_of(db);
+    sqlite3_stmt *row = link->statement[GET];
+    ljs_err err = LJS_E_NOTFOUND;
     int rc;
 
-    if (err)
-        return err;
-    row = link->statement[GET];
-    err = LJS_E_NOTFOUND;
     if (!(rc = bind(row, 1, key, key_len)) && (rc = step(row)) == SQLITE_ROW)
         rc = read_row(&err, out, version, row);
     end(row);
-    if (rc)
-        err = err_of(rc);
-    if (by_writer)
-        writer_give(s, rc);
-    else
-        reader_give(s, link, rc);
-    return err;
+    return rc ? result(link, rc) : err;
 }
 
-static ljs_err fill(struct page *page, void *self, const uint8_t *from, size_t from_len)
+ljs_err ljs__db_keys(struct page *page, struct db *db, const uint8_t *from, size_t from_len)
 {
-    struct sqlite *s = self;
-    struct link *link;
-    sqlite3_stmt *row;
-    ljs_err err = reader_take(&link, s);
+    struct link *link = link_of(db);
+    sqlite3_stmt *row = link->statement[KEYS];
     bool more = true;
-    int rc;
+    int rc = bind(row, 1, from, from_len);
 
-    if (err)
-        return err;
-    row = link->statement[KEYS];
-    rc = bind(row, 1, from, from_len);
     while (!rc && more && (rc = step(row)) == SQLITE_ROW) {
         const void *key = sqlite3_column_blob(row, 0);
         int key_len = sqlite3_column_bytes(row, 0);
@@ -434,16 +367,9 @@ static ljs_err fill(struct page *page, void *self, const uint8_t *from, size_t f
         more = !rc && ljs__page_add(page, key, (size_t)key_len);
     }
     end(row);
-    reader_give(s, link, rc);
-    return err_of(rc);
+    return result(link, rc);
 }
 
-static ljs_err each(void *self, const uint8_t *prefix, size_t prefix_len, ljs_store_row *row, void *user)
-{
-    return ljs__page_each(self, fill, prefix, prefix_len, row, user);
-}
-
-/* Of a reader or the writer. */
 static int take_tick(sqlite3_int64 *tick, struct link *link)
 {
     sqlite3_stmt *s = link->statement[TICK];
@@ -454,44 +380,27 @@ static int take_tick(sqlite3_int64 *tick, struct link *link)
     return *tick >= 0 ? SQLITE_OK : rc == SQLITE_OK || rc == SQLITE_ROW ? SQLITE_CORRUPT : rc;
 }
 
-static ljs_err count(uint64_t *out, void *self)
+ljs_err ljs__db_tick(uint64_t *out, struct db *db)
 {
-    struct sqlite *s = self;
-    struct link *link;
     sqlite3_int64 tick = 0;
-    ljs_err err = reader_take(&link, s);
-    int rc;
+    int rc = take_tick(&tick, link_of(db));
 
-    if (err)
-        return err;
-    rc = take_tick(&tick, link);
-    reader_give(s, link, rc);
     *out = (uint64_t)tick;
-    return err_of(rc);
+    return result(link_of(db), rc);
 }
 
 /* VACUUM reads as of one moment while others write, and leaves out what was deleted. */
-static ljs_err copy(void *self, const char *path)
+ljs_err ljs__db_copy(struct db *db, const char *path)
 {
-    struct sqlite *s = self;
-    struct link *link;
+    struct link *link = link_of(db);
     sqlite3_stmt *vacuum = NULL;
-    char *name = realpath(path, NULL); /* which no URI begins with */
-    ljs_err err = name ? reader_take(&link, s) : LJS_E_STORE;
     int rc;
 
-    if (!err) {
-        if (!(rc = sqlite3_prepare_v2(link->db, "VACUUM INTO ?1", -1, &vacuum, NULL)) &&
-            !(rc = sqlite3_bind_text(vacuum, 1, name, -1, SQLITE_STATIC)))
-            rc = step(vacuum);
-        sqlite3_finalize(vacuum);
-        reader_give(s, link, rc);
-        err = err_of(rc);
-    }
-    if (!err)
-        err = ljs__sync_name(name);
-    free(name);
-    return err;
+    if (!(rc = sqlite3_prepare_v2(link->db, "VACUUM INTO ?1", -1, &vacuum, NULL)) &&
+        !(rc = sqlite3_bind_text(vacuum, 1, path, -1, SQLITE_STATIC)))
+        rc = step(vacuum);
+    sqlite3_finalize(vacuum);
+    return result(link, rc);
 }
 
 /* ---- writing ---- */
@@ -557,18 +466,13 @@ static int put_tick(struct link *w, sqlite3_int64 tick)
     return rc ? rc : run(w, SET_TICK);
 }
 
-/* All that was wished for in one transaction, and so with one sync. */
-static ljs_err transact(struct sqlite *s, struct wish *wishes)
+ljs_err ljs__db_transact(struct db *db, struct wish *wishes)
 {
-    struct link *w;
-    sqlite3_int64 tick;
+    struct link *w = link_of(db);
+    sqlite3_int64 tick = 0;
     bool applied = false;
     int moved = 0, rc;
-    ljs_err err;
 
-    if (!s->writer && (err = link_open(&s->writer, s, WRITER_STATEMENTS)))
-        return err;
-    w = s->writer;
     /* What is written to a file that has no name any more survives nothing. */
     if (sqlite3_file_control(w->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) || moved)
         rc = SQLITE_READONLY_DBMOVED;
@@ -582,109 +486,11 @@ static ljs_err transact(struct sqlite *s, struct wish *wishes)
         rc = put_tick(w, tick);
     if (!rc)
         rc = run(w, applied ? COMMIT : ROLLBACK);
-    if (rc) { /* closing rolls back; what a failed sync has left in memory is not trusted */
-        link_close(w);
-        s->writer = NULL;
-    }
+    w->head.broken = rc; /* closing rolls back; what a failed sync has left in memory is not trusted */
     return err_of(rc);
 }
 
-/* Whoever comes while nobody writes becomes the writer, for all who wait by then. */
-static ljs_err commit(void *self, ljs_change *changes, size_t changes_len)
-{
-    struct sqlite *s = self;
-    struct wish me = { .changes = changes, .changes_len = changes_len };
-
-    pthread_mutex_lock(&s->lock);
-    *s->wishes_end = &me;
-    s->wishes_end = &me.next;
-    while (!me.done && s->writing)
-        pthread_cond_wait(&s->done, &s->lock);
-    if (!me.done) {
-        struct wish *wishes = s->wishes;
-        ljs_err err;
-
-        s->wishes = NULL;
-        s->wishes_end = &s->wishes;
-        s->writing = true;
-        pthread_mutex_unlock(&s->lock);
-        err = transact(s, wishes);
-        pthread_mutex_lock(&s->lock);
-        s->writing = false;
-        for (; wishes; wishes = wishes->next) {
-            wishes->err = err;
-            wishes->done = true;
-        }
-        pthread_cond_broadcast(&s->done);
-    }
-    pthread_mutex_unlock(&s->lock);
-    return me.err;
-}
-
-/* ---- opening and closing ---- */
-
-static void close_sqlite(void *self)
-{
-    struct sqlite *s = self;
-
-    for (struct link *link = s->idle, *next; link; link = next) {
-        next = link->next;
-        link_close(link);
-    }
-    link_close(s->writer);
-    pthread_cond_destroy(&s->done);
-    pthread_mutex_destroy(&s->lock);
-    free(s->path);
-    free(s);
-}
-
-static const ljs_store_ops sqlite_ops = {
-    .struct_size = sizeof(ljs_store_ops),
-    .get = get,
-    .commit = commit,
-    .each = each,
-    .close = close_sqlite,
-    .count = count,
-    .copy = copy,
-};
-
-ljs_err ljs_store_sqlite(ljs_store **out, const char *path)
-{
-    struct sqlite *s;
-    struct stat st;
-    ljs_err err;
-
-    *out = NULL;
-    if ((err = ljs__init()))
-        return err;
-    if (!sqlite3_threadsafe())
-        return LJS_E_MISSING;
-    if (!(s = calloc(1, sizeof *s)))
-        return LJS_E_NOMEM;
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->done, NULL);
-    s->wishes_end = &s->wishes;
-    /* mknod and not open: see above on descriptors and locks.  SQLite gives the log and
-     * the wal-index the mode of the database. */
-    err = LJS_E_STORE;
-    if (mknod(path, S_IFREG | 0600, 0) && errno != EEXIST)
-        goto out;
-    if (!(s->path = realpath(path, NULL)) || stat(s->path, &st) || !S_ISREG(st.st_mode) || ljs__is_lost(s->path, &st))
-        goto out;
-    s->dev = st.st_dev;
-    s->ino = st.st_ino;
-    if ((err = link_open(&s->writer, s, WRITER_STATEMENTS)))
-        goto out;
-    s->born = true;
-    /* A reader too, now: while the disk fails, and nobody can write, no other could be opened. */
-    if ((err = link_open(&s->idle, s, READER_STATEMENTS)))
-        goto out;
-    s->idle_len = 1;
-    return ljs_store_custom(out, &sqlite_ops, s); /* takes s, even when it fails */
-out:
-    close_sqlite(s);
-    return err;
-}
+/* ---- all of it into one file ---- */
 
 ljs_err ljs_store_sqlite_fold(const char *path)
 {

@@ -1,4 +1,4 @@
-#include <lorajs/backend.h>
+#include "store/view.h"
 
 #include "base/secret.h"
 
@@ -13,6 +13,8 @@ struct ljs_store {
     ljs_store_ops ops;
     void *self;
     unsigned process;
+    const struct view_ops *views; /* NULL for none */
+    ljs_store *inner;             /* which is read instead, NULL for none */
 };
 
 /* As it was before count and copy. */
@@ -68,7 +70,9 @@ static ljs_err fault(ljs_err err)
     return err > LJS_OK || err <= -100 || err == LJS_E_CONFLICT ? LJS_E_STORE : err;
 }
 
-ljs_err ljs_store_get(ljs_buf *out, uint64_t *version, ljs_store *store, const uint8_t *key, size_t key_len)
+/* By a view where there is one. */
+static ljs_err get(ljs_buf *out, uint64_t *version, struct view *view, ljs_store *store, const uint8_t *key,
+                   size_t key_len)
 {
     ljs_err err;
 
@@ -77,7 +81,8 @@ ljs_err ljs_store_get(ljs_buf *out, uint64_t *version, ljs_store *store, const u
     *version = 0;
     if ((err = check_key(store, key_len, 1)))
         return err;
-    err = fault(store->ops.get(out, version, store->self, key, key_len));
+    err = fault(view ? store->views->get(out, version, view, store->self, key, key_len)
+                     : store->ops.get(out, version, store->self, key, key_len));
     if (!err && (!*version || out->len > LJS_STORE_VALUE_MAX))
         err = LJS_E_STORE;
     if (err) {
@@ -85,6 +90,11 @@ ljs_err ljs_store_get(ljs_buf *out, uint64_t *version, ljs_store *store, const u
         *version = 0;
     }
     return err;
+}
+
+ljs_err ljs_store_get(ljs_buf *out, uint64_t *version, ljs_store *store, const uint8_t *key, size_t key_len)
+{
+    return get(out, version, NULL, store, key, key_len);
 }
 
 static ljs_err check_changes(const ljs_store *store, const ljs_change *changes, size_t changes_len)
@@ -175,4 +185,60 @@ ljs_err ljs_store_copy(ljs_store *store, const char *path)
     if ((err = fault(store->ops.copy(store->self, path))))
         unlink(path);
     return err;
+}
+
+/* ---- views ------------------------------------------------------------------ */
+
+ljs_err ljs__store_with_views(ljs_store **out, const ljs_store_ops *ops, const struct view_ops *views, void *self)
+{
+    ljs_err err = ljs_store_custom(out, ops, self);
+
+    if (!err)
+        (*out)->views = views;
+    return err;
+}
+
+void ljs__store_reads(ljs_store *store, ljs_store *inner)
+{
+    store->inner = inner;
+}
+
+void ljs__view_begin(struct view *out, ljs_store *store)
+{
+    while (store->inner)
+        store = store->inner;
+    *out = (struct view){ .store = store };
+    if (store->views && store->views->begin && store->process == ljs__process())
+        store->views->begin(out, store->self);
+}
+
+ljs_err ljs__view_get(ljs_buf *out, uint64_t *version, struct view *view, const uint8_t *key, size_t key_len)
+{
+    ljs_store *store = view->store;
+
+    view->moment = 0;
+    return get(out, version, store->views ? view : NULL, store, key, key_len);
+}
+
+uint64_t ljs__view_moment(struct view *view)
+{
+    ljs_store *store = view->store;
+
+    return store->views && store->process == ljs__process() ? store->views->moment(view, store->self) : 0;
+}
+
+void ljs__view_end(struct view *view)
+{
+    ljs_store *store = view->store;
+
+    if (store->views && store->views->end && store->process == ljs__process())
+        store->views->end(view, store->self);
+}
+
+void ljs__view_renew(struct view *view)
+{
+    ljs_store *store = view->store;
+
+    ljs__view_end(view);
+    ljs__view_begin(view, store);
 }

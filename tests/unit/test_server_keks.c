@@ -161,7 +161,7 @@ static void test_every_length_wraps(void **state)
 
 /* An open KEK is used no longer than the store has it, whoever changed it; and there may be more
  * of them than are kept open. */
-static void test_as_the_store_has_it(void **state)
+static void as_the_store_has_it(ljs_store *store, ljs_store *of_others)
 {
     static const char hex[] = "3f0811b9c2d4e67a5590ab1c77de2f64a91d4c60e2b7f8353c0e916bd54af728";
     ljs_device d = device_of(LJS_MAC_1_1);
@@ -169,9 +169,8 @@ static void test_as_the_store_has_it(void **state)
     ljs_server *other;
     uint16_t nonce = 1;
 
-    (void)state;
-    lab_begin(&w, NULL);
-    assert_int_equal(ljs_server_new(&other, vault, w.store, NULL), LJS_OK);
+    lab_begin(&w, store);
+    assert_int_equal(ljs_server_new(&other, vault, of_others ? of_others : w.store, NULL), LJS_OK);
     strcpy(d.ns_kek_label, "kek");
     added(&w, &d);
     for (unsigned i = 0; i < 3; i++, nonce++) {
@@ -211,6 +210,27 @@ static void test_as_the_store_has_it(void **state)
     }
     ljs_server_free(other);
     server_end(&w);
+}
+
+static void test_as_the_store_has_it(void **state)
+{
+    (void)state;
+    as_the_store_has_it(NULL, NULL);
+}
+
+/* Two of one file, as two processes have them. */
+static void test_as_another_process_has_it(void **state)
+{
+    char *dir = contract_dir(), path[300];
+    ljs_store *store, *of_others;
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/store.db", dir);
+    assert_int_equal(ljs_store_sqlite(&store, path), LJS_OK);
+    assert_int_equal(ljs_store_sqlite(&of_others, path), LJS_OK);
+    as_the_store_has_it(store, of_others);
+    ljs_store_free(of_others);
+    contract_dir_remove(dir);
 }
 
 /* Nor is it used for what the store has no more: each octet counts, though the KEK is open. */
@@ -419,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_put_replace_delete_list),
         cmocka_unit_test(test_every_length_wraps),
         cmocka_unit_test(test_as_the_store_has_it),
+        cmocka_unit_test(test_as_another_process_has_it),
         cmocka_unit_test(test_open_and_tampered_with),
         cmocka_unit_test(test_pasted_under_another_label),
         cmocka_unit_test(test_pasted_of_another_kind),
