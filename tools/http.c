@@ -2,58 +2,27 @@
  *
  * We accept ourselves and hand connections over, so that a full server leaves its guests
  * in the kernel's queue and a stopping one can still take them; and we keep the time
- * ourselves, since a limit on silence alone lets a client drip for ever.
+ * ourselves (conn.c).
  *
  * Each thread is a loop with connections of its own, which reads, has answered and writes. A
  * request that is whole and has no answer is asked for again with each round of the loop
  * (libmicrohttpd: "try again next time"), so those that arrive together are answered together
  * without a connection being put to sleep, or another thread being woken, for any of them. */
-#include "http.h"
+#include "accept.h"
+#include "body.h"
 
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
     DISCARD_MOST = 8 << 20, /* of a body that is refused: who sends it should hear why */
     PATH_MOST = 64,
     TARGET_MOST = 512,
-    POOL = 8 << 10,     /* of a connection, for headers; libmicrohttpd zeroes all of it twice a request */
-    ROOM_AT_ONCE = 16,  /* connections closed for others within 10 ms */
-    NOTICED = 50000000, /* ns that a loop may be away without its clients getting them back */
-    FIRST_ROOM = 1024
-};
-
-enum phase {
-    FRESH,   /* connected, has asked nothing yet */
-    READING, /* a request arrives */
-    WORKING, /* it is whole and not answered */
-    WRITING, /* the answer leaves */
-    RESTING  /* between requests */
-};
-
-struct conn {
-    struct conn *prev, *next;
-    struct loop *loop;
-    int fd;
-    enum phase phase;
-    int64_t deadline; /* http_clock() */
-    bool closed;      /* by us, for slowness */
-    struct tls_state *tls;
-    bool asked; /* the TLS end who it is, as of generation: */
-    unsigned generation;
-    bool vouched;
-    char peer[LJS_LABEL_MAX];
-    char *target; /* of the request that is at hand; NULL where http_opts.headers is not */
-    bool target_too_long;
+    POOL = 8 << 10, /* of a connection, for headers; libmicrohttpd zeroes all of it twice a request */
 };
 
 struct request {
@@ -62,8 +31,8 @@ struct request {
     struct http *http;
     struct MHD_Connection *connection;
     struct conn *conn;
-    uint8_t *body;
-    size_t len, room, discarded;
+    struct body body;
+    size_t discarded;
     unsigned refusal; /* a status, decided before the request is whole */
     bool ambiguous;   /* where its body ends: nothing that follows is believed */
     bool waits, answered;
@@ -83,23 +52,17 @@ struct loop {
     struct http_call *first, **last; /* whole, and not answered */
     size_t waiting;
     uint64_t heard; /* requests, ever */
-    uint64_t live;  /* its connections; under http's lock, as the next */
-    bool away;      /* it answers, and reads nothing */
+    struct lane lane;
 };
 
 struct http {
     struct http_opts opts;
     struct loop *loops;
     unsigned loops_len;
-    pthread_t acceptor;
-    bool accepting; /* the thread is there */
-    int stop_fd;
-    atomic_bool stopping;
+    struct acceptor acceptor;
+    struct conns conns;
     pthread_mutex_t held_lock;
-    pthread_mutex_t lock; /* of all below */
-    struct conn *conns;
-    uint64_t accepted, live, active, timed_out;
-    uint64_t answers[HTTP_STATUSES];
+    _Atomic uint64_t answers[HTTP_STATUSES];
 };
 
 static const struct {
@@ -116,14 +79,6 @@ static const struct {
     { 0, "" }, /* any other */
 };
 
-int64_t http_clock(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static unsigned status_row(unsigned status)
 {
     unsigned i = 0;
@@ -131,61 +86,6 @@ static unsigned status_row(unsigned status)
     while (i < HTTP_STATUSES - 1 && statuses[i].status != status)
         i++;
     return i;
-}
-
-/* ---- time ------------------------------------------------------------------- */
-
-/* The only place where a connection changes its phase. */
-static void enter(struct http *h, struct conn *c, enum phase phase)
-{
-    const struct http_opts *o = &h->opts;
-    const int64_t second = 1000000000;
-    bool was = c->phase != FRESH && c->phase != RESTING, is = phase != FRESH && phase != RESTING;
-
-    pthread_mutex_lock(&h->lock);
-    h->active += (uint64_t)is - (uint64_t)was;
-    c->phase = phase;
-    c->deadline = phase == WORKING   ? INT64_MAX
-                  : phase == RESTING ? http_clock() + o->keep_alive * second
-                                     : http_clock() + o->timeout * second;
-    pthread_mutex_unlock(&h->lock);
-}
-
-void http_reap(struct http *h)
-{
-    int64_t now = http_clock();
-
-    if (!h)
-        return;
-    pthread_mutex_lock(&h->lock);
-    for (struct conn *c = h->conns; c; c = c->next) {
-        if (c->closed || c->deadline > now || c->loop->away)
-            continue;
-        c->closed = true;
-        h->timed_out += c->phase != RESTING;
-        shutdown(c->fd, SHUT_RDWR); /* the rest follows by itself */
-    }
-    pthread_mutex_unlock(&h->lock);
-}
-
-/* While a loop answers it hears nobody: that time counts for none of its clients. */
-static void go_away(struct loop *l)
-{
-    pthread_mutex_lock(&l->http->lock);
-    l->away = true;
-    pthread_mutex_unlock(&l->http->lock);
-}
-
-static void come_back(struct loop *l, int64_t since)
-{
-    int64_t took = http_clock() - since;
-
-    pthread_mutex_lock(&l->http->lock);
-    l->away = false;
-    for (struct conn *c = took > NOTICED ? l->http->conns : NULL; c; c = c->next)
-        if (c->loop == l && c->deadline != INT64_MAX)
-            c->deadline += took;
-    pthread_mutex_unlock(&l->http->lock);
 }
 
 /* ---- connections ------------------------------------------------------------ */
@@ -209,7 +109,7 @@ static void begin_connection(struct loop *l, struct MHD_Connection *connection, 
     struct http *h = l->http;
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     void *session = h->opts.tls ? session_of(connection) : NULL;
-    struct conn *c = calloc(1, sizeof *c);
+    struct conn *c = conn_new(&h->conns, &l->lane, info ? info->connect_fd : -1);
 
     *context = c;
     if (!c) {
@@ -217,44 +117,19 @@ static void begin_connection(struct loop *l, struct MHD_Connection *connection, 
             shutdown(info->connect_fd, SHUT_RDWR);
         return;
     }
-    c->loop = l;
-    c->fd = info ? info->connect_fd : -1;
     if (h->opts.headers && !(c->target = calloc(1, TARGET_MOST)))
         c->target_too_long = true;
     if (session)
         c->tls = tls_begin(h->opts.tls, session);
-    pthread_mutex_lock(&h->lock);
-    c->next = h->conns;
-    if (c->next)
-        c->next->prev = c;
-    h->conns = c;
-    pthread_mutex_unlock(&h->lock);
-    enter(h, c, FRESH);
 }
 
 static void end_connection(struct loop *l, struct conn *c)
 {
     struct http *h = l->http;
 
-    if (c) {
-        enter(h, c, RESTING);
-        pthread_mutex_lock(&h->lock);
-        if (c->prev)
-            c->prev->next = c->next;
-        else
-            h->conns = c->next;
-        if (c->next)
-            c->next->prev = c->prev;
-        pthread_mutex_unlock(&h->lock);
-        if (c->tls)
-            tls_end(h->opts.tls, c->tls);
-        free(c->target);
-        free(c);
-    }
-    pthread_mutex_lock(&h->lock);
-    h->live--;
-    l->live--;
-    pthread_mutex_unlock(&h->lock);
+    if (c && c->tls)
+        tls_end(h->opts.tls, c->tls);
+    conn_end(&h->conns, &l->lane, c);
 }
 
 static void on_connection(void *user, struct MHD_Connection *connection, void **context,
@@ -275,7 +150,7 @@ static void *on_request_line(void *user, const char *uri, struct MHD_Connection 
     struct conn *c = conn_of(connection);
 
     if (c)
-        enter(l->http, c, READING);
+        conn_enter(&l->http->conns, c, READING);
     if (c && c->target) {
         size_t n = strlen(uri);
 
@@ -297,9 +172,9 @@ static void ask_peer(struct request *r)
         bool vouched =
             (r->http->opts.headers ? tls_name : tls_peer)(c->peer, r->http->opts.tls, session_of(r->connection));
 
-        pthread_mutex_lock(&r->http->lock); /* make_room() looks */
+        pthread_mutex_lock(&r->http->conns.lock); /* conns_make_room() looks */
         c->vouched = vouched;
-        pthread_mutex_unlock(&r->http->lock);
+        pthread_mutex_unlock(&r->http->conns.lock);
     }
     c->asked = true;
     c->generation = generation;
@@ -308,15 +183,6 @@ static void ask_peer(struct request *r)
 }
 
 /* ---- requests --------------------------------------------------------------- */
-
-static void wipe_body(struct request *r)
-{
-    if (r->body)
-        explicit_bzero(r->body, r->room);
-    free(r->body);
-    r->body = NULL;
-    r->len = r->room = 0;
-}
 
 /* Is `word` in a list like "GET, HEAD"? */
 static bool is_one_of(const char *list, const char *word)
@@ -420,31 +286,13 @@ static struct request *begin_request(struct loop *l, struct MHD_Connection *conn
 
 static bool keep(struct request *r, const char *data, size_t len)
 {
-    size_t most = r->http->opts.body_limit, had = r->len, room = r->room ? r->room : FIRST_ROOM;
-    uint8_t *body;
-
-    if (!r->refusal && len > most - r->len)
+    if (!r->refusal && len > r->http->opts.body_limit - r->body.len)
         r->refusal = 413;
-    if (r->refusal) {
-        wipe_body(r);
-        r->discarded += len;
-        return r->discarded <= DISCARD_MOST;
-    }
-    while (room < had + len)
-        room *= 2;
-    if (room != r->room) {
-        if (!(body = malloc(room)))
-            return false;
-        if (had)
-            memcpy(body, r->body, had);
-        wipe_body(r);
-        r->body = body;
-        r->len = had;
-        r->room = room;
-    }
-    memcpy(r->body + r->len, data, len);
-    r->len += len;
-    return true;
+    if (!r->refusal)
+        return body_add(&r->body, data, len);
+    body_wipe(&r->body);
+    r->discarded += len;
+    return r->discarded <= DISCARD_MOST;
 }
 
 static void free_answer(void *user)
@@ -496,12 +344,10 @@ static enum MHD_Result send_answer(struct request *r)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, *r->call.allow ? r->call.allow : h->opts.methods);
     if (status == 503 || status == 429)
         MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-    if (status == 413 || r->ambiguous || h->stopping)
+    if (status == 413 || r->ambiguous || h->acceptor.stopping)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-    pthread_mutex_lock(&h->lock);
     h->answers[status_row(status)]++;
-    pthread_mutex_unlock(&h->lock);
-    enter(h, r->conn, WRITING);
+    conn_enter(&h->conns, r->conn, WRITING);
     result = MHD_queue_response(r->connection, status, response);
     MHD_destroy_response(response);
     return result;
@@ -529,9 +375,9 @@ static void ask(struct loop *l, struct request *r)
 {
     r->waits = true;
     ask_peer(r);
-    enter(r->http, r->conn, WORKING);
-    r->call.in = r->body;
-    r->call.in_len = r->len;
+    conn_enter(&r->http->conns, r->conn, WORKING);
+    r->call.in = r->body.data;
+    r->call.in_len = r->body.len;
     r->call.whole_at = http_clock();
     r->call.next = NULL;
     *l->last = &r->call;
@@ -569,16 +415,16 @@ static void answer_all(struct loop *l)
     l->first = NULL;
     l->last = &l->first;
     l->waiting = 0;
-    go_away(l);
+    lane_away(&l->http->conns, &l->lane);
     l->http->opts.calls(l->http->opts.user, calls);
-    come_back(l, since);
+    lane_back(&l->http->conns, &l->lane, since);
 }
 
 void http_answer(struct http_call *call, unsigned status, const char *type, ljs_buf *body)
 {
     struct request *r = (struct request *)call; /* its first member */
 
-    wipe_body(r);
+    body_wipe(&r->body);
     r->status = status;
     r->type = type;
     r->answer = *body;
@@ -599,7 +445,7 @@ void http_hold(struct http_call *call)
 
 static void free_request(struct request *r)
 {
-    wipe_body(r);
+    body_wipe(&r->body);
     ljs_buf_free(&r->answer);
     free(r);
 }
@@ -638,7 +484,7 @@ static bool is_ready(struct request *r)
         return false;
     r->held = false;
     r->answered = true;
-    wipe_body(r);
+    body_wipe(&r->body);
     return true;
 }
 
@@ -683,7 +529,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
 
     (void)code;
     if (c)
-        enter(l->http, c, RESTING);
+        conn_enter(&l->http->conns, c, RESTING);
     if (r) {
         bool theirs = false;
 
@@ -702,104 +548,25 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
 
 /* ---- accepting -------------------------------------------------------------- */
 
-static bool full(struct http *h)
-{
-    bool is;
-
-    pthread_mutex_lock(&h->lock);
-    is = h->live >= h->opts.connections;
-    pthread_mutex_unlock(&h->lock);
-    return is;
-}
-
-/* We are full, and somebody waits.  Where peers are told by their certificates, whoever has
- * not been told for one and asks nothing makes room, the oldest first: else anybody could
- * hold all connections, and keep the peers out. */
-static void make_room(struct http *h)
-{
-    const int64_t second = 1000000000, now = http_clock(), patience = (h->opts.timeout - 2) * second;
-    unsigned left = ROOM_AT_ONCE;
-
-    if (!h->opts.tls)
-        return;
-    pthread_mutex_lock(&h->lock);
-    while (left--) {
-        struct conn *oldest = NULL;
-
-        for (struct conn *c = h->conns; c; c = c->next) /* newest first */
-            if (!c->closed && !c->vouched &&
-                (c->phase == RESTING || (c->phase == FRESH && c->deadline - now < patience)))
-                oldest = c;
-        if (!oldest)
-            break;
-        oldest->closed = true;
-        shutdown(oldest->fd, SHUT_RDWR);
-    }
-    pthread_mutex_unlock(&h->lock);
-}
-
-/* One connection, for the loop that has the fewest; false when none waits. */
-static bool accept_one(struct http *h)
-{
-    struct loop *l = h->loops;
-    struct sockaddr_storage from;
-    socklen_t len = sizeof from;
-    int fd = accept4(h->opts.fd, (void *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-    if (fd < 0)
-        return errno == EINTR || errno == ECONNABORTED;
-    pthread_mutex_lock(&h->lock);
-    for (unsigned i = 1; i < h->loops_len; i++)
-        if (h->loops[i].live < l->live)
-            l = &h->loops[i];
-    h->accepted++;
-    h->live++;
-    l->live++;
-    pthread_mutex_unlock(&h->lock);
-    if (MHD_add_connection(l->daemon, fd, (void *)&from, len) != MHD_YES) { /* closes it itself */
-        pthread_mutex_lock(&h->lock);
-        h->live--;
-        l->live--;
-        pthread_mutex_unlock(&h->lock);
-    }
-    return true;
-}
-
-static void *accept_all(void *user)
+/* For the loop that has the fewest. */
+static void take_connection(void *user, int fd, const struct sockaddr_storage *from, socklen_t from_len)
 {
     struct http *h = user;
-    struct pollfd fds[] = { { .fd = h->stop_fd, .events = POLLIN }, { .fd = h->opts.fd, .events = POLLIN } };
+    struct loop *l = h->loops;
 
-    while (!h->stopping) {
-        bool wait = full(h);
-
-        if (wait && poll(&fds[1], 1, 0) > 0)
-            make_room(h);
-        /* Too many connections, or too many files (which accept4() has said by
-         * failing): the others stay in the kernel's queue. */
-        if (poll(fds, wait ? 1 : 2, wait ? 10 : -1) <= 0 || wait || !(fds[1].revents & POLLIN))
-            continue;
-        if (!accept_one(h) && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
-            say(h->opts.log, SAY_WARNING, "cannot accept a connection: %s", strerror(errno));
-            poll(fds, 1, 100);
-        }
-    }
-    while (!full(h) && accept_one(h))
-        ;
-    close(h->opts.fd);
-    return NULL;
+    pthread_mutex_lock(&h->conns.lock);
+    for (unsigned i = 1; i < h->loops_len; i++)
+        if (h->loops[i].lane.live < l->lane.live)
+            l = &h->loops[i];
+    pthread_mutex_unlock(&h->conns.lock);
+    conns_add(&h->conns, &l->lane);
+    if (MHD_add_connection(l->daemon, fd, (const void *)from, from_len) != MHD_YES) /* closes it itself */
+        conns_lost(&h->conns, &l->lane);
 }
 
 void http_quiesce(struct http *h)
 {
-    uint64_t one = 1;
-
-    h->stopping = true;
-    if (!h->accepting)
-        return;
-    if (write(h->stop_fd, &one, sizeof one) == sizeof one)
-        pthread_join(h->acceptor, NULL);
-    h->accepting = false;
+    acceptor_stop(&h->acceptor);
 }
 
 /* ---- the whole -------------------------------------------------------------- */
@@ -857,6 +624,7 @@ static bool start_loops(struct http *h)
 int http_new(struct http **out, const struct http_opts *opts)
 {
     struct http *h = calloc(1, sizeof *h);
+    bool good;
 
     *out = NULL;
     if (!h) {
@@ -865,13 +633,15 @@ int http_new(struct http **out, const struct http_opts *opts)
         return FAILED;
     }
     h->opts = *opts;
-    pthread_mutex_init(&h->lock, NULL);
+    conns_init(&h->conns, opts);
     pthread_mutex_init(&h->held_lock, NULL);
-    h->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (h->stop_fd >= 0 && start_loops(h))
-        h->accepting = !pthread_create(&h->acceptor, NULL, accept_all, h);
-    if (!h->accepting) {
-        close(h->opts.fd);
+    h->acceptor =
+        (struct acceptor){ .fd = opts->fd, .conns = &h->conns, .log = opts->log, .take = take_connection, .user = h };
+    if ((good = start_loops(h)))
+        good = acceptor_start(&h->acceptor);
+    else
+        close(opts->fd);
+    if (!good) {
         http_free(h);
         complain("serve: cannot start HTTP: %s", strerror(errno));
         return FAILED;
@@ -880,17 +650,25 @@ int http_new(struct http **out, const struct http_opts *opts)
     return DONE;
 }
 
+void http_reap(struct http *h)
+{
+    if (h)
+        conns_reap(&h->conns);
+}
+
 void http_stats(struct http_stats *out, struct http *h)
 {
-    pthread_mutex_lock(&h->lock);
+    struct conns *cs = &h->conns;
+
+    pthread_mutex_lock(&cs->lock);
     *out = (struct http_stats){
-        .accepted = h->accepted, .connections = h->live, .active = h->active, .timed_out = h->timed_out
+        .accepted = cs->accepted, .connections = cs->live, .active = cs->active, .timed_out = cs->timed_out
     };
+    pthread_mutex_unlock(&cs->lock);
     for (unsigned i = 0; i < HTTP_STATUSES; i++) {
         out->answers[i].status = statuses[i].status;
         out->answers[i].count = h->answers[i];
     }
-    pthread_mutex_unlock(&h->lock);
 }
 
 void http_free(struct http *h)
@@ -901,9 +679,7 @@ void http_free(struct http *h)
     while (h->loops_len)
         MHD_stop_daemon(h->loops[--h->loops_len].daemon);
     free(h->loops);
-    if (h->stop_fd >= 0)
-        close(h->stop_fd);
     pthread_mutex_destroy(&h->held_lock);
-    pthread_mutex_destroy(&h->lock);
+    conns_free(&h->conns);
     free(h);
 }
