@@ -41,7 +41,7 @@ extern "C" {
 /** Somebody who may own devices. */
 typedef struct ljs_account {
     size_t struct_size;         /**< sizeof(ljs_account) */
-    char name[LJS_ACCOUNT_MAX]; /**< 1 to 63 letters, digits, dots and hyphens */
+    char name[LJS_ACCOUNT_MAX]; /**< 1 to 63 letters, digits, dots and hyphens; no dot first */
     int64_t at;                 /**< since when, Unix time in seconds */
     uint8_t suspended;          /**< 1: it may not act; what it owns it keeps */
     uint8_t proven;             /**< 1: it has claimed a device by a token; set by ljs_server_claim() */

@@ -215,11 +215,14 @@ static void read_context(struct unpack *u, struct context *c)
 
 static void read_set(struct unpack *u, struct key_set *s)
 {
+    size_t len = 0;
+
     if (ljs__unpack_array(u) != 3)
         u->rd.bad = true;
     s->epoch = (uint16_t)ljs__unpack_uint(u, 0xffff);
     s->keys = (uint8_t)ljs__unpack_uint(u, 0xff);
-    s->at = ljs__unpack_bin(u, &s->len, 512);
+    s->at = ljs__unpack_bin(u, &len, 512);
+    s->len = (uint16_t)len;
     if (ljs__record_lot(NULL, s) && (s->len < 2 || s->len > LJS_LABEL_MAX || memchr(s->at, 0, s->len)))
         u->rd.bad = true;
 }
@@ -331,7 +334,7 @@ ljs_err ljs__record_read(struct record *out, const uint8_t *in, size_t in_len)
     unsigned pairs, schema;
     int last = F_SCHEMA;
 
-    memset(r, 0, sizeof *r);
+    memset(r, 0, offsetof(struct record, set));
     r->was = in_len;
     pairs = ljs__unpack_map(&u);
     if (ljs__unpack_uint(&u, 0x7f) != F_SCHEMA)
@@ -361,7 +364,7 @@ ljs_err ljs__record_read(struct record *out, const uint8_t *in, size_t in_len)
     r->d.struct_size = sizeof r->d;
     return LJS_OK;
 bad:
-    memset(r, 0, sizeof *r);
+    memset(r, 0, offsetof(struct record, set));
     return LJS_E_SEAL;
 }
 

@@ -46,10 +46,9 @@ struct context { /* what belongs to one JoinEUI */
 };
 
 struct key_set { /* the root keys of one epoch, sealed, or LOT_FORMAT | the label of the lot that they come of */
-    uint16_t epoch;
+    uint16_t epoch, len;
     uint8_t keys; /* LJS_HAS_... */
     const uint8_t *at;
-    size_t len;
 };
 
 struct rekeying {  /* rekey.h */
@@ -70,7 +69,6 @@ struct record { /* borrows the octets it was read from */
     ljs_device d;
     struct context context[LJS_JOIN_EUIS_MAX]; /* d.join_euis of them */
     ljs_session session[LJS_SESSIONS_MAX + 1]; /* d.sessions of them, newest first; one more for a moment */
-    struct key_set set[EPOCHS_MAX];
     unsigned sets;
     bool has_last, has_print, blocked;
     int32_t highest;   /* of a join that was refused for its count: what that had to exceed; -1 where none counts */
@@ -79,6 +77,7 @@ struct record { /* borrows the octets it was read from */
     uint8_t last[16];  /* what the newest session answered: see digest() of join.c */
     uint8_t print[16]; /* ljs__record_root_print() of a removed device */
     struct rekeying rekey;
+    struct key_set set[EPOCHS_MAX]; /* r->sets of them; the others are not even zero */
 };
 
 /* Parse; the tag is not looked at.  LJS_E_SEAL, LJS_E_VERSION. */

@@ -92,7 +92,7 @@ ljs_err ljs__record_refer(struct record *r, struct wr *keep, uint8_t keys, uint1
     ljs__wr(keep, r->d.lot, strlen(r->d.lot));
     if (keep->bad)
         return LJS_E_NOMEM;
-    *set = (struct key_set){ .epoch = epoch, .keys = keys, .at = keep->data, .len = keep->len };
+    *set = (struct key_set){ .epoch = epoch, .keys = keys, .at = keep->data, .len = (uint16_t)keep->len };
     return LJS_OK;
 }
 
@@ -113,7 +113,7 @@ ljs_err ljs__record_seal(struct record *r, struct wr *keep, const ljs_vault *vau
     for (size_t i = 0; i < COUNT(root_ids); i++)
         if (ljs__ring_has(ring, root_ids[i]))
             keys |= root_has[i];
-    *set = (struct key_set){ .epoch = epoch, .keys = keys, .at = keep->data, .len = keep->len };
+    *set = (struct key_set){ .epoch = epoch, .keys = keys, .at = keep->data, .len = (uint16_t)keep->len };
     return LJS_OK;
 }
 

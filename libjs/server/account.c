@@ -17,7 +17,7 @@ bool ljs__account_name_ok(const char *name, size_t room)
     for (size_t i = 0; i < len; i++)
         if (!memchr(letters, name[i], sizeof letters - 1))
             return false;
-    return len > 0 && len < room && len < LJS_ACCOUNT_MAX;
+    return len > 0 && len < room && len < LJS_ACCOUNT_MAX && *name != '.'; /* "." and ".." are no names in a URL */
 }
 
 ljs_err ljs__account_read(ljs_account *out, const ljs_vault *vault, const char *name, const ljs_buf *in)

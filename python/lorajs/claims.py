@@ -62,7 +62,7 @@ class Account:
     """Somebody who may own devices."""
 
     name: str
-    """1 to 63 letters, digits, dots and hyphens."""
+    """1 to 63 letters, digits, dots and hyphens; no dot first."""
     at: int = 0
     """Since when, Unix time in seconds."""
     suspended: bool = False

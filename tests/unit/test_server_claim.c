@@ -500,6 +500,10 @@ static void test_accounts(void **state)
     assert_int_equal(ljs_server_add_account(w.server, &a), LJS_E_EXISTS);
     strcpy(a.name, "a c");
     assert_int_equal(ljs_server_add_account(w.server, &a), LJS_E_INVAL);
+    for (unsigned dots = 1; dots < 4; dots++) { /* what a client over HTTP would fold away */
+        snprintf(a.name, sizeof a.name, "%.*s", (int)dots, "..a");
+        assert_int_equal(ljs_server_add_account(w.server, &a), LJS_E_INVAL);
+    }
     assert_int_equal(ljs_server_each_account(w.server, count_account, &n), LJS_OK);
     assert_int_equal(n, 3);
     c.roles |= LJS_ROLE_OPERATE;
