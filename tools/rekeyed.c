@@ -258,7 +258,7 @@ static ljs_err join(struct one *one)
 
 static ljs_err standing(ljs_rekey *rekey, unsigned *epoch, struct one *one)
 {
-    ljs_device device;
+    ljs_device device = { .struct_size = sizeof device };
     ljs_buf record;
     ljs_err err = ljs_server_get_device(&record, one->run->server, one->dev_eui);
 

@@ -1,4 +1,4 @@
-"""Devices of secure elements: registered by their maker's manifest, and claimed with the word of the chip.
+"""Devices of secure elements: registered by their maker's manifest, and claimed with the word of the chip. In short::
 
     with open("manifest.json", "rb") as file:
         manifest = lorajs.Manifest(file)
@@ -6,7 +6,7 @@
             print(entry.unique_id, what.why or "registered")
 
     given = challenge(server, "acme", dev_eui, now=now)
-    digest(dev_eui, "acme", given)   -> 32 octets, of which the chip makes 64: r and s
+    digest(dev_eui, "acme", given)  # 32 octets, of which the chip makes 64: r and s
     lorajs.claims.claim(..., chip=ChipProof(given, signature))
 
 A manifest has no root key: a device that is registered by one joins as soon as its keys come, in whatever order."""
