@@ -458,8 +458,7 @@ static bool begin(struct node *n, struct message *to)
         static const uint8_t none[16];
 
         ljs__hash(hash, out.data, out.len);
-        if (!n->restored) /* which does not know what it began since then: whom that loses, is found again */
-            law(LAW_REKEY_EPOCH, !memcmp(n->command[epoch], none, 16) || !memcmp(n->command[epoch], hash, 16));
+        law(LAW_REKEY_EPOCH, !memcmp(n->command[epoch], none, 16) || !memcmp(n->command[epoch], hash, 16));
         memcpy(n->command[epoch], hash, 16);
         *to = (struct message){ .kind = COMMAND, .len = (uint8_t)out.len };
         memcpy(to->octets, out.data, out.len);
@@ -535,6 +534,7 @@ static void restore(struct node *n)
     MUST(ljs_device_raise(&record, w.vault, RAISE, w.backup.at, w.backup.len));
     set(&n->record, &record);
     n->accepted = 0;
+    memset(n->command, 0, sizeof n->command); /* nor does it know what it began: whom that loses, is found again */
     n->restored = true;
 }
 
