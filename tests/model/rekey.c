@@ -1,4 +1,5 @@
 #include "rekey.h"
+#include "must.h"
 
 #include <lorajs/join.h>
 #include <lorajs/rekey.h>
@@ -15,16 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What cannot fail here, but for a machine out of memory. */
-#define MUST(call)                                                                                                     \
-    do {                                                                                                               \
-        ljs_err must = (call);                                                                                         \
-        if (must) {                                                                                                    \
-            fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, ljs_strerror(must));                         \
-            abort();                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 #define DEV UINT64_C(0x0004a310001aa90a)
 #define EUI UINT64_C(0x70b3d57ed00019e4)

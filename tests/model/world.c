@@ -1,4 +1,5 @@
 #include "world.h"
+#include "must.h"
 
 #include <lorajs/backend.h>
 
@@ -10,16 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What cannot fail here, but for a machine out of memory. */
-#define MUST(call)                                                                                                     \
-    do {                                                                                                               \
-        ljs_err must = (call);                                                                                         \
-        if (must) {                                                                                                    \
-            fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, ljs_strerror(must));                         \
-            abort();                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 enum {
     NET = 0x000013,
