@@ -896,6 +896,7 @@ static PyObject *imports_give(const struct imports *i)
 %thread ljs_server_kek_next;
 %thread ljs_server_each_kek;
 %thread ljs_server_put_lot;
+%thread ljs_server_make_lot;
 %thread ljs_server_each_lot;
 %thread ljs_lot_make;
 %thread ljs_lot_rewrap;

@@ -344,6 +344,7 @@ def follow(t: Trial, b: Blocks) -> None:
     check('"restored":true' in t.sh(replace), "and again, over what is there")
     said = t.sh(b.take("custody.md", "sh", "lorajs lot add"))
     check('"lot":"meters-2026"' in said, said)
+    check("under acme-2027" in (said := t.sh(b.take("custody.md", "sh", "lorajs lot make"))), said)
     check(t.refuses(serve.replace("$DATA", "$RESTORED")), "not without its marker")
     serve = serve.rstrip() + ' --marker "$ELSEWHERE/marker"'
     process, url, _ = t.serve(serve.replace("$DATA", "$RESTORED"))

@@ -103,9 +103,10 @@ def good(key: bytes, to: ec.EllipticCurvePublicKey) -> Iterator[Row]:
     yield "epk outside", encrypt(plain, to, header={"kid": "recipient"}), ""
     yield "parties", encrypt(plain, to, apu=b"Alice", apv=b"Bob"), ""
     yield "more than is needed", encrypt(json.dumps(oct_jwk(key, "the kid", use="enc", more={"a": [1]}), indent=1).encode(),
-                                         to, protected={"typ": "JWE", "kid": "9", "cty": "jwk+json"}), ""
-    padded = encrypt(plain, to)
-    yield "members that nobody knows", padded | {"more": {"alg": "none", "zip": "DEF"}}, ""
+                                         to, protected={"typ": "JWE", "kid": "9", "cty": "jwk+json",
+                                                        "more": {"d": "of no epk", "x": 1}}), ""
+    yield "members that nobody knows", encrypt(plain, to, header={"kid": "recipient", "more": {"d": "of no epk"}}) | {
+        "more": {"alg": "none", "zip": "DEF", "epk": {"d": "of no header"}}}, ""
 
 
 def of_header(key: bytes, to: ec.EllipticCurvePublicKey) -> Iterator[Row]:

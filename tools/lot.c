@@ -7,8 +7,8 @@
 
 struct lot_opts {
     struct where where;
-    const char *key_file;
-    bool allow_weak, json;
+    const char *key_file, *kek;
+    bool allow_weak, dry_run, json;
 };
 
 #define AT(member) offsetof(struct lot_opts, member)
@@ -18,6 +18,14 @@ static const struct flag add_flags[] = {
       0 },
     { "allow-weak-keys", NULL, "take a key that is so regular that it is no secret", FLAG_SWITCH, AT(allow_weak), 0,
       0 },
+    { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
+    { 0 },
+};
+static const struct flag make_flags[] = {
+    WHERE_FLAGS(struct lot_opts),
+    { "kek", "LABEL", "the KEK of whoever personalizes the devices, as `lorajs kek add` took it; needed", FLAG_TEXT,
+      AT(kek), 0, 0 },
+    { "dry-run", NULL, "look whether it could be made and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
     { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
@@ -37,6 +45,17 @@ static const struct usage add_usage = {
     "key never becomes another. Whoever has it has the keys of all of its devices: keep it in a token. What is missing "
     "in the data directory is made. The daemon may be running.",
     add_flags,
+    1,
+    1,
+};
+static const struct usage make_usage = {
+    "lot make",
+    "LABEL",
+    "Makes the key of a lot where keys are used, inside of the token where they are in one, so that nobody ever sees "
+    "it, "
+    "and writes it once, wrapped (RFC 3394) under a KEK, for whoever personalizes the devices. What is written is not "
+    "to be had again: keep it until they have it, else make another lot. The daemon may be running.",
+    make_flags,
     1,
     1,
 };
@@ -107,6 +126,88 @@ out:
     return code;
 }
 
+static ljs_err is_label(void *user, const char *label)
+{
+    return strcmp(label, user) == 0 ? LJS_E_EXISTS : LJS_OK;
+}
+
+/* Could it be made? */
+static ljs_err look(ljs_server *server, char *label, const char *kek_label)
+{
+    ljs_kek kek;
+    ljs_err err = ljs_server_each_lot(server, is_label, label);
+
+    if (!err && (err = ljs_server_get_kek(&kek, server, kek_label)) == LJS_E_NOTFOUND)
+        err = LJS_E_KEK;
+    return !err && kek.retired && !kek.nexts ? LJS_E_KEK : err;
+}
+
+static void report_made(const struct lot_opts *opts, const char *label, const ljs_envelope *envelope)
+{
+    const char *what = opts->dry_run ? "could be made" : "made";
+    char key[2 * sizeof envelope->key + 1] = "";
+
+    for (size_t i = 0; i < envelope->key_len; i++)
+        snprintf(key + 2 * i, 3, "%02x", envelope->key[i]);
+    if (!opts->json) {
+        printf("%s: %s\n", label, what);
+        if (*key)
+            printf("%s  under %s\n", key, envelope->kek_label);
+        return;
+    }
+    printf("{\"label\":");
+    print_json_text(stdout, label);
+    printf(",\"result\":\"%s\"", what);
+    if (*key) {
+        printf(",\"kek\":");
+        print_json_text(stdout, envelope->kek_label);
+        printf(",\"wrapped_key\":\"%s\"", key);
+    }
+    puts("}");
+}
+
+static int make_refused(ljs_err err, const char *label, const char *kek)
+{
+    if (err == LJS_E_EXISTS)
+        complain("%s: there is a lot of this label, whose key never becomes another; give this one a label of its own",
+                 label);
+    else if (err == LJS_E_KEK)
+        complain("%s: no such KEK, or it is retired; `lorajs kek list` shows those there are", kek);
+    else
+        return complain_err(err, label);
+    return REFUSED;
+}
+
+static int cmd_make(int argc, char **argv)
+{
+    struct lot_opts opts = { .kek = NULL };
+    struct data data = { NULL, NULL, NULL };
+    ljs_envelope envelope = { .key_len = 0 };
+    ljs_err err;
+    int code = read_flags(&make_usage, &opts, &argc, &argv);
+
+    if (code != GO_ON)
+        return code;
+    if (!opts.kek) {
+        complain("lot make needs --kek (see `lorajs lot make --help`)");
+        return USAGE;
+    }
+    if ((code = check_label(argv[0])) || (code = check_label(opts.kek)) ||
+        (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
+        return code;
+    err = opts.dry_run ? look(data.server, argv[0], opts.kek)
+                       : ljs_server_make_lot(&envelope, data.server, argv[0], opts.kek);
+    if (err) {
+        code = make_refused(err, argv[0], opts.kek);
+    } else {
+        if (!opts.dry_run)
+            warn_of_software(&data, argv[0]);
+        report_made(&opts, argv[0], &envelope);
+    }
+    data_close(&data);
+    return code;
+}
+
 struct list_run {
     bool json, any;
 };
@@ -149,6 +250,7 @@ static int cmd_list(int argc, char **argv)
 
 const struct command lot_commands[] = {
     { "add", "take the key of a lot", cmd_add, NULL, &add_usage },
+    { "make", "make the key of a lot, seen by nobody", cmd_make, NULL, &make_usage },
     { "list", "their labels", cmd_list, NULL, &list_usage },
     { 0 },
 };

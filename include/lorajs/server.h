@@ -265,6 +265,13 @@ LJS_MUST ljs_err ljs_server_each_kek(ljs_server *server, ljs_kek_row *row, void 
  *  @param key    16 octets
  *  @return ::LJS_E_EXISTS when the label is taken by another key, ::LJS_E_INVAL also where ::LJS_LOTS_MAX are kept */
 LJS_MUST ljs_err ljs_server_put_lot(ljs_server *server, const char *label, const ljs_key *key);
+/** Make a lot whose key nobody has seen: it is made where the server's keys are used, with a vault in a token inside of
+ *  that, and leaves it once, wrapped for whoever personalizes the devices.  What is lost of that is lost for good.
+ *  @param out        the key under the KEK
+ *  @param kek_label  a KEK of ljs_server_put_kek(), or what is used in its place
+ *  @return ::LJS_E_EXISTS when the label is taken, ::LJS_E_KEK for no such KEK or one that is retired, ::LJS_E_INVAL as
+ *  above */
+LJS_MUST ljs_err ljs_server_make_lot(ljs_envelope *out, ljs_server *server, const char *label, const char *kek_label);
 /** A lot that was found; what it returns, if not ::LJS_OK, ends the visit. */
 typedef ljs_err ljs_lot_row(void *user, const char *label);
 /** Each lot, labels rising; stops when `row` fails, with its result. */

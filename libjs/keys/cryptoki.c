@@ -218,9 +218,15 @@ static ljs_err create(token_object *out, struct cryptoki *c, token_session s, co
                       unsigned uses)
 {
     struct module *m = module_of(c);
+    CK_MECHANISM mechanism = { CKM_AES_KEY_GEN, NULL, 0 };
+    CK_ULONG value_len = len;
     struct template t;
 
     passing(&t, uses);
+    if (!octets) {
+        add(&t, CKA_VALUE_LEN, &value_len, sizeof value_len);
+        return err_of(m->f->C_GenerateKey(s, &mechanism, t.at, t.n, out));
+    }
     add(&t, CKA_VALUE, octets, len);
     return err_of(m->f->C_CreateObject(s, t.at, t.n, out));
 }

@@ -48,7 +48,7 @@ struct cryptoki_ops {
                     struct cryptoki *c, token_session s, const char *label);
     /* A random AES-256 key that stays; the session was opened for writing. */
     ljs_err (*generate)(token_object *out, struct cryptoki *c, token_session s, const struct token_key *key);
-    /* The others are gone with their session. */
+    /* The others are gone with their session.  NULL for octets: random ones, which never leave it in clear. */
     ljs_err (*create)(token_object *out, struct cryptoki *c, token_session s, const uint8_t *octets, size_t len,
                       unsigned uses);
     ljs_err (*destroy)(struct cryptoki *c, token_session s, token_object key);

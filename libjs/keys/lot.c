@@ -108,6 +108,17 @@ ljs_err ljs_lot_make(ljs_buf *out, ljs_vault *vault, const char *label, const lj
     return err;
 }
 
+ljs_err ljs__lot_generate(ljs_buf *out, ljs_envelope *envelope, ljs_vault *vault, struct ring *ring, const char *label,
+                          const char *kek_label)
+{
+    ljs_err err = ljs__vault_make_key(vault, ring, KEY_WORK);
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (!err)
+        err = ljs__ring_envelopes(&envelope, ring, work, 1, KEY_WORK2, kek_label);
+    return err ? err : write_value(out, vault, ring, label);
+}
+
 ljs_err ljs__lot_label(char label[LJS_LABEL_MAX], const ljs_vault *vault, const uint8_t *in, size_t in_len)
 {
     struct value v;

@@ -12,6 +12,10 @@
 /* Whose key the value has.  LJS_E_SEAL, LJS_E_VERSION. */
 ljs_err ljs__lot_label(char label[LJS_LABEL_MAX], const ljs_vault *vault, const uint8_t *in, size_t in_len);
 
+/* A new key in KEY_WORK of the ring, as ljs_lot_make() has one, and for whoever has the KEK in KEY_WORK2. */
+ljs_err ljs__lot_generate(ljs_buf *out, ljs_envelope *envelope, ljs_vault *vault, struct ring *ring, const char *label,
+                          const char *kek_label);
+
 /* Has it this key? */
 ljs_err ljs__lot_same(bool *out, ljs_vault *vault, const uint8_t *in, size_t in_len, const ljs_key *key);
 

@@ -398,23 +398,32 @@ static void slot_hold(struct ring *ring, enum key_id id, token_object object, si
     slot->len = len;
 }
 
-ljs_err ljs__token_lift(struct ring *ring, enum key_id id, unsigned uses)
+static ljs_err create(struct ring *ring, enum key_id id, const uint8_t *octets, size_t len, unsigned uses)
 {
     struct cryptoki *c = ring->token->c;
-    struct slot *slot = &ring->slot[id];
     token_object object;
     ljs_err err;
 
-    if (slot->held)
-        return LJS_OK;
-    if (!slot->len)
-        return LJS_E_NOKEY;
     do
-        err = seen(ring, c->ops->create(&object, c, ring->session, slot->octets, slot->len, uses));
+        err = seen(ring, c->ops->create(&object, c, ring->session, octets, len, uses));
     while (make_room(ring, err));
     if (!err)
-        slot_hold(ring, id, object, slot->len);
+        slot_hold(ring, id, object, len);
     return err;
+}
+
+ljs_err ljs__token_lift(struct ring *ring, enum key_id id, unsigned uses)
+{
+    const struct slot *slot = &ring->slot[id];
+
+    if (slot->held)
+        return LJS_OK;
+    return slot->len ? create(ring, id, slot->octets, slot->len, uses) : LJS_E_NOKEY;
+}
+
+ljs_err ljs__token_make(struct ring *ring, enum key_id id)
+{
+    return create(ring, id, NULL, KEY_LEN, USE_SIGN | USE_DERIVE | USE_LEAVE);
 }
 
 ljs_err ljs__token_wrap(uint8_t *out, size_t *out_len, uint16_t *version, struct ring *ring, enum key_id id)

@@ -46,6 +46,9 @@ __attribute__((cold)) void ljs__token_let_go(struct ring *ring, struct slot *slo
 /* The octets of a slot into the token, where they are no more in the ring.  Enter first. */
 ljs_err ljs__token_lift(struct ring *ring, enum key_id id, unsigned uses);
 
+/* A random key of 16 octets, made there, to be wrapped for whoever is to have it too.  Enter first. */
+ljs_err ljs__token_make(struct ring *ring, enum key_id id);
+
 /* A slot under the newest storage key: at most LJS__TOKEN_WRAPPED octets; *version names it.
  * LJS_E_INSIDE for a key that the token's policy keeps where it is. */
 enum { LJS__TOKEN_WRAPPED = 32 + 8 };

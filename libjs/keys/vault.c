@@ -161,6 +161,23 @@ ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum ke
     return err;
 }
 
+ljs_err ljs__vault_make_key(const ljs_vault *vault, struct ring *ring, enum key_id id)
+{
+    ljs_key *key = NULL;
+    ljs_err err = ljs__vault_alive(vault);
+
+    if (!err && vault->token) {
+        err = ljs__token_enter(ring, vault->token);
+        return err ? err : ljs__token_make(ring, id);
+    }
+    if (!err)
+        err = ljs_key_generate(&key, KEY_LEN);
+    if (!err)
+        err = ljs__ring_load(ring, id, key);
+    ljs_key_free(key);
+    return err;
+}
+
 bool ljs__vault_sealed_now(const ljs_vault *vault, const uint8_t *in, size_t in_len)
 {
     if (vault->token)

@@ -41,6 +41,9 @@ ljs_err ljs__vault_seal(struct wr *out, const ljs_vault *vault, struct ring *rin
 ljs_err ljs__vault_open(const ljs_vault *vault, struct ring *ring, const enum key_id *ids, const enum key_role *roles,
                         size_t n, const uint8_t *ad, size_t ad_len, const uint8_t *in, size_t in_len);
 
+/* A random key of 16 octets into the slot, made where the vault's keys are used: in the ring, or in the token. */
+ljs_err ljs__vault_make_key(const ljs_vault *vault, struct ring *ring, enum key_id id);
+
 /* Was this set sealed under the current version? */
 bool ljs__vault_sealed_now(const ljs_vault *vault, const uint8_t *in, size_t in_len);
 

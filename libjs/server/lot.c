@@ -1,8 +1,10 @@
 /* The lots of a store: a value for each (keys/lot.h), which the vault is given. */
 #include "server/internal.h"
 
+#include "base/secret.h"
 #include "base/text.h"
 #include "keys/lot.h"
+#include "store/view.h"
 
 static const uint8_t prefix[] = { SPACE_LOT };
 
@@ -46,6 +48,8 @@ struct put {
     ljs_server *server;
     const char *label;
     const ljs_key *key;
+    const char *kek_label;  /* where there is no key: whom one is made for */
+    ljs_envelope *envelope; /* for them */
 };
 
 static ljs_err count(void *user, const uint8_t *key, size_t key_len)
@@ -72,18 +76,60 @@ static ljs_err put_lot(ljs_buf *out, void *user, const ljs_buf *old)
     return err ? err : ljs_lot_make(out, put->server->vault, put->label, put->key);
 }
 
-ljs_err ljs_server_put_lot(ljs_server *server, const char *label, const ljs_key *key)
+/* A try that is lost had another key, in another envelope. */
+static ljs_err make_lot(ljs_buf *out, void *user, const ljs_buf *old)
 {
-    struct put put = { server, label, key };
-    const struct entry act = { .kind = LJS_AUDIT_LOT_PUT, .text = label };
+    const struct put *put = user;
+    const char *kek_label = put->kek_label;
+    char room[LJS_LABEL_MAX];
+    struct ring *ring = NULL;
+    struct view view;
+    unsigned n = 0;
+    ljs_err err = old->data ? LJS_E_EXISTS : ljs_store_each(put->server->store, prefix, sizeof prefix, count, &n);
+
+    *out = (ljs_buf){ NULL, 0 };
+    if (err || (err = ljs__ring_take(&ring)))
+        return err;
+    ljs__view_begin(&view, put->server->store);
+    err = ljs__kek_load(put->server, &view, ring, KEY_WORK2, &kek_label, room, "", LJS_USE_NS);
+    ljs__view_end(&view);
+    if (err == LJS_E_NOTFOUND)
+        err = LJS_E_KEK;
+    if (!err)
+        err = ljs__lot_generate(out, put->envelope, put->server->vault, ring, put->label, ljs__kek_wire(kek_label));
+    ljs__ring_give(ring);
+    return err;
+}
+
+static ljs_err change(struct put *put, make_fn *make)
+{
+    const struct entry act = { .kind = LJS_AUDIT_LOT_PUT, .text = put->label };
     struct key at;
     ljs_err err;
 
-    if (!label || !label[0] || !ljs__text_ok(label, LJS_LABEL_MAX))
+    if (!put->label || !put->label[0] || !ljs__text_ok(put->label, LJS_LABEL_MAX))
         return LJS_E_INVAL;
-    at = ljs__key_label(SPACE_LOT, label);
-    err = ljs__change(server, &at, put_lot, &put, &act);
-    return err ? err : ljs__lots_load(server);
+    at = ljs__key_label(SPACE_LOT, put->label);
+    err = ljs__change(put->server, &at, make, put, &act);
+    if (!err)
+        (void)ljs__lots_load(put->server); /* else who needs it looks again; it is kept in any case */
+    return err;
+}
+
+ljs_err ljs_server_put_lot(ljs_server *server, const char *label, const ljs_key *key)
+{
+    return change(&(struct put){ .server = server, .label = label, .key = key }, put_lot);
+}
+
+ljs_err ljs_server_make_lot(ljs_envelope *out, ljs_server *server, const char *label, const char *kek_label)
+{
+    struct put put = { .server = server, .label = label, .kek_label = kek_label, .envelope = out };
+    bool known = kek_label && kek_label[0] && ljs__text_ok(kek_label, LJS_LABEL_MAX);
+    ljs_err err = known ? change(&put, make_lot) : LJS_E_KEK;
+
+    if (err) /* what was not kept was made for nobody */
+        ljs__wipe(out, sizeof *out);
+    return err;
 }
 
 struct rows {

@@ -14,7 +14,7 @@ from .air import FrameKind
 from .device import Act, Device, DeviceLine, Routing, _flags, _nonces, _root_keys
 from .errors import Alone, ClosedError, Code, Error, MessageError, error
 from .ids import EUI, NetID
-from .keys import Clear, Key, Vault, handles
+from .keys import Clear, Envelope, Key, Vault, handles
 from .message import MessageType
 from .parcel import Parcel
 from .rekey import RekeyAct, RekeyMessage, RekeyOptions, ResyncOptions
@@ -360,6 +360,14 @@ class JoinServer:
         """Keep the key of a lot, 16 octets, for devices whose Device.lot it is.  It stays for good: Fault EXISTS when
         another key has this label."""
         native.server_put_lot(self._open, label, key.native)
+
+    def make_lot(self, label: str, kek_label: str) -> Envelope:
+        """Make a lot whose key nobody has seen, in the token where keys are in one.  It leaves this once, under a KEK of
+        put_kek(), for whoever personalizes the devices.  Fault EXISTS when the label is taken, Refused KEK for no such
+        KEK or a retired one."""
+        envelope = Envelope._of(native.server_make_lot(self._open, label, kek_label))
+        assert envelope
+        return envelope
 
     def lots(self) -> list[str]:
         """Their labels."""

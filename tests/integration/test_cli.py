@@ -13,7 +13,7 @@ from conftest import DONE, FAILED, REFUSED, ROOT, USAGE
 
 GROUPS = {"device": ["add", "import", "export", "receive", "show", "list", "block", "unblock", "move-back",
                      "reset-nonces", "remove"],
-          "kek": ["add", "list", "remove"], "key": ["generate", "pair"], "lot": ["add", "list"], "master": ["move"],
+          "kek": ["add", "list", "remove"], "key": ["generate", "pair"], "lot": ["add", "make", "list"], "master": ["move"],
           "audit": ["verify", "show", "tail", "anchor"],
           "token": ["init", "check"],
           "role": ["add", "list", "remove"],

@@ -7,6 +7,7 @@ import os
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 
 from conftest import DONE, REFUSED, USAGE, device_line
 from joins import Device, result
@@ -51,6 +52,30 @@ def test_a_lot_is_taken_once_and_stays(lorajs, lot):
     assert lorajs("lot", "add", "", input=lot.hex(), code=USAGE).stdout == ""
     assert lorajs("lot", "list").stdout == "meters\n"
     assert json.loads(lorajs("lot", "list", "--json").stdout) == {"label": "meters"}
+
+
+def test_a_lot_whose_key_nobody_sees(lorajs, data):
+    kek = os.urandom(32)
+    lorajs("kek", "add", "maker", input=kek.hex())
+    assert lorajs("lot", "make", "meters", code=USAGE).stdout == ""
+    assert lorajs("lot", "make", "meters", "--kek", "maker", "--dry-run").stdout == "meters: could be made\n"
+    for label, dry in (("no", ()), ("no", ("--dry-run",))):
+        assert "no such KEK" in lorajs("lot", "make", "meters", "--kek", label, *dry, code=REFUSED).stderr
+    assert lorajs("lot", "list", "--json").stdout == ""
+    done = lorajs("lot", "make", "meters", "--kek", "maker", "--json")
+    made = json.loads(done.stdout)
+    assert "hardware security module" in done.stderr
+    assert (made["label"], made["result"], made["kek"]) == ("meters", "made", "maker")
+    key = aes_key_unwrap(kek, bytes.fromhex(made["wrapped_key"]))
+    for dry in ((), ("--dry-run",)):
+        assert "label of its own" in lorajs("lot", "make", "meters", "--kek", "maker", *dry, code=REFUSED).stderr
+    add(lorajs, "--lot", "meters")
+    lorajs("device", "import", "-", input=device_line(EUI, lorawan_version="1.0.4", nwk_key=None, app_key=derived(key, 0xD2)))
+    label, wrapped = lorajs("lot", "make", "valves", "--kek", "maker").stdout.splitlines()
+    assert label == "valves: made" and wrapped.endswith("  under maker")
+    assert aes_key_unwrap(kek, bytes.fromhex(wrapped.split()[0])) != key
+    assert all(key not in path.read_bytes() for path in data.iterdir() if path.name.startswith("lorajs.db"))
+    lorajs("audit", "verify")
 
 
 def test_a_device_of_a_lot_joins_and_its_record_has_no_key(lorajs, lot, data, serve):

@@ -8,6 +8,9 @@ import sys
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 from conftest import DONE, REFUSED, ROOT, USAGE, device_line
 from joins import Device, result
@@ -74,6 +77,9 @@ def test_a_manifest_with_keys_joins_and_shows_none(run, maker, keys, data, serve
     assert "LoRaWAN 1.1 takes other keys" in refused.stdout
     both = text_of([entry(maker, 5, [sealed(roots[1]), sealed(roots[2])])])
     assert "would be taken" in keys(both, "--nwk-key", "#0", "--app-key", "#1", "--lorawan-version", "1.1", "--dry-run").stdout
+    assert Chip(maker, 5).dev_eui not in run("device", "list", "--data", data, "--json").stdout
+    assert "it has no key #2" in keys(both, "--nwk-key", "#0", "--app-key", "#2", "--lorawan-version", "1.1",
+                                      code=REFUSED).stdout
     keys(both, "--nwk-key", "#0", "--app-key", "#1", "--lorawan-version", "1.1")
     assert shown(run, data, Chip(maker, 5))["keys"] == ["nwk_key", "app_key"]
     server = serve("--allow-clear-keys")
@@ -98,6 +104,52 @@ def test_a_device_that_is_there_keeps_what_it_has(run, maker, keys, data):
     assert shown(run, data, chip)["epoch"] == 1
 
 
+def test_registered_before_and_by_both(run, maker, keys, data, tmp_path):
+    """One manifest, for the chips first and then for the keys: the device is owned and joins, and its chip is kept."""
+    chip, roots = Chip(maker, 21), [os.urandom(16), os.urandom(16)]
+    text = text_of([entry(maker, 21, [sealed(roots[0], "nwk"), sealed(roots[1], "app")])])
+    run("account", "add", "acme", "--data", data)
+    (tmp_path / "first").write_text(text)
+    register = ("manifest", "register", tmp_path / "first", "--data", data, "--signer", tmp_path / "signer", "--root",
+                tmp_path / "root")
+    assert "registered, assigned to acme" in run(*register, "--account", "acme", "--chip", "required").stdout
+    before = shown(run, data, chip)
+    assert (before["keys"], before["lorawan_version"]) == ([], "1.0.4")
+    both = (text, "--nwk-key", "nwk", "--app-key", "app", "--lorawan-version", "1.1")
+    assert "would be taken" in keys(*both, "--dry-run").stdout and shown(run, data, chip) == before
+    keys(*both)
+    assert shown(run, data, chip) == before | {"keys": ["nwk_key", "app_key"], "lorawan_version": "1.1"}
+    assert "unchanged" in run(*register).stdout and "keys taken" in keys(*both).stdout  # again, either way
+    claim = json.loads(run("claim", "show", chip.dev_eui, "--data", data, "--json").stdout)
+    assert claim["account"] == "acme"
+    run("audit", "verify", "--data", data)
+
+
+def test_of_devices_that_are_there(run, maker, keys, data):
+    """Of a lot, with more than one JoinEUI, or removed."""
+    lot, own = os.urandom(16), os.urandom(16)
+    run("lot", "add", "meters", "--data", data, input=lot.hex())
+    chips = [Chip(maker, number) for number in (31, 32, 33)]
+    derived = [Cipher(AES(lot), ECB()).encryptor().update(
+        b"\xd2" + bytes.fromhex(chip.dev_eui)[::-1] + bytes(7)) for chip in chips]
+    run("device", "import", "-", "--data", data, input="\n".join([
+        device_line(int(chips[0].dev_eui, 16), nwk_key=None, lot="meters", lorawan_version="1.0.4"),
+        device_line(int(chips[1].dev_eui, 16), nwk_key=None, app_key=own.hex(), join_euis=["70b3d57ed0000000", "70b3d57ed0000001"],
+                    join_eui=None),
+        device_line(int(chips[2].dev_eui, 16), nwk_key=None, app_key=own.hex(), next_join_nonce=7)]))
+    taken = text_of([entry(maker, 31, [sealed(derived[0], "k")]), entry(maker, 32, [sealed(own, "k")])])
+    assert "--replace-keys" in keys(text_of([entry(maker, 31, [sealed(own, "k")])]), "--app-key", "k", code=REFUSED).stdout
+    assert shown(run, data, chips[0])["lot"] == "meters"
+    keys(taken, "--app-key", "k", "--lorawan-version", "1.0.4")
+    one, two = (shown(run, data, chip) for chip in chips[:2])
+    assert "lot" not in one and (one["keys"], one["epoch"]) == (["app_key"], 0)
+    assert two["join_euis"] == ["70b3d57ed0000000", "70b3d57ed0000001"] and two["lorawan_version"] == "1.0.4"
+    run("device", "remove", chips[2].dev_eui, "--data", data)
+    keys(text_of([entry(maker, 33, [sealed(os.urandom(16), "k")])]), "--app-key", "k")
+    three = shown(run, data, chips[2])
+    assert (three["state"], three["next_join_nonce"], three["lorawan_version"]) == ("fresh", 7, "1.0.4")
+
+
 def test_each_entry_is_refused_for_itself_and_changes_nothing(run, maker, keys, data):
     key = os.urandom(16)
     twice = [sealed(key, "k"), sealed(os.urandom(16), "k")]
@@ -110,7 +162,9 @@ def test_each_entry_is_refused_for_itself_and_changes_nothing(run, maker, keys, 
             (entry(maker, 13, [sealed(key, "k")] * 33), "it has more than 31 keys"),
             (forged, "the signature is not the signer's"),
             (entry(maker, 15, [sealed(key, "k"), "no JWE"]), "key 1: it is no JWE of five parts"),
-            (nameless, "it names no DevEUI")]
+            (nameless, "it names no DevEUI"),
+            (maker.entry(maker.payload(Chip(maker, 17), modelInfo=None, encryptedSecretKeySet={"keys": [sealed(key, "k")]})),
+             "it names no JoinEUI")]
     rows += [(entry(maker, 100 + i, [jwe]), f"key 0: {refused}") for i, (_, jwe, refused) in enumerate(all_of(key, TO)) if refused]
     good = entry(maker, 99, [sealed(key, "k")])
     done = keys(text_of([row for row, _ in rows] + [good]), "--app-key", "k", "--json", code=REFUSED)

@@ -119,6 +119,22 @@ def test_from_an_empty_token_to_a_join(asked, serve, data, token):
     assert result(again.ask(device.join())) == "Success"
 
 
+def test_a_lot_made_inside(asked, serve, data, token):
+    where = ("--data", data, "--master-key", token.uri)
+    asked("token", "init", token.uri)
+    asked("kek", "add", "maker", *where, input=AS_KEK.hex())
+    done = asked("lot", "make", "meters", *where, "--kek", "maker", "--json")
+    assert done.stderr == ""  # it is where it belongs
+    lot = aes_key_unwrap(AS_KEK, bytes.fromhex(json.loads(done.stdout)["wrapped_key"]))
+    device = Device(10, key=Cipher(AES(lot), ECB()).encryptor().update(b"\xd2" + (10).to_bytes(8, "little") + bytes(7)))
+    asked("device", "import", "-", *where, input=json.dumps({
+        "dev_eui": "000000000000000a", "join_eui": f"{device.join_eui:016x}", "lorawan_version": "1.0.3", "lot": "meters",
+        "ns_kek_label": "maker", "as_kek_label": "maker"}))
+    server = serve(*where[2:], env=token.env)
+    answer = server.ask(device.join())
+    assert aes_key_unwrap(AS_KEK, bytes.fromhex(answer["AppSKey"]["AESKey"])) == derived(device.key, 2, 1, 0x000013, device.nonce)
+
+
 def test_no_session_key_in_clear_though_it_is_allowed(asked, serve, data, token):
     device = Device(1)
     asked("token", "init", token.uri)

@@ -77,6 +77,18 @@ def test_over_a_server() -> None:
                                            '"lorawan_version":"1.1","lot":"b","lot_keys":["nwk_key","app_key","rekey_key"]}'))
     device = server.device(DEV)
     assert device.lot == "b" and device.keys == lorajs.Has.NWK_KEY | lorajs.Has.APP_KEY | lorajs.Has.REKEY_KEY
+    kek = lorajs.Key.generate()
+    server.put_kek("maker", kek)
+    envelope = server.make_lot("c", "maker")
+    assert envelope.kek_label == "maker"
+    server.put_lot("c", envelope.open(kek))  # the same
+    with pytest.raises(lorajs.Fault) as caught:
+        server.make_lot("c", "maker")
+    assert caught.value.code == lorajs.Code.EXISTS
+    with pytest.raises(lorajs.Refused) as refused:
+        server.make_lot("d", "nobody")
+    assert refused.value.code == lorajs.Code.KEK
+    assert server.lots() == ["a", "b", "c"]
     with pytest.raises(lorajs.InvalidError):
         server.make_device(device, nwk_key=derived(0xD1), app_key=derived(0xD2))
     # Of one's own, and the same.

@@ -118,6 +118,20 @@ static void test_secrets_that_are_none(void **state)
     assert_int_equal(ljs__p256_agree(z, d, xy), LJS_E_INVAL);
 }
 
+/* What is agreed on has 32 octets, however small a number it is: 40393 times the base point has an x of 30. */
+static void test_agreed_on_little(void **state)
+{
+    static const char small[] = "00003f5f178aa0706c4231eb6e5495aa1642c5b8a994127c89465f22994a42f9"
+                                "c248b337599f0c2f29772e256f1d5549c89ba9e5731382cd1e3cc09d10d00b55";
+    uint8_t d[32] = { [31] = 1 }, xy[64], z[32];
+
+    (void)state;
+    hex(xy, 64, small);
+    memset(z, 0xa5, sizeof z);
+    assert_int_equal(ljs__p256_agree(z, d, xy), LJS_OK);
+    assert_memory_equal(z, xy, 32);
+}
+
 /* ---- rows ------------------------------------------------------------------------ */
 
 /* Between two that are of no use. */
@@ -319,13 +333,10 @@ static void test_behind_one_that_is_too_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_appendix_c),
-        cmocka_unit_test(test_secrets_that_are_none),
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_every_letter),
-        cmocka_unit_test(test_sets_that_are_none),
-        cmocka_unit_test(test_of_a_manifest),
-        cmocka_unit_test(test_behind_one_that_is_too_long),
+        cmocka_unit_test(test_appendix_c),       cmocka_unit_test(test_secrets_that_are_none),
+        cmocka_unit_test(test_agreed_on_little), cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_every_letter),     cmocka_unit_test(test_sets_that_are_none),
+        cmocka_unit_test(test_of_a_manifest),    cmocka_unit_test(test_behind_one_that_is_too_long),
     };
 
     return cmocka_run_group_tests(tests, load, drop);

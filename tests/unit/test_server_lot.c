@@ -6,6 +6,8 @@
 #include "device/record.h"
 #include "keys/lot.h"
 
+#include <lorajs/rewrap.h>
+
 #include <stdatomic.h>
 
 #define LOT_KEY "8f5a2d64c1e7390b72d8164fa3bc05e9"
@@ -340,6 +342,162 @@ static void test_every_bit_of_a_lot(void **state)
     ljs_buf_free(&value);
 }
 
+/* Without its lot a device is refused, and nothing of it is used up. */
+static void test_without_its_lot(void **state)
+{
+    static const uint8_t master[32] = { 0x4c, 0x6f, 0x52, 0x61 };
+    ljs_device d = of_lot(LJS_MAC_1_0_4, "lot 7", 0);
+    ljs_change gone = { .key = (const uint8_t *)"llot 7", .key_len = 6 };
+    ljs_vault *mine = vault;
+    struct world w, other;
+    ljs_peers *peers = two_peers();
+    ljs_buf value, record, after;
+
+    (void)state;
+    begin_with_lot(&w);
+    assert_int_equal(make_lot(&w, &d, 0), LJS_OK);
+    joins_with(&w, LJS_MAC_1_0_4, 1, lot_app, lot_app);
+    assert_int_equal(ljs_store_get(&value, &gone.if_version, w.store, gone.key, gone.key_len), LJS_OK);
+    assert_int_equal(ljs_store_commit(w.store, &gone, 1), LJS_OK);
+    assert_int_equal(ljs_vault_new(&vault, master, sizeof master), LJS_OK); /* which knows none */
+    server_begin(&other, w.store, NULL);
+    assert_int_equal(ljs_server_set_peers(other.server, peers), LJS_OK);
+    record = record_of(&w, DEV);
+    (void)join_as(&other, LJS_MAC_1_0_4, 2, lot_app, "Other");
+    assert_int_equal(other.last.err, LJS_E_LOT);
+    assert_int_equal(ljs_server_step_device(other.server, DEV, LJS_DEVICE_REMOVE), LJS_E_LOT);
+    after = record_of(&w, DEV);
+    assert_int_equal(after.len, record.len);
+    assert_memory_equal(after.data, record.data, record.len);
+    ljs_buf_free(&after);
+    gone.in = value.data;
+    gone.in_len = value.len;
+    gone.if_version = 0;
+    assert_int_equal(ljs_store_commit(w.store, &gone, 1), LJS_OK);
+    joins_with(&other, LJS_MAC_1_0_4, 2, lot_app, lot_app);
+    ljs_server_free(other.server);
+    ljs_vault_free(vault);
+    vault = mine;
+    ljs_peers_free(peers);
+    ljs_buf_free(&value);
+    ljs_buf_free(&record);
+    server_end(&w);
+}
+
+/* The lot's key does not stay where its devices' keys are used, and neither do these where it goes wrong. */
+static void test_nothing_stays_in_the_ring(void **state)
+{
+    static const enum key_id ids[] = { KEY_NWK, KEY_APP };
+    static const enum key_role roles[] = { ROLE_NWK, ROLE_APP };
+    static const enum key_role wrong[] = { ROLE_NWK, ROLE_KEK };
+    struct ring *ring;
+    ljs_buf value;
+
+    (void)state;
+    assert_int_equal(ljs_lot_make(&value, vault, "a lot", lot_key), LJS_OK);
+    assert_int_equal(ljs_vault_add_lot(vault, value.data, value.len), LJS_OK);
+    assert_int_equal(ljs__ring_take(&ring), LJS_OK);
+    assert_int_equal(ljs__lot_keys(ring, vault, "a lot", ids, roles, 2, DEV), LJS_OK);
+    assert_true(ljs__ring_has(ring, KEY_NWK) && ljs__ring_has(ring, KEY_APP) && !ljs__ring_has(ring, KEY_WORK));
+    assert_int_equal(ljs__lot_keys(ring, vault, "none", ids, roles, 2, DEV), LJS_E_LOT);
+    assert_false(ljs__ring_has(ring, KEY_NWK) || ljs__ring_has(ring, KEY_APP) || ljs__ring_has(ring, KEY_WORK));
+    assert_int_equal(ljs__lot_keys(ring, vault, "a lot", ids, wrong, 2, DEV), LJS_E_INVAL);
+    assert_false(ljs__ring_has(ring, KEY_NWK) || ljs__ring_has(ring, KEY_APP) || ljs__ring_has(ring, KEY_WORK));
+    ljs__ring_give(ring);
+    ljs_buf_free(&value);
+}
+
+/* One lot that does not open, or stands where another belongs, is the trouble of its devices alone. */
+static void test_one_that_is_damaged(void **state)
+{
+    ljs_device d = of_lot(LJS_MAC_1_0_4, "lot 7", 0);
+    ljs_change change = { .key = (const uint8_t *)"llot 8", .key_len = 6 };
+    char labels[64] = "";
+    struct world w, again;
+    ljs_buf seven, eight, there;
+    ljs_rewrapped so_far;
+    ljs_rewrap *r;
+    uint64_t version;
+    ljs_peers *peers = two_peers();
+
+    (void)state;
+    begin_with_lot(&w);
+    assert_int_equal(make_lot(&w, &d, 0), LJS_OK);
+    assert_int_equal(ljs_server_put_lot(w.server, "lot 8", nwk), LJS_OK);
+    assert_int_equal(ljs_store_get(&seven, &version, w.store, (const uint8_t *)"llot 7", 6), LJS_OK);
+    assert_int_equal(ljs_store_get(&eight, &change.if_version, w.store, change.key, change.key_len), LJS_OK);
+    eight.data[eight.len - 1] ^= 1;
+    for (unsigned turn = 0; turn < 2; turn++) {
+        change.in = turn ? seven.data : eight.data;
+        change.in_len = turn ? seven.len : eight.len;
+        assert_int_equal(ljs_store_commit(w.store, &change, 1), LJS_OK);
+        assert_int_equal(ljs_store_get(&there, &change.if_version, w.store, change.key, change.key_len), LJS_OK);
+        ljs_buf_free(&there);
+        server_begin(&again, w.store, NULL);
+        assert_int_equal(ljs_server_set_peers(again.server, peers), LJS_OK);
+        joins_with(&again, LJS_MAC_1_0_4, (uint16_t)(1 + turn), lot_app, lot_app);
+        assert_int_equal(ljs_server_each_lot(again.server, add_label, labels), LJS_E_SEAL);
+        assert_int_equal(ljs_server_put_lot(again.server, "lot 8", app), turn ? LJS_E_EXISTS : LJS_E_SEAL);
+        assert_int_equal(ljs_rewrap_new(&r, again.server), LJS_OK);
+        do
+            assert_int_equal(ljs_rewrap_step(&so_far, r, 7), LJS_OK);
+        while (!so_far.done);
+        ljs_rewrap_free(r);
+        assert_int_equal(so_far.damaged, 1);
+        assert_string_equal(so_far.what, "lot lot 8");
+        ljs_server_free(again.server);
+    }
+    ljs_peers_free(peers);
+    ljs_buf_free(&seven);
+    ljs_buf_free(&eight);
+    server_end(&w);
+}
+
+/* The key that nobody has seen is the one that whoever has the KEK unwraps. */
+static void test_made_here(void **state)
+{
+    static const ljs_envelope none;
+    ljs_device d = of_lot(LJS_MAC_1_1, "made", 0);
+    ljs_envelope envelope[2];
+    struct world w;
+    ljs_key *key, *made_nwk, *made_app;
+
+    (void)state;
+    begin_with_lot(&w);
+    assert_int_equal(ljs_server_make_lot(&envelope[0], w.server, "made", "ns-kek"), LJS_OK);
+    assert_string_equal(envelope[0].kek_label, "ns-kek");
+    assert_int_equal(envelope[0].key_len, 24);
+    assert_int_equal(ljs_envelope_open(&key, &envelope[0], ns_kek), LJS_OK);
+    made_nwk = derived(LJS_KEY_LOT_NWK, NULL, key);
+    made_app = derived(LJS_KEY_LOT_APP, NULL, key);
+    assert_int_equal(make_lot(&w, &d, 0), LJS_OK);
+    joins_with(&w, LJS_MAC_1_1, 1, made_nwk, made_app);
+    assert_int_equal(ljs_server_put_lot(w.server, "made", key), LJS_OK); /* it is the same */
+    ljs_key_free(made_nwk);
+    ljs_key_free(made_app);
+    ljs_key_free(key);
+
+    /* What is refused gives no key to anybody, and none is kept. */
+    memset(envelope, 0xa5, sizeof envelope);
+    assert_int_equal(ljs_server_make_lot(&envelope[1], w.server, "made", "ns-kek"), LJS_E_EXISTS);
+    assert_memory_equal(&envelope[1], &none, sizeof none);
+    assert_int_equal(ljs_server_make_lot(&envelope[1], w.server, "other", "no kek"), LJS_E_KEK);
+    assert_int_equal(ljs_server_make_lot(&envelope[1], w.server, "other", ""), LJS_E_KEK);
+    assert_int_equal(ljs_server_make_lot(&envelope[1], w.server, "other\n", "ns-kek"), LJS_E_INVAL);
+    assert_int_equal(ljs_server_rotate_kek(w.server, "ns-kek", "as-kek", NULL, LJS_USE_NS | LJS_USE_AS), LJS_OK);
+    assert_int_equal(ljs_server_make_lot(&envelope[0], w.server, "other", "ns-kek"), LJS_OK);
+    assert_string_equal(envelope[0].kek_label, "as-kek");
+    assert_int_equal(ljs_server_make_lot(&envelope[1], w.server, "third", "as-kek"), LJS_OK);
+    assert_memory_not_equal(envelope[0].key, envelope[1].key, sizeof envelope[0].key);
+    assert_int_equal(ljs_server_retire_kek(w.server, "as-kek", 1), LJS_OK);
+    assert_int_equal(ljs_server_make_lot(&envelope[1], w.server, "fourth", "ns-kek"), LJS_E_KEK);
+    assert_memory_equal(&envelope[1], &none, sizeof none);
+    d.dev_eui = DEV + 1;
+    strcpy(d.lot, "fourth");
+    assert_int_equal(make_lot(&w, &d, 0), LJS_E_LOT);
+    server_end(&w);
+}
+
 /* ---- threads --------------------------------------------------------------------- */
 
 enum { READERS = 3, ROUNDS = 60 };
@@ -404,6 +562,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_into_and_out_of_a_lot, begin, end),
         cmocka_unit_test_setup_teardown(test_removed_and_back, begin, end),
         cmocka_unit_test_setup_teardown(test_every_bit_of_a_lot, begin, end),
+        cmocka_unit_test_setup_teardown(test_without_its_lot, begin, end),
+        cmocka_unit_test_setup_teardown(test_nothing_stays_in_the_ring, begin, end),
+        cmocka_unit_test_setup_teardown(test_one_that_is_damaged, begin, end),
+        cmocka_unit_test_setup_teardown(test_made_here, begin, end),
         cmocka_unit_test_setup_teardown(test_threads, begin, end),
     };
 
