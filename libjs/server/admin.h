@@ -72,6 +72,8 @@ handler ljs__admin_list, ljs__admin_create, ljs__admin_read, ljs__admin_patch, l
     ljs__admin_unblock, ljs__admin_reset, ljs__admin_parcel, ljs__admin_decisions;
 /* admin_keks.c */
 handler ljs__admin_keks, ljs__admin_kek_read, ljs__admin_kek_put, ljs__admin_kek_remove;
+/* admin_lots.c */
+handler ljs__admin_lots;
 
 /* admin_claims.c */
 handler ljs__admin_accounts, ljs__admin_account_create, ljs__admin_account_read, ljs__admin_account_remove,

@@ -115,7 +115,8 @@ def test_each_role_at_each_path(admin):
             ("POST", DEVICE + "/export", {}, "export"), ("GET", DEVICE + "/decisions", None, "claim operate audit"),
             ("GET", "/v1/keks", None, "provision claim operate audit"),
             ("GET", "/v1/keks/none", None, "provision claim operate audit"),
-            ("PUT", "/v1/keks/none", {}, "provision"), ("DELETE", "/v1/keks/none", None, "provision")]
+            ("PUT", "/v1/keks/none", {}, "provision"), ("DELETE", "/v1/keks/none", None, "provision"),
+            ("GET", "/v1/lots", None, "provision operate audit")]
     for role in ROLES:
         admin.token(role, role)
     assert admin("POST", "/v1/devices", line()).status == 201

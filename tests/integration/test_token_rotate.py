@@ -49,6 +49,8 @@ def test_another_storage_key_while_serving(asked, serve, program, data, token, o
     asked("device", "import", "-", *where, input="".join(d.line(**labels) for d in many))
     assert storage_keys(data) == [1] * 14
     assert asked("lot", "add", "meters", *where, input=LOT.hex()).stderr == ""  # it is where it belongs
+    made = json.loads(asked("lot", "make", "valves", *where, "--kek", "as", "--json").stdout)
+    assert len(aes_key_unwrap(AS_KEK, bytes.fromhex(made["wrapped_key"]))) == 16  # under one that no officer trusts
     of_lot = Device(10, key=Cipher(AES(LOT), ECB()).encryptor().update(
         b"\xd2" + (10).to_bytes(8, "little") + bytes(7)))
     asked("device", "import", "-", *where, input=json.dumps({

@@ -160,6 +160,7 @@ static void test_each_role_at_each_path(void **state)
         { "GET", "/v1/keks/none", NULL, NULL, "xxx.x" },
         { "PUT", "/v1/keks/none", "{}", NULL, "x...." },
         { "DELETE", "/v1/keks/none", NULL, NULL, "x...." },
+        { "GET", "/v1/lots", NULL, NULL, "x.x.x" },
         { "GET", "/v1/accounts", NULL, NULL, "x.x.x" },
         { "POST", "/v1/accounts", "{}", NULL, "x...." },
         { "GET", "/v1/accounts/none", NULL, NULL, "x.x.x" },
@@ -526,6 +527,22 @@ static void test_what_was_seen(void **state)
     admin_end();
 }
 
+static void test_lots(void **state)
+{
+    ljs_key *key;
+
+    (void)state;
+    admin_begin();
+    assert_string_equal(ASK(.method = "GET", .target = "/v1/lots")->body, "{\"lots\":[]}\n");
+    assert_int_equal(ljs_key_generate(&key, 16), LJS_OK);
+    assert_int_equal(ljs_server_put_lot(aw.w.server, "valves", key), LJS_OK);
+    assert_int_equal(ljs_server_put_lot(aw.w.server, "a \"b\"", key), LJS_OK);
+    assert_string_equal(ASK(.method = "GET", .target = "/v1/lots")->body,
+                        "{\"lots\":[{\"label\":\"a \\\"b\\\"\"},{\"label\":\"valves\"}]}\n");
+    ljs_key_free(key);
+    admin_end();
+}
+
 static void test_keks(void **state)
 {
     char body[128];
@@ -754,6 +771,7 @@ int main(void)
         cmocka_unit_test(test_once_filed_elsewhere),
         cmocka_unit_test(test_idempotency_keys_are_not_kept_for_ever),
         cmocka_unit_test(test_what_was_seen),
+        cmocka_unit_test(test_lots),
         cmocka_unit_test(test_keks),
         cmocka_unit_test(test_export),
         cmocka_unit_test(test_denied_is_counted),

@@ -316,6 +316,7 @@ static void test_out_of_a_lot(void **state)
     static const ljs_root_keys none = { NULL, NULL, NULL, NULL };
     ljs_device device = { .struct_size = sizeof device, .dev_eui = W_DEV, .join_eui = W_EUI, .mac = LJS_MAC_1_1 };
     ljs_derivation what = { .scheme = LJS_SCHEME_1_1, .dev_eui = W_DEV };
+    const uint8_t master[32] = { 1 }; /* that of the world */
     ljs_key *lot, *nwk, *app, *rekey;
     struct world w;
     ljs_buf value;
@@ -342,6 +343,8 @@ static void test_out_of_a_lot(void **state)
     assert_int_equal(ljs_device_read(&device, w.record.data, w.record.len), LJS_OK);
     assert_int_equal(device.epoch, 1);
     assert_string_equal(device.lot, "");
+    ljs_vault_free(w.vault);
+    assert_int_equal(ljs_vault_new(&w.vault, master, sizeof master), LJS_OK); /* which never knew of the lot */
     w_find_each_other(&w);
     ljs_buf_free(&value);
     ljs_key_free(lot);
