@@ -78,8 +78,9 @@ static void tell(struct forward *f, enum outcome outcome, const char *why)
     say(f->opts.log, SAY_WARNING, "%s: %s: %s", f->opts.url, names[outcome], why);
 }
 
-/* A message, and the answer to this one.  What it says is the other server's word; but of a device that has moved
- * "unknown" says that its parcel has not arrived, and would make a network server drop it. */
+/* The answer to this very request, by type, TransactionID, who speaks to whom, device and session.  What it says is the
+ * other server's word; but of a device that has moved "unknown" says that its parcel has not arrived, and would make a
+ * network server drop it. */
 static enum outcome outcome_of(const struct http_call *call, const struct client_answer *answer)
 {
     enum outcome outcome = NONSENSE;
@@ -89,8 +90,7 @@ static enum outcome outcome_of(const struct http_call *call, const struct client
         return answer->fate == FATE_TIMED_OUT ? TIMED_OUT : UNREACHABLE;
     if (answer->status == 200 && !ljs_message_parse(&req, call->in, call->in_len) &&
         !ljs_message_parse(&ans, answer->body, answer->body_len)) {
-        if (!ans.err && (int)ans.type == (int)req.type + 1 && ans.has & LJS_M_TRANSACTION_ID &&
-            ans.transaction_id == req.transaction_id && ans.has & LJS_M_RESULT)
+        if (ljs_message_answers(&ans, &req) && ans.has & LJS_M_TRANSACTION_ID && ans.has & LJS_M_RESULT)
             outcome = call->note == LJS_E_MOVED && ans.result == LJS_E_DEVICE ? EARLY : ANSWERED;
         explicit_bzero(&ans, sizeof ans); /* keys may be in it, in clear */
     }

@@ -121,6 +121,12 @@ LJS_MUST ljs_err ljs_message_build(ljs_buf *out, const ljs_message *message);
  *  result.  What is absent in the request gets "" or 0. */
 LJS_API void ljs_message_reply(ljs_message *out, const ljs_message *req, ljs_err err);
 
+/** Is this the answer to that request, whatever it says?  By type, TransactionID, sender and receiver, and by what the
+ *  answer tells of NSID, DevEUI and SessionKeyID.  Identifiers may be written in another way.
+ *  @param ans  of ljs_message_parse(), as `req`
+ *  @return 1, or 0 */
+LJS_API int ljs_message_answers(const ljs_message *ans, const ljs_message *req);
+
 /** Read the answer to `req`, and only that: ::LJS_E_MESSAGE when it is malformed, of
  *  another type or TransactionID, or names another sender, receiver or device; else the
  *  answer's result. *out is filled for ::LJS_OK and for every refusal but

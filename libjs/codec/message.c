@@ -653,7 +653,7 @@ static bool same_id(const char *a, const char *b)
            memcmp(a_octets, b_octets, a_len) == 0;
 }
 
-static bool answers(const ljs_message *ans, const ljs_message *req)
+int ljs_message_answers(const ljs_message *ans, const ljs_message *req)
 {
     return ans->err == LJS_OK && ans->type == req->type + 1 && ans->transaction_id == req->transaction_id &&
            same_id(ans->sender_id, req->receiver_id) && same_id(ans->receiver_id, req->sender_id) &&
@@ -673,7 +673,7 @@ ljs_err ljs_message_answer(ljs_message *out, const ljs_message *req, const uint8
         return LJS_E_INVAL;
     err = ljs_message_parse(out, in, in_len);
     if (!err)
-        err = answers(out, req) ? out->result : LJS_E_MESSAGE;
+        err = ljs_message_answers(out, req) ? out->result : LJS_E_MESSAGE;
     if (err == LJS_E_MESSAGE) {
         empty(out);
     }

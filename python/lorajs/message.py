@@ -125,6 +125,10 @@ class Message:
         """The header of the answer to this request, with IDs and tokens swapped and `code` as its result."""
         return self._of(native.message_reply(self._native(), code))
 
+    def answers(self, request: Message) -> bool:
+        """Is this the answer to that request, whatever it says?"""
+        return bool(native.message_answers(self._native(), request._native()))
+
     def read_answer(self, octets: bytes) -> Message:
         """Read the answer to this request, and only that.
 

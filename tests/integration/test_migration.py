@@ -306,7 +306,11 @@ def test_what_is_not_here(run, data, started, other):
         if asked is home or asked is app_s_key:
             assert status == 200 and answer == other.says(asked)
     other.heard.clear()
-    for refusal in ("MICFailed", "UnknownDevEUI"):  # its word, not ours
+    # identifiers may be written in another way: upper case as The Things Stack, with 0x
+    other.says = lambda message: accept(message, SenderID="0x" + message["ReceiverID"].upper(),
+                                        ReceiverID=message["SenderID"].upper())
+    assert result(server.ask(STRANGER.join("00001f"))) == "Success"
+    for refusal in ("MICFailed", "UnknownDevEUI", "MalformedRequest"):  # its word, not ours
         other.says = lambda message: accept(message, Result={"ResultCode": refusal, "Description": "so"})
         assert server.ask(STRANGER.join())["Result"] == {"ResultCode": refusal, "Description": "so"}
     other.heard.clear()
@@ -327,6 +331,9 @@ def test_what_is_not_here(run, data, started, other):
     (lambda m: b"", "nonsense"), (lambda m: b"{", "nonsense"), (lambda m: b"<html>", "nonsense"),
     (lambda m: accept(m, TransactionID=m["TransactionID"] + 1), "nonsense"),
     (lambda m: accept(m, MessageType="RejoinAns"), "nonsense"), (lambda m: accept(m, MessageType="JoinReq"), "nonsense"),
+    # what was asked by somebody else, or of another server
+    (lambda m: accept(m, SenderID="70b3d57ed0000001"), "nonsense"), (lambda m: accept(m, ReceiverID="000024"), "nonsense"),
+    (lambda m: accept(m, ReceiverID=""), "nonsense"),
     (lambda m: accept(m, Result=None), "nonsense"), (lambda m: (500, accept(m)), "nonsense"),
     (lambda m: (302, accept(m)), "nonsense"), (lambda m: accept(m, VSExtension={"Object": "x" * 70000}), "unreachable"),
     (lambda m: time.sleep(1.5) or b"", "timeout"),

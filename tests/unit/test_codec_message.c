@@ -1094,6 +1094,8 @@ static void test_answer_of_app_s_key(void **state)
                  "\"Result\":{\"ResultCode\":\"Success\"},\"HNetID\":\"000001\"}",
                  i);
         assert_int_equal(ljs_message_answer(&m, &req, (uint8_t *)text, strlen(text)), i == 7 ? LJS_OK : LJS_E_MESSAGE);
+        parse_ok(&m, text);
+        assert_int_equal(ljs_message_answers(&m, &req), i == 7);
     }
 }
 
