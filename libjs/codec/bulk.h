@@ -16,6 +16,7 @@ enum bulk_field {
     BULK_IGNORED, /* known, and of no use to a Join Server */
     BULK_DEV_EUI,
     BULK_SAME_DEV_EUI, /* once more: must be the same */
+    BULK_TAG,          /* the DevEUI, or the text of the label (qr.h) that says it */
     BULK_JOIN_EUI,
     BULK_VERSION,
     BULK_NWK_KEY,
@@ -88,7 +89,9 @@ struct bulk_reading {
     int64_t dev_nonce;    /* the highest told, -1 for none */
     struct wr dev_nonces; /* all of them, two octets each */
     ljs_eui same;         /* the DevEUI that was told once more */
-    ljs_err err;          /* a fault of ours, not of the row */
+    ljs_eui tagged;       /* the JoinEUI of a label */
+    bool has_tagged;
+    ljs_err err; /* a fault of ours, not of the row */
 };
 
 /* Why the row is refused; `name` is the format's own, "" for the whole row.  Always false. */

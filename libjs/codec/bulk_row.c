@@ -1,6 +1,8 @@
 /* Values by the names of others, into a device of ours. */
 #include "codec/bulk.h"
 
+#include <lorajs/qr.h>
+
 #include "base/secret.h"
 #include "base/text.h"
 
@@ -100,6 +102,26 @@ static bool is_word(const char *text, size_t len, const char *word)
     return strlen(word) == len && !memcmp(text, word, len);
 }
 
+/* As lenient as a label is sloppy, but for a text whose own checksum says that it was misread.  The token in it is a
+ * credential, and nobody's here. */
+static bool read_tag(struct bulk_reading *r, const char *name, const char *text, size_t len)
+{
+    ljs_import *entry = &r->row->entry;
+    ljs_qr qr;
+    bool good;
+
+    if (eui_of(&entry->device.dev_eui, text, len))
+        return true;
+    good = !ljs_qr_parse(&qr, LJS_QR_LENIENT, (const uint8_t *)text, len) && (!qr.has_checksum || qr.checksum_good);
+    if (good) {
+        entry->device.dev_eui = qr.dev_eui;
+        r->tagged = qr.join_eui;
+        r->has_tagged = qr.has_join_eui;
+    }
+    ljs__wipe(&qr, sizeof qr);
+    return good || ljs__bulk_fault(r, name, "must be 16 hexadecimal digits, or the text of a label with its checksum");
+}
+
 /* What somebody called it, as it was before the sheet: with no mark before a formula. */
 static bool read_name(struct bulk_reading *r, const char *name, const char *text, size_t len)
 {
@@ -138,6 +160,9 @@ bool ljs__bulk_text(struct bulk_reading *r, enum bulk_field field, const char *n
     switch (field) {
     case BULK_DEV_EUI:
         return eui_of(&entry->device.dev_eui, text, len) || ljs__bulk_fault(r, name, "must be 16 hexadecimal digits");
+    case BULK_TAG:
+        r->there |= BULK_BIT(BULK_DEV_EUI);
+        return read_tag(r, name, text, len);
     case BULK_SAME_DEV_EUI:
         return eui_of(&r->same, text, len) || ljs__bulk_fault(r, name, "must be 16 hexadecimal digits");
     case BULK_JOIN_EUI:
@@ -277,10 +302,12 @@ bool ljs__bulk_finish(struct bulk_reading *r)
         return ljs__bulk_fault(r, "dev_eui", "is missing");
     if (r->there & BULK_BIT(BULK_SAME_DEV_EUI) && r->same != device->dev_eui)
         return ljs__bulk_fault(r, "dev_eui", "is another with the keys than with the device");
-    if (!(r->there & BULK_BIT(BULK_JOIN_EUI)) && !r->opts->has_join_eui)
+    if (!(r->there & BULK_BIT(BULK_JOIN_EUI)) && !r->has_tagged && !r->opts->has_join_eui)
         return ljs__bulk_fault(r, "join_eui", "is missing");
     if (!(r->there & BULK_BIT(BULK_JOIN_EUI)))
-        entry->join_eui[0] = r->opts->join_eui;
+        entry->join_eui[0] = r->has_tagged ? r->tagged : r->opts->join_eui;
+    if (r->has_tagged && r->tagged != entry->join_eui[0])
+        return ljs__bulk_fault(r, "join_eui", "is another than on the label");
     if (!(r->there & BULK_BIT(BULK_VERSION)) && !r->opts->mac)
         return ljs__bulk_fault(r, "lorawan_version", "is missing");
     if (!(r->there & BULK_BIT(BULK_VERSION)))

@@ -1,5 +1,5 @@
 /* ThingPark Enterprise: cells by their place.  AppKey, the sixth, is for devices whose Join Server is ThingPark's own;
- * a device of ours has none there. */
+ * a device of ours has none there.  The second is the DevEUI, or the text of the device's label. */
 #include "codec/bulk.h"
 
 #include "base/secret.h"
@@ -7,7 +7,7 @@
 enum { MODEL, PLAN };
 
 static const struct bulk_name columns[] = {
-    { "A", BULK_CREATE },   { "B", BULK_DEV_EUI }, { "C", BULK_IGNORED }, /* DevAddr */
+    { "A", BULK_CREATE },   { "B", BULK_TAG },     { "C", BULK_IGNORED }, /* DevAddr */
     { "D", BULK_IGNORED },                                                /* the model */
     { "E", BULK_JOIN_EUI }, { "F", BULK_APP_KEY },
 };

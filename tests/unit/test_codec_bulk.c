@@ -253,6 +253,9 @@ static void chirpstack(void **state)
           "5:5 WEAK 70b3d57ed0000106 app_key: so regular that it is no secret\n");
 }
 
+/* The published example of a label [TR005], without its checksum. */
+#define TAG "LW:D0:1122334455667788:AABBCCDDEEFF0011:AABB1122:OAABBCCDDEEFF:SYYWWNNNNNN:PFOOBAR"
+
 static void thingpark(void **state)
 {
     ljs_bulk_opts opts = fresh(LJS_BULK_THINGPARK);
@@ -264,15 +267,25 @@ static void thingpark(void **state)
           "CREATE_OTAA,70B3D57ED0000101,,model,70B3D57ED0000000," KEY_A ",,plan,name,1,2\r\n"
           "UPDATE_OTAA,70B3D57ED0000102,,model,70B3D57ED0000000,,,plan\r\n"
           "CREATE_ABP,70B3D57ED0000103,,model,70B3D57ED0000000\r\n"
+          "CREATE_OTAA," TAG ":CAF2C,,model,1122334455667788," KEY_B ",,plan\r\n"
+          "CREATE_OTAA," TAG ",,model,," KEY_C ",,plan\r\n"
+          "CREATE_OTAA," TAG ":CAF2D,,model,1122334455667788," KEY_B ",,plan\r\n"
+          "CREATE_OTAA," TAG ",,model,70B3D57ED0000000," KEY_B ",,plan\r\n"
+          "CREATE_OTAA,LW:D0:nothing,,model,70B3D57ED0000000," KEY_B ",,plan\r\n"
           "CREATE_OTAA,\"70B3D57ED0000104\"x,,model,70B3D57ED0000000\r\n"
           "CREATE_OTAA,70B3\"D57ED0000104,,model,70B3D57ED0000000\r\n"
           "CREATE_OTAA,\"70B3D57ED0000105",
           "1:2 70b3d57ed0000101 70b3d57ed0000000 1.0.3 app=5FD2 next=1? dev=-1 used= []\n"
           "2:3 INVAL 70b3d57ed0000102 app_key: is missing: there is no root key in it\n"
           "3:4 INVAL 0 A: must be CREATE_OTAA or UPDATE_OTAA\n"
-          "4:5 INVAL 0 something stands behind a quote\n"
-          "5:6 INVAL 0 a quote inside of a cell that has none around it\n"
-          "6:7 INVAL 0 a quote that does not end; rows that it has swallowed are not read\n");
+          "4:5 aabbccddeeff0011 1122334455667788 1.0.3 app=8D3C next=1? dev=-1 used= []\n"
+          "5:6 aabbccddeeff0011 1122334455667788 1.0.3 app=C47A next=1? dev=-1 used= []\n"
+          "6:7 INVAL 0 B: must be 16 hexadecimal digits, or the text of a label with its checksum\n"
+          "7:8 INVAL aabbccddeeff0011 join_eui: is another than on the label\n"
+          "8:9 INVAL 0 B: must be 16 hexadecimal digits, or the text of a label with its checksum\n"
+          "9:10 INVAL 0 something stands behind a quote\n"
+          "10:11 INVAL 0 a quote inside of a cell that has none around it\n"
+          "11:12 INVAL 0 a quote that does not end; rows that it has swallowed are not read\n");
 }
 
 static void wanesy(void **state)
