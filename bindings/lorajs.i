@@ -747,6 +747,68 @@ static PyObject *imports_give(const struct imports *i)
 }
 %typemap(freearg) (const ljs_import *imports, size_t imports_len) { imports_clear(&made$argnum); }
 
+/* DevEUIs in; [err] out. */
+%{
+/* SWIG takes a uint64_t for an unsigned long long, which may be another type of the same size. */
+#define ljs_server_step_devices(results, server, dev_euis, dev_euis_len, act)                                          \
+    ljs_server_step_devices(results, server, (const ljs_eui *)(const void *)(dev_euis), dev_euis_len, act)
+
+struct euis {
+    ljs_eui *eui;
+    ljs_err *result;
+    size_t len;
+};
+
+static void euis_clear(struct euis *e)
+{
+    free(e->eui);
+    free(e->result);
+    memset(e, 0, sizeof *e);
+}
+
+/* 0, or -1 with an exception. */
+static int euis_take(struct euis *e, PyObject *given)
+{
+    PyObject *all = PySequence_Tuple(given);
+
+    if (!all)
+        return -1;
+    e->len = (size_t)PyTuple_Size(all);
+    e->eui = calloc(e->len ? e->len : 1, sizeof *e->eui);
+    e->result = calloc(e->len ? e->len : 1, sizeof *e->result);
+    if (!e->eui || !e->result)
+        PyErr_NoMemory();
+    for (size_t n = 0; !PyErr_Occurred() && n < e->len; n++)
+        e->eui[n] = PyLong_AsUnsignedLongLong(PyTuple_GetItem(all, (Py_ssize_t)n));
+    Py_DECREF(all);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static PyObject *euis_give(const struct euis *e)
+{
+    PyObject *list = PyList_New((Py_ssize_t)e->len);
+
+    for (size_t n = 0; list && n < e->len; n++)
+        PyList_SetItem(list, (Py_ssize_t)n, PyLong_FromLong(e->result[n]));
+    return list;
+}
+%}
+%typemap(in) (const ljs_eui *dev_euis, size_t dev_euis_len) (struct euis made) {
+    if (euis_take(&made, $input) < 0)
+        SWIG_fail;
+    $1 = made.eui;
+    $2 = made.len;
+    arg1 = made.result;
+}
+%typemap(arginit) (const ljs_eui *dev_euis, size_t dev_euis_len) { memset(&made$argnum, 0, sizeof made$argnum); }
+%typemap(check) (const ljs_eui *dev_euis, size_t dev_euis_len) ""
+%typemap(argout) (const ljs_eui *dev_euis, size_t dev_euis_len) {
+    GIVE(euis_give(&made$argnum))
+    if (!$result)
+        SWIG_fail;
+}
+%typemap(freearg) (const ljs_eui *dev_euis, size_t dev_euis_len) { euis_clear(&made$argnum); }
+
 /* ---- what Python has in another shape ---------------------------------------------------------- */
 
 %ignore ljs_buf;      /* bytes */
@@ -881,6 +943,7 @@ static PyObject *imports_give(const struct imports *i)
 %thread ljs_server_get_device;
 %thread ljs_server_land_device;
 %thread ljs_server_step_device;
+%thread ljs_server_step_devices;
 %thread ljs_server_decision;
 %thread ljs_server_each_device;
 %thread ljs_server_rotate;

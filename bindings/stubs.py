@@ -142,6 +142,10 @@ class Api:
                 at += 1
                 params.append("imports: Iterable[imported]")
                 results.append("list[int]")
+            elif (kind, arg) == ("ljs_eui", "dev_euis"):
+                at += 1
+                params.append("dev_euis: Iterable[int]")
+                results.append("list[int]")
             elif kind == "ljs_call":
                 at += 1
                 params.append("calls: Iterable[tuple[str | None, int, bytes]]")

@@ -1,10 +1,9 @@
 #include "anchor.h"
 
-#include "tool.h"
+#include "newfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -56,18 +55,6 @@ static bool put_all(int fd, const ljs_buf *old, const ljs_buf *heads)
             good = put(fd, text + at, len) && (newline || put(fd, "\n", 1));
     }
     return good && (!heads->len || put(fd, (const char *)heads->data, heads->len));
-}
-
-static bool sync_folder(const char *path)
-{
-    char *copy = strdup(path);
-    int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    bool good = fd >= 0 && !fsync(fd);
-
-    if (fd >= 0)
-        close(fd);
-    free(copy);
-    return good;
 }
 
 int anchor_write(const char *path, ljs_server *server)

@@ -2,12 +2,12 @@
  *
  * Devices are looked at twice: what would be lost is known, and agreed to, before the first of them is marked. */
 #include "choose.h"
+#include "leaving.h"
+#include "newfile.h"
 #include "standing.h"
 
 #include <lorajs/bulk.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
@@ -77,8 +77,9 @@ struct export_run {
     struct chosen chosen;
     ljs_bulk_format format;
     ljs_bulk_writer *writer;
-    int fd;
-    uint64_t found, lost[LOSSES], held, marked, written;
+    struct newfile file;
+    struct leaving leaving;
+    uint64_t found, lost[LOSSES], held, written;
     int64_t shown;
     bool tty;
     bool said; /* what went wrong has been */
@@ -222,73 +223,66 @@ static int agree(const struct export_run *run)
 
 static ljs_err put_octets(struct export_run *run, ljs_buf *octets)
 {
-    if (octets->len && !write_whole(run->fd, octets->data, octets->len)) {
+    if (octets->len && !newfile_write(&run->file, octets->data, octets->len)) {
         erase(run);
-        complain("%s: %s", run->opts->output, strerror(errno));
+        newfile_complain(&run->file);
         run->said = true;
     }
     ljs_buf_free(octets);
     return run->said ? LJS_E_STORE : LJS_OK;
 }
 
-/* Marked, and that durable, before a key of it leaves. */
-static ljs_err mark(struct export_run *run, ljs_eui dev_eui)
-{
-    ljs_err err = LJS_OK;
-
-    if (!run->opts->clear_keys)
-        return LJS_OK;
-    if (run->opts->block)
-        err = ljs_server_step_device(run->data.server, dev_eui, LJS_DEVICE_BLOCK);
-    if (!err || err == LJS_E_STATE) /* blocked already */
-        err = ljs_server_step_device(run->data.server, dev_eui, LJS_DEVICE_EXPOSE);
-    run->marked += !err;
-    return err;
-}
-
-/* Since it was looked at, the device may have joined: what is lost then was not agreed to. */
-static ljs_err still_agreed(const struct export_run *run, const ljs_buf *record)
+/* Since it was looked at, the device may have joined, or a rekey of it begun: that was not agreed to. */
+static ljs_err still_agreed(const struct export_run *run, const ljs_device *d, const ljs_buf *record)
 {
     uint32_t bits;
+    ljs_rekey rekey;
     ljs_err err = ljs_bulk_loses(&bits, run->format, record->data, record->len);
 
-    if (!err && run->opts->clear_keys && !run->opts->lose_nonces && bits & LJS_BULK_LOSES_NONCES)
-        err = LJS_E_CONFLICT;
-    return err;
+    if (err || !run->opts->clear_keys)
+        return err;
+    if ((err = ljs_rekey_read(&rekey, record->data, record->len)))
+        return err;
+    return rekey_holds(&(struct standing){ d->state, d->moved, !d->keys, rekey.state }, true) ||
+                   (!run->opts->lose_nonces && bits & LJS_BULK_LOSES_NONCES)
+               ? LJS_E_CONFLICT
+               : LJS_OK;
 }
 
-static ljs_err put_device(struct export_run *run, ljs_eui dev_eui, bool named)
+/* As it is now, and all that is to be durable before is. */
+static ljs_err put_device(void *user, ljs_eui dev_eui)
 {
+    struct export_run *run = user;
     ljs_buf record = { NULL, 0 }, row;
     ljs_device d = { .struct_size = sizeof d };
     ljs_err err = ljs_server_get_device(&record, run->data.server, dev_eui);
 
     if (!err)
         err = ljs_device_read(&d, record.data, record.len);
-    if (!err && !named &&
-        (d.state == LJS_STATE_REMOVED || (run->opts->clear_keys && !d.keys) || !is_chosen(&run->chosen, &d, &record)))
-        goto out;
     if (!err)
-        err = mark(run, dev_eui);
-    if (!err && run->opts->clear_keys) {
-        ljs_buf_free(&record);
-        err = ljs_server_get_device(&record, run->data.server, dev_eui);
-    }
-    if (!err)
-        err = still_agreed(run, &record);
+        err = still_agreed(run, &d, &record);
     if (!err &&
         !(err = ljs_bulk_put(&row, run->writer, run->opts->clear_keys ? run->data.vault : NULL, NULL, record.data,
                              record.len)) &&
         !(err = put_octets(run, &row)))
         draw(run, ++run->written, "written");
-out:
     ljs_buf_free(&record);
-    return fail(run, err, dev_eui);
+    return err;
 }
 
 static ljs_err put_row(void *user, ljs_eui dev_eui)
 {
-    return put_device(user, dev_eui, false);
+    struct export_run *run = user;
+    ljs_buf record = { NULL, 0 };
+    ljs_device d = { .struct_size = sizeof d };
+    bool goes = false;
+    ljs_err err = ljs_server_get_device(&record, run->data.server, dev_eui);
+
+    if (!err && !(err = ljs_device_read(&d, record.data, record.len)))
+        goes =
+            d.state != LJS_STATE_REMOVED && (!run->opts->clear_keys || d.keys) && is_chosen(&run->chosen, &d, &record);
+    ljs_buf_free(&record);
+    return err ? fail(run, err, dev_eui) : goes ? leaving_take(&run->leaving, dev_eui) : LJS_OK;
 }
 
 static ljs_err note(const struct export_run *run)
@@ -314,13 +308,15 @@ static int put_all(struct export_run *run, int argc, char **argv)
         err = ljs_server_each_device_in(run->data.server, run->chosen.first, run->chosen.last, put_row, run);
     for (int i = 0; !err && i < argc; i++)
         if (!(err = ljs_eui_parse(&eui, argv[i])))
-            err = put_device(run, eui, true);
+            err = leaving_take(&run->leaving, eui);
+    if (!err)
+        err = leaving_end(&run->leaving);
+    if (err && run->leaving.failed)
+        (void)fail(run, err, run->leaving.failed);
     erase(run);
-    if (!err && (err = note(run)))
+    if (!err && (err = note(run))) {
         complain("export: the audit log cannot be written: %s", ljs_strerror(err));
-    if (!err && !sync_new(run->fd, run->opts->output)) {
-        complain("%s: %s", run->opts->output, strerror(errno));
-        return FAILED;
+        run->said = true;
     }
     return !err ? DONE : run->said ? FAILED : complain_err(err, "export");
 }
@@ -387,25 +383,28 @@ static void report_sum(const struct export_run *run)
 
 static int write_file(struct export_run *run, int argc, char **argv)
 {
-    int code;
+    const struct export_opts *opts = run->opts;
+    int code = newfile_open(&run->file, opts->output, 0600);
 
-    run->fd = open(run->opts->output, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (run->fd < 0) {
-        complain("%s: %s", run->opts->output, strerror(errno));
-        return FAILED;
-    }
-    if ((code = put_all(run, argc, argv))) {
-        unlink(run->opts->output);
-        complain("nothing was exported%s", run->marked ? "; devices are marked as exposed nevertheless" : "");
-    }
-    close(run->fd);
+    if (code)
+        return code;
+    run->leaving = (struct leaving){ .server = run->data.server,
+                                     .mark = opts->clear_keys,
+                                     .before = opts->clear_keys && opts->block ? LJS_DEVICE_BLOCK : 0,
+                                     .put = put_device,
+                                     .user = run };
+    code = put_all(run, argc, argv);
+    code = code ? code : newfile_keep(&run->file);
+    if (code)
+        complain("nothing was exported%s", run->leaving.marked ? "; devices are marked as exposed nevertheless" : "");
+    newfile_drop(&run->file);
     return code;
 }
 
 int cmd_bulk_export(int argc, char **argv)
 {
     struct export_opts opts = { .json = false };
-    struct export_run run = { .opts = &opts, .fd = -1 };
+    struct export_run run = { .opts = &opts, .file = NEWFILE_NONE };
     ljs_err err;
     int code = read_flags(&bulk_export_usage, &opts, &argc, &argv);
 

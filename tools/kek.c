@@ -1,8 +1,7 @@
 /* kek.c -- `lorajs kek ...` and `lorajs key ...`: the keys between servers, and fresh ones. */
-#include "tool.h"
+#include "newfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -383,7 +382,8 @@ static int cmd_generate(int argc, char **argv)
     ljs_buf bytes = { NULL, 0 };
     ljs_err err;
     size_t n = 0;
-    int fd = STDOUT_FILENO, code = read_flags(&generate_usage, &opts, &argc, &argv);
+    struct newfile file = NEWFILE_NONE;
+    int code = read_flags(&generate_usage, &opts, &argc, &argv);
 
     if (code != GO_ON)
         return code;
@@ -398,16 +398,17 @@ static int cmd_generate(int argc, char **argv)
     }
     text[n++] = '\n';
     /* Without stdio, whose buffer would keep it. */
-    if (opts.output)
-        fd = open(opts.output, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 || write(fd, text, n) != (ssize_t)n || (opts.output && fsync(fd))) {
-        complain("%s: %s", opts.output ? opts.output : "standard output", strerror(errno));
-        goto out;
+    if (opts.output) {
+        code = newfile_open(&file, opts.output, 0600);
+        if (!code)
+            code = newfile_write(&file, text, n) ? newfile_keep(&file) : newfile_complain(&file);
+    } else if (write(STDOUT_FILENO, text, n) == (ssize_t)n) {
+        code = DONE;
+    } else {
+        complain("standard output: %s", strerror(errno));
     }
-    code = DONE;
 out:
-    if (opts.output && fd >= 0)
-        close(fd);
+    newfile_drop(&file);
     explicit_bzero(text, sizeof text);
     ljs_buf_free(&bytes);
     ljs_key_free(key);

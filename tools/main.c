@@ -251,6 +251,7 @@ int main(int argc, char **argv)
     char version[] = "version", *version_argv[] = { version, NULL };
     int code;
 
+    signal(SIGXFSZ, SIG_IGN); /* a file may grow no more: who writes it is told so, as of a full disk */
     /* Whatever is asked for may read a key.  The daemon does it when it knows its configuration. */
     if (argc > 1 && strcmp(argv[1], "serve") != 0 && no_dumps())
         complain("core dumps cannot be forbidden: %s", strerror(errno));

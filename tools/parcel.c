@@ -4,6 +4,8 @@
  * A parcel is written and read piece by piece, whatever its length.  It is read three times: to see
  * that it is whole, to see that every device in it can be taken, and to take them; so what is
  * refused has changed nothing. */
+#include "leaving.h"
+#include "newfile.h"
 #include "standing.h"
 
 #include <errno.h>
@@ -41,55 +43,22 @@ const struct usage pair_usage = {
     1,
 };
 
-bool write_whole(int fd, const void *in, size_t in_len)
-{
-    for (const uint8_t *at = in; in_len;) {
-        ssize_t n = write(fd, at, in_len);
-
-        if (n < 0 && errno != EINTR)
-            return false;
-        at += n > 0 ? n : 0;
-        in_len -= n > 0 ? (size_t)n : 0;
-    }
-    return true;
-}
-
-bool sync_new(int fd, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char dir[4200];
-    int dir_fd;
-    bool done;
-
-    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-    if (fsync(fd) || (dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
-        return false;
-    done = !fsync(dir_fd);
-    close(dir_fd);
-    return done;
-}
-
 static int write_new(const char *path, mode_t mode, const char *name, const uint8_t octets[PAIR_LEN])
 {
     static const char digits[] = "0123456789abcdef";
+    struct newfile file;
     char text[PAIR_TEXT_MAX];
     size_t n = (size_t)snprintf(text, sizeof text, "%s ", name);
-    int fd, code = DONE;
+    int code = newfile_open(&file, path, mode);
 
     for (size_t i = 0; i < PAIR_LEN; i++) {
         text[n++] = digits[octets[i] >> 4];
         text[n++] = digits[octets[i] & 15];
     }
     text[n++] = '\n';
-    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-    if (fd < 0 || !write_whole(fd, text, n) || !sync_new(fd, path)) {
-        complain("%s: %s", path, strerror(errno));
-        code = FAILED;
-        if (fd >= 0) /* we made it, and it is no half of a pair */
-            unlink(path);
-    }
-    if (fd >= 0)
-        close(fd);
+    if (!code)
+        code = newfile_write(&file, text, n) ? newfile_keep(&file) : newfile_complain(&file);
+    newfile_drop(&file);
     explicit_bzero(text, sizeof text);
     return code;
 }
@@ -216,48 +185,32 @@ struct export_run {
     struct data *data;
     ljs_parcel *parcel;
     const uint8_t *recipient;
-    int fd;
-    uint64_t devices, marked, left_out; /* those under a rekey, by --all */
-    bool said;                          /* what went wrong has been */
+    struct newfile file;
+    struct leaving leaving;
+    uint64_t devices, left_out; /* those under a rekey, by --all */
+    bool said;                  /* what went wrong has been */
 };
 
 static ljs_err put_octets(struct export_run *run, ljs_buf *octets)
 {
-    if (!write_whole(run->fd, octets->data, octets->len)) {
-        complain("%s: %s", run->opts->output, strerror(errno));
+    if (!newfile_write(&run->file, octets->data, octets->len)) {
+        newfile_complain(&run->file);
         run->said = true;
     }
     ljs_buf_free(octets);
     return run->said ? LJS_E_STORE : LJS_OK;
 }
 
-/* Marked, and that durable, before a key of it leaves. */
-static ljs_err export_one(struct export_run *run, ljs_eui dev_eui)
+static ljs_err export_one(void *user, ljs_eui dev_eui)
 {
-    ljs_buf record = { NULL, 0 }, piece;
-    ljs_err err = LJS_OK;
+    struct export_run *run = user;
+    ljs_buf record, piece;
+    ljs_err err = ljs_server_get_device(&record, run->data->server, dev_eui);
 
-    if (run->opts->move)
-        err = ljs_server_step_device(run->data->server, dev_eui, LJS_DEVICE_MOVE);
-    else if (run->opts->block)
-        err = ljs_server_step_device(run->data->server, dev_eui, LJS_DEVICE_BLOCK);
-    if (!err || (err == LJS_E_STATE && !run->opts->move)) /* blocked already */
-        err = ljs_server_step_device(run->data->server, dev_eui, LJS_DEVICE_EXPOSE);
-    if (!err) {
-        run->marked++;
-        err = ljs_server_get_device(&record, run->data->server, dev_eui);
-    }
     if (!err && !(err = ljs_parcel_put(&piece, run->parcel, run->data->vault, record.data, record.len)) &&
         !(err = put_octets(run, &piece)))
         run->devices++;
     ljs_buf_free(&record);
-    if (err && !run->said) {
-        char what[32];
-
-        snprintf(what, sizeof what, "%016" PRIx64, dev_eui);
-        complain_err(err, what);
-        run->said = true;
-    }
     return err;
 }
 
@@ -275,7 +228,7 @@ static ljs_err export_row(void *user, ljs_eui dev_eui)
             tell_held(&is, dev_eui);
         return LJS_OK;
     }
-    return export_one(run, dev_eui);
+    return leaving_take(&run->leaving, dev_eui);
 }
 
 /* Before anything is marked. */
@@ -330,14 +283,21 @@ static int export_all(struct export_run *run, int argc, char **argv)
         err = ljs_server_each_device(run->data->server, export_row, run);
     for (int i = 0; !err && i < argc; i++)
         if (!(err = ljs_eui_parse(&eui, argv[i])))
-            err = export_one(run, eui);
+            err = leaving_take(&run->leaving, eui);
+    if (!err)
+        err = leaving_end(&run->leaving);
+    if (err && run->leaving.failed && !run->said) {
+        char what[32];
+
+        snprintf(what, sizeof what, "%016" PRIx64, run->leaving.failed);
+        complain_err(err, what);
+        run->said = true;
+    }
     if (!err && !(err = ljs_parcel_close(&piece, run->parcel)))
         err = put_octets(run, &piece);
-    if (!err && (err = note_export(run)))
+    if (!err && (err = note_export(run))) {
         complain("device export: the audit log cannot be written: %s", ljs_strerror(err));
-    if (!err && !sync_new(run->fd, run->opts->output)) {
-        complain("%s: %s", run->opts->output, strerror(errno));
-        return FAILED;
+        run->said = true;
     }
     return !err ? DONE : run->said ? FAILED : complain_err(err, "device export");
 }
@@ -347,7 +307,7 @@ int cmd_export(int argc, char **argv)
     struct export_opts opts = { 0 };
     struct data data = { NULL, NULL, NULL };
     uint8_t recipient[PAIR_LEN];
-    struct export_run run = { .opts = &opts, .data = &data, .fd = -1, .recipient = recipient };
+    struct export_run run = { .opts = &opts, .data = &data, .file = NEWFILE_NONE, .recipient = recipient };
     ljs_key *signer = NULL;
     ljs_err err;
     int code = read_flags(&export_usage, &opts, &argc, &argv);
@@ -366,15 +326,18 @@ int cmd_export(int argc, char **argv)
         code = complain_err(err, opts.to);
         goto out;
     }
-    run.fd = open(opts.output, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (run.fd < 0) {
-        complain("%s: %s", opts.output, strerror(errno));
-        code = FAILED;
+    if ((code = newfile_open(&run.file, opts.output, 0600)))
         goto out;
-    }
-    if ((code = export_all(&run, argc, argv))) {
-        unlink(opts.output);
-        complain("nothing was exported; %" PRIu64 " devices are marked as exposed%s nevertheless", run.marked,
+    run.leaving = (struct leaving){ .server = data.server,
+                                    .mark = true,
+                                    .before = opts.move    ? LJS_DEVICE_MOVE
+                                              : opts.block ? LJS_DEVICE_BLOCK
+                                                           : 0,
+                                    .put = export_one,
+                                    .user = &run };
+    code = export_all(&run, argc, argv);
+    if (code || (code = newfile_keep(&run.file))) {
+        complain("nothing was exported; %" PRIu64 " devices are marked as exposed%s nevertheless", run.leaving.marked,
                  opts.move    ? " and moved"
                  : opts.block ? " and blocked"
                               : "");
@@ -388,8 +351,7 @@ int cmd_export(int argc, char **argv)
     if (run.left_out)
         complain("%" PRIu64 " devices were left out: their root keys are being replaced", run.left_out);
 out:
-    if (run.fd >= 0)
-        close(run.fd);
+    newfile_drop(&run.file);
     ljs_parcel_free(run.parcel);
     ljs_key_free(signer);
     data_close(&data);

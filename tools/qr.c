@@ -1,7 +1,7 @@
 /* qr.c -- `lorajs qr read` and `lorajs qr make`: the text on a device's label, and its picture. */
 #include "qr.h"
 
-#include "tool.h"
+#include "newfile.h"
 
 #include <lorajs/qr.h>
 
@@ -211,18 +211,21 @@ static int read_make(ljs_qr *qr, const struct make_opts *opts)
 /* A new file, whole or not at all. */
 static int write_picture(const char *path, const struct picture *picture, bool png, unsigned scale)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600); /* it shows the token */
-    FILE *to = fd < 0 ? NULL : fdopen(fd, "wb");
-    bool good = to && (png ? picture_png(to, picture, scale) : picture_svg(to, picture));
+    struct newfile file;
+    int code = newfile_open(&file, path, 0600), fd; /* it shows the token */
+    FILE *to;
+    bool good;
 
+    if (code)
+        return code;
+    fd = dup(file.fd);
+    to = fd < 0 ? NULL : fdopen(fd, "wb");
+    good = to && (png ? picture_png(to, picture, scale) : picture_svg(to, picture));
     if (to ? fclose(to) : fd >= 0 && close(fd))
         good = false;
-    if (good)
-        return DONE;
-    complain("%s: %s", path, strerror(errno));
-    if (fd >= 0)
-        unlink(path);
-    return FAILED;
+    code = good ? newfile_keep(&file) : newfile_complain(&file);
+    newfile_drop(&file);
+    return code;
 }
 
 static int draw(const struct make_opts *opts, const char *text)

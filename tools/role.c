@@ -1,8 +1,7 @@
 /* role.c -- `lorajs role ...`: who may use the administrative interface, and for what. */
-#include "tool.h"
+#include "newfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -196,20 +195,13 @@ static int credential_of(ljs_credential *out, const struct role_opts *opts, cons
     return opts->expires ? read_date(&out->expires, opts->expires) : DONE;
 }
 
-static int open_output(int *fd, const struct role_opts *opts)
+static int open_output(struct newfile *out, const struct role_opts *opts)
 {
-    *fd = -1;
-    if (!opts->output)
-        return DONE;
-    if (opts->dry_run && access(opts->output, F_OK) != 0)
+    if (!opts->output || (opts->dry_run && access(opts->output, F_OK) != 0))
         return DONE;
     if (!opts->dry_run)
-        *fd = open(opts->output, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    else
-        errno = EEXIST;
-    if (*fd >= 0)
-        return DONE;
-    complain("%s: %s", opts->output, strerror(errno));
+        return newfile_open(out, opts->output, 0600);
+    complain("%s: %s", opts->output, strerror(EEXIST));
     return FAILED;
 }
 
@@ -243,7 +235,7 @@ static int dry_add(ljs_server *server, const struct role_opts *opts, const char 
 }
 
 /* Into the database, then into the file; a token that could not be written is one that nobody has. */
-static int add(ljs_server *server, const ljs_credential *c, const struct role_opts *opts, int fd)
+static int add(ljs_server *server, const ljs_credential *c, const struct role_opts *opts, struct newfile *file)
 {
     ljs_buf token = { NULL, 0 };
     ljs_err err = ljs_server_add_credential(&token, server, c);
@@ -253,11 +245,11 @@ static int add(ljs_server *server, const ljs_credential *c, const struct role_op
         return err == LJS_E_EXISTS     ? complain_taken(c->name)
                : err == LJS_E_NOTFOUND ? complain_account(c->account)
                                        : complain_err(err, c->name);
-    if (fd >= 0 &&
-        (!write_whole(fd, token.data, token.len) || !write_whole(fd, "\n", 1) || !sync_new(fd, opts->output))) {
-        complain("%s: %s", opts->output, strerror(errno));
-        code = FAILED;
-        if ((err = ljs_server_del_credential(server, c->name)))
+    if (opts->output) {
+        bool good = newfile_write(file, token.data, token.len) && newfile_write(file, "\n", 1);
+
+        code = good ? newfile_keep(file) : newfile_complain(file);
+        if (code && (err = ljs_server_del_credential(server, c->name)))
             complain_err(err, c->name);
     }
     ljs_buf_free(&token);
@@ -277,21 +269,18 @@ static int cmd_add(int argc, char **argv)
     struct role_opts opts = { 0 };
     struct data data = { NULL, NULL, NULL };
     ljs_credential c;
-    int fd = -1, code = read_flags(&add_usage, &opts, &argc, &argv);
+    struct newfile file = NEWFILE_NONE;
+    int code = read_flags(&add_usage, &opts, &argc, &argv);
 
     if (code != GO_ON)
         return code;
     if ((code = credential_of(&c, &opts, argv[0])) ||
         (code = data_open(&data, &opts.where, opts.dry_run ? DATA_OPEN : DATA_CREATE, NULL)))
         return code;
-    code = open_output(&fd, &opts);
+    code = open_output(&file, &opts);
     if (!code)
-        code = opts.dry_run ? dry_add(data.server, &opts, c.name) : add(data.server, &c, &opts, fd);
-    if (fd >= 0) {
-        close(fd);
-        if (code) /* we made it, and there is no token in it */
-            unlink(opts.output);
-    }
+        code = opts.dry_run ? dry_add(data.server, &opts, c.name) : add(data.server, &c, &opts, &file);
+    newfile_drop(&file);
     data_close(&data);
     return code;
 }

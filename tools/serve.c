@@ -244,7 +244,6 @@ static void harden(struct serve *s)
     s->connections = (unsigned)s->config.connections;
     umask(077);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file may grow no more: the store says so, as of a full disk */
     if (!s->config.dumpable) {
         if (no_dumps())
             say(s->log, SAY_WARNING, "cannot forbid core dumps: %s", strerror(errno));

@@ -141,11 +141,7 @@ extern const struct usage inspect_usage, why_usage, doctor_usage, completion_usa
 extern const struct usage backup_usage, restore_usage;
 extern const struct usage serve_usage, simulate_usage; /* config.c, simulate.c */
 
-/* parcel.c: all of it, or false with errno; and a new file is there after a crash when its directory is on the
- * disk, too. */
-bool write_whole(int fd, const void *in, size_t in_len);
-bool sync_new(int fd, const char *path);
-/* The secret half of an ed25519 pair, of `key pair`; complains itself. */
+/* parcel.c: the secret half of an ed25519 pair, of `key pair`; complains itself. */
 int read_signer(ljs_key **out, const char *path);
 
 /* "lorajs: ..." on standard error, with a newline. */

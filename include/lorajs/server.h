@@ -206,6 +206,13 @@ LJS_MUST ljs_err ljs_server_each_device_in(ljs_server *server, ljs_eui first, lj
 LJS_API void ljs_server_import(ljs_err *results, ljs_server *server, const ljs_import *imports, size_t imports_len,
                                unsigned flags);
 
+/** ljs_server_step_device() for many, each by itself: 64 of them are durable with one commit, unless a device is in
+ * them twice; ::LJS_DEVICE_REMOVE, which ends a claim too, is one commit each.
+ *  @param results   dev_euis_len of them: what came of each; ::LJS_E_STORE where it is not known
+ *  @param dev_euis  dev_euis_len of them */
+LJS_API void ljs_server_step_devices(ljs_err *results, ljs_server *server, const ljs_eui *dev_euis, size_t dev_euis_len,
+                                     ljs_device_act act);
+
 /** @param label  1 to 127 octets of UTF-8 without control characters; one that begins with '@' is that of an account
  *                that is there, "@ACCOUNT/LABEL" (claim.h)
  *  @return ::LJS_E_EXISTS when the label is taken by another key and replace is 0; ::LJS_E_INVAL; ::LJS_E_NOTFOUND for

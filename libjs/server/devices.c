@@ -87,7 +87,7 @@ ljs_err ljs_server_add_join_eui(ljs_server *server, ljs_eui dev_eui, ljs_eui joi
     return ljs__change(server, &key, add_join_eui, &m, &entry);
 }
 
-static ljs_audit_kind kind_of(ljs_device_act act)
+ljs_audit_kind ljs__act_kind(ljs_device_act act)
 {
     static const ljs_audit_kind kinds[] = {
         [LJS_DEVICE_BLOCK] = LJS_AUDIT_BLOCK,
@@ -117,6 +117,14 @@ static ljs_err check_seen(ljs_server *server, const ljs_buf *old, const uint8_t 
     return err;
 }
 
+ljs_err ljs__step_record(ljs_buf *out, ljs_server *server, ljs_eui dev_eui, ljs_device_act act, const ljs_buf *old)
+{
+    ljs_err err = check_filed(old, dev_eui);
+
+    *out = (ljs_buf){ NULL, 0 };
+    return err ? err : ljs_device_step(out, server->vault, act, old->data, old->len);
+}
+
 static ljs_err step_device(ljs_buf *out, void *user, const ljs_buf *old)
 {
     const struct make *m = user;
@@ -125,7 +133,7 @@ static ljs_err step_device(ljs_buf *out, void *user, const ljs_buf *old)
     *out = (ljs_buf){ NULL, 0 };
     if (!err)
         err = check_seen(m->server, old, m->if_tag);
-    return err ? err : ljs_device_step(out, m->server->vault, m->act, old->data, old->len);
+    return err ? err : ljs__step_record(out, m->server, m->dev_eui, m->act, old);
 }
 
 /* at: the record, and whose it is, which ends with it. */
@@ -142,7 +150,7 @@ ljs_err ljs__step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act
 {
     struct make m = { .server = server, .dev_eui = dev_eui, .act = act, .if_tag = if_tag };
     struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
-    struct entry entry = { .kind = kind_of(act), .dev_eui = dev_eui };
+    struct entry entry = { .kind = ljs__act_kind(act), .dev_eui = dev_eui };
     struct valued both[VALUED_MAX] = { { .key = key }, { .key = ljs__key_eui(SPACE_CLAIM, dev_eui) } };
 
     if (act == LJS_DEVICE_REMOVE)

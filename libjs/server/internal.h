@@ -344,6 +344,9 @@ ljs_err ljs__once_room(ljs_server *server, int64_t now);
 /* LJS_E_REPLAY when `if_tag`, which may be NULL, is not the tag of the record as ljs_server_get_device() has it. */
 ljs_err ljs__step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act, const uint8_t *if_tag,
                          struct once *once);
+/* The step over a record that the store has, and what the log calls it. */
+ljs_err ljs__step_record(ljs_buf *out, ljs_server *server, ljs_eui dev_eui, ljs_device_act act, const ljs_buf *old);
+ljs_audit_kind ljs__act_kind(ljs_device_act act);
 ljs_err ljs__route_device(ljs_server *server, ljs_eui dev_eui, const ljs_routing *routing, const uint8_t *if_tag);
 /* Each DevEUI of a space from `first` to `last`, rising. */
 ljs_err ljs__each_eui_in(ljs_server *server, enum space space, ljs_eui first, ljs_eui last, ljs_device_row *row,

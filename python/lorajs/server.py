@@ -269,6 +269,10 @@ class JoinServer:
         """lorajs.step_device() over the store."""
         native.server_step_device(self._open, dev_eui, act)
 
+    def step_devices(self, dev_euis: Iterable[int], act: Act) -> list[Error | None]:
+        """step() for many, each by itself, with one commit for each 64: why each was refused, None where it was not."""
+        return [error(result) if result else None for result in native.server_step_devices(self._open, dev_euis, act)]
+
     def route(self, dev_eui: int, routing: Routing) -> None:
         """lorajs.route_device() over the store."""
         native.server_route_device(self._open, dev_eui, routing._native())

@@ -1,8 +1,10 @@
 /* Ends the process it is loaded into just before the KILL_AT-th call that makes something durable or
  * gives it a name; without KILL_AT it counts them, into the file COUNT_TO.  With KILL_SYNCS writes are no such calls:
- * of those before a sync all or none count, when who reads them is SQLite. */
+ * of those before a sync all or none count, when who reads them is SQLite.  With OLD_RENAME the file system knows of no
+ * rename that replaces nothing. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -55,3 +57,16 @@ POINT(int, link, (const char *from, const char *to), (from, to))
 POINT(int, linkat, (int a, const char *from, int b, const char *to, int flags), (a, from, b, to, flags))
 POINT(int, rename, (const char *from, const char *to), (from, to))
 POINT(int, renameat, (int a, const char *from, int b, const char *to), (a, from, b, to))
+
+int renameat2(int a, const char *from, int b, const char *to, unsigned flags)
+{
+    int (*next)(int, const char *, int, const char *, unsigned) =
+        (int (*)(int, const char *, int, const char *, unsigned))dlsym(RTLD_NEXT, "renameat2");
+
+    if (flags && getenv("OLD_RENAME")) {
+        errno = EINVAL;
+        return -1;
+    }
+    reach("renameat2");
+    return next(a, from, b, to, flags);
+}

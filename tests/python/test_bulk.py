@@ -174,6 +174,17 @@ def test_many_come_in_together(vault: Vault) -> None:
     assert len(server.devices()) == 99 and server.device(7).join_euis == 2
     assert server.import_devices([]) == []
     assert server.import_devices([line(7, 8)], replace_keys=True) == [None]
+    results = server.step_devices(iter([*range(1, 99), 7, 700]), lorajs.Act.BLOCK)
+    assert results[:98] == [None] * 98 and [r and r.code for r in results[98:]] == [lorajs.Code.STATE, lorajs.Code.NOTFOUND]
+    assert server.device(98).state == lorajs.State.BLOCKED and server.device(99).state == lorajs.State.FRESH
+    assert server.step_devices([], lorajs.Act.BLOCK) == []
+    for wrong in (7, ["7"], [None]):
+        with pytest.raises(TypeError):
+            server.step_devices(wrong, lorajs.Act.BLOCK)  # type: ignore[arg-type]
+    for large in (-1, 1 << 64):
+        with pytest.raises(OverflowError):
+            server.step_devices([1, large], lorajs.Act.UNBLOCK)
+    assert server.device(1).state == lorajs.State.BLOCKED
     with pytest.raises(TypeError):
         lorajs.native.server_import(server._open, [line(7, 8)], 0)  # type: ignore[list-item]
     with pytest.raises(TypeError):

@@ -1,5 +1,5 @@
 /* Many devices with one commit: each is made or refused as it would be alone, whoever else writes, and all of them are
- * there or none is where the store fails. */
+ * there or none is where the store fails.  And the same of many that go a step. */
 #include <lorajs/master.h>
 #include <lorajs/rewrap.h>
 
@@ -203,6 +203,98 @@ static void test_faults(void **state)
         }
 }
 
+/* ---- steps -------------------------------------------------------------------- */
+
+static ljs_eui euis[MANY];
+
+static void name_devices(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        euis[i] = DEV + i;
+}
+
+/* Each of them has an entry of its own, which its record follows from, and 64 entries are a link. */
+static void test_many_steps(void **state)
+{
+    unsigned before;
+
+    (void)state;
+    import_begin();
+    read_lines(MANY);
+    ljs_server_import(results, w.server, imports, MANY, 0);
+    name_devices(MANY);
+    before = links();
+    ljs_server_step_devices(results, w.server, euis, MANY, LJS_DEVICE_EXPOSE);
+    assert_int_equal(links() - before, 3);
+    for (unsigned i = 0; i < MANY; i++) {
+        assert_int_equal(results[i], LJS_OK);
+        assert_int_equal(device_in(&w, DEV + i).exposed, 1);
+    }
+    ljs_server_step_devices(results, w.server, euis, 0, LJS_DEVICE_BLOCK);
+    assert_int_equal(links() - before, 3);
+    forget_lines(MANY);
+    server_end(&w);
+}
+
+/* Who cannot go the step is told so, and the others go it: one that is not there, one that is blocked, one twice. */
+static void test_some_steps_are_refused(void **state)
+{
+    const ljs_device_act acts[] = { LJS_DEVICE_BLOCK, LJS_DEVICE_REMOVE };
+
+    (void)state;
+    for (unsigned a = 0; a < COUNT_OF(acts); a++) {
+        import_begin();
+        read_lines(5);
+        ljs_server_import(results, w.server, imports, 5, 0);
+        name_devices(5);
+        assert_int_equal(ljs_server_step_device(w.server, DEV + 1, acts[a]), LJS_OK);
+        euis[2] = DEV + 700;
+        euis[4] = DEV;
+        ljs_server_step_devices(results, w.server, euis, 5, acts[a]);
+        assert_int_equal(results[0], LJS_OK);
+        assert_int_equal(results[1], LJS_E_STATE);
+        assert_int_equal(results[2], LJS_E_NOTFOUND);
+        assert_int_equal(results[3], LJS_OK);
+        assert_int_equal(results[4], LJS_E_STATE);
+        assert_int_equal(device_in(&w, DEV + 3).state, a ? LJS_STATE_REMOVED : LJS_STATE_BLOCKED);
+        assert_int_equal(device_in(&w, DEV + 4).state, LJS_STATE_FRESH);
+        ljs_server_step_devices(results, w.server, euis, 1, (ljs_device_act)77);
+        assert_int_equal(results[0], LJS_E_STATE);
+        forget_lines(5);
+        server_end(&w);
+    }
+}
+
+/* Whatever the store does, what is told as done is there. */
+static void test_faults_of_steps(void **state)
+{
+    const enum fault faults[] = { FAULT_BEFORE, FAULT_AFTER, FAULT_TEAR, FAULT_SOME };
+
+    (void)state;
+    for (unsigned f = 0; f < COUNT_OF(faults); f++)
+        for (unsigned nth = 1; nth <= 3; nth++) {
+            unsigned done = 0;
+
+            import_begin();
+            read_lines(MANY);
+            ljs_server_import(results, w.server, imports, MANY, 0);
+            name_devices(MANY);
+            faulty_arm(faulty, FAULTY_COMMIT, nth, faults[f], 0);
+            ljs_server_step_devices(results, w.server, euis, MANY, LJS_DEVICE_EXPOSE);
+            faulty_arm(faulty, FAULTY_COMMIT, 1, FAULT_NONE, 0);
+            for (unsigned i = 0; i < MANY; i++) {
+                bool exposed = device_in(&w, DEV + i).exposed;
+
+                assert_true(results[i] == LJS_OK || results[i] == LJS_E_STORE);
+                assert_true(exposed || results[i] == LJS_E_STORE);
+                done += exposed;
+            }
+            assert_true(done == MANY || done % 64 == 0 || done % 64 == 22);
+            forget_lines(MANY);
+            server_end(&w);
+        }
+}
+
 /* Two at once, with the same devices and with others. */
 static void *import_all(void *user)
 {
@@ -238,7 +330,7 @@ struct meanwhile {
     ljs_store *real;
     ljs_server *other;
     ljs_rewrap *rewrap;
-    bool armed;
+    bool armed, busy; /* busy: whoever writes many devices meets somebody who writes one of them */
 };
 
 static void rotate(struct meanwhile *m)
@@ -267,6 +359,11 @@ static ljs_err mean_commit(void *self, ljs_change *changes, size_t len)
     m->armed = false;
     if (armed)
         rotate(m);
+    if (m->busy && len > 2) { /* a record, and the log's link */
+        for (size_t i = 0; i < len; i++)
+            changes[i].result = LJS_E_CONFLICT;
+        return LJS_OK;
+    }
     return ljs_store_commit(m->real, changes, len);
 }
 
@@ -280,18 +377,19 @@ static void mean_close(void *self)
     (void)self; /* which the test has */
 }
 
+static const ljs_store_ops mean_ops = {
+    .struct_size = sizeof mean_ops, .get = mean_get, .commit = mean_commit, .each = mean_each, .close = mean_close
+};
+
 static void test_a_master_key_meanwhile(void **state)
 {
-    static const ljs_store_ops ops = {
-        .struct_size = sizeof ops, .get = mean_get, .commit = mean_commit, .each = mean_each, .close = mean_close
-    };
     struct meanwhile m = { .armed = false };
     struct world other;
     ljs_store *store;
 
     (void)state;
     assert_int_equal(ljs_store_memory(&m.real), LJS_OK);
-    assert_int_equal(ljs_store_custom(&store, &ops, &m), LJS_OK);
+    assert_int_equal(ljs_store_custom(&store, &mean_ops, &m), LJS_OK);
     server_begin(&other, m.real, NULL);
     m.other = other.server;
     server_begin(&w, store, NULL);
@@ -312,6 +410,30 @@ static void test_a_master_key_meanwhile(void **state)
     server_end(&other);
 }
 
+/* Among devices that all join at once no group may ever get through. */
+static void test_steps_of_a_busy_fleet(void **state)
+{
+    struct meanwhile m = { .busy = false };
+    ljs_store *store;
+
+    (void)state;
+    assert_int_equal(ljs_store_memory(&m.real), LJS_OK);
+    assert_int_equal(ljs_store_custom(&store, &mean_ops, &m), LJS_OK);
+    server_begin(&w, store, NULL);
+    read_lines(5);
+    ljs_server_import(results, w.server, imports, 5, 0);
+    name_devices(5);
+    euis[2] = DEV + 700;
+    m.busy = true;
+    ljs_server_step_devices(results, w.server, euis, 5, LJS_DEVICE_EXPOSE);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(results[i], i == 2 ? LJS_E_NOTFOUND : LJS_OK);
+    assert_int_equal(device_in(&w, DEV + 4).exposed, 1);
+    forget_lines(5);
+    server_end(&w);
+    ljs_store_free(m.real);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +441,10 @@ int main(void)
         cmocka_unit_test(test_some_are_refused),
         cmocka_unit_test(test_a_record_that_was_tampered_with),
         cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_many_steps),
+        cmocka_unit_test(test_some_steps_are_refused),
+        cmocka_unit_test(test_faults_of_steps),
+        cmocka_unit_test(test_steps_of_a_busy_fleet),
         cmocka_unit_test(test_two_threads),
         cmocka_unit_test(test_a_master_key_meanwhile), /* the last: the world's vault has another then */
     };

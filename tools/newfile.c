@@ -1,0 +1,155 @@
+#include "newfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TRIES = 8 };
+
+static int complain_errno(const char *path)
+{
+    complain("%s: %s", path, strerror(errno));
+    return FAILED;
+}
+
+/* Is it one that we may write to, and does it still stand there?  Else 0, with errno, or 0 and errno 0: try again. */
+static bool is_ours(const struct newfile *f, mode_t mode)
+{
+    struct stat file, there;
+
+    if (fstat(f->fd, &file))
+        return false;
+    if (!S_ISREG(file.st_mode) || file.st_uid != geteuid()) {
+        errno = EEXIST;
+        return false;
+    }
+    errno = 0;
+    if (lstat(f->beside, &there) || there.st_ino != file.st_ino || there.st_dev != file.st_dev) {
+        errno = 0; /* who wrote it has given it its name meanwhile */
+        return false;
+    }
+    if (file.st_nlink != 1) { /* it has its name, and was not to have this one any more */
+        if (!unlink(f->beside))
+            errno = 0;
+        return false;
+    }
+    return !(file.st_mode & 0777 & ~mode && fchmod(f->fd, mode)) && !(file.st_size && ftruncate(f->fd, 0));
+}
+
+/* O_NONBLOCK: what stands there may be a pipe. */
+static int open_beside(struct newfile *f, mode_t mode)
+{
+    for (int i = 0; i < TRIES; i++) {
+        int why;
+
+        f->fd = open(f->beside, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode);
+        if (f->fd < 0)
+            return complain_errno(f->beside);
+        if (flock(f->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+            complain("%s: somebody is writing to it", f->beside);
+            close(f->fd);
+            f->fd = -1;
+            return FAILED;
+        }
+        if (is_ours(f, mode))
+            return DONE;
+        why = errno;
+        close(f->fd);
+        f->fd = -1;
+        errno = why ? why : EBUSY;
+        if (why)
+            break;
+    }
+    return complain_errno(f->beside);
+}
+
+int newfile_open(struct newfile *f, const char *path, mode_t mode)
+{
+    struct stat there;
+
+    f->fd = -1;
+    if ((size_t)snprintf(f->path, sizeof f->path, "%s", path) >= sizeof f->path ||
+        (size_t)snprintf(f->beside, sizeof f->beside, "%s.part", path) >= sizeof f->beside) {
+        errno = ENAMETOOLONG;
+        return complain_errno(path);
+    }
+    if (!lstat(path, &there)) {
+        errno = EEXIST;
+        return complain_errno(path);
+    }
+    return open_beside(f, mode);
+}
+
+bool newfile_write(struct newfile *f, const void *in, size_t in_len)
+{
+    for (const uint8_t *at = in; in_len;) {
+        ssize_t n = write(f->fd, at, in_len);
+
+        if (n < 0 && errno != EINTR)
+            return false;
+        at += n > 0 ? n : 0;
+        in_len -= n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
+int newfile_complain(const struct newfile *f)
+{
+    return complain_errno(f->path);
+}
+
+/* Not in the place of another.  Not every file system knows of that at a rename, nor each of links. */
+static bool give_name(const struct newfile *f)
+{
+    if (!renameat2(AT_FDCWD, f->beside, AT_FDCWD, f->path, RENAME_NOREPLACE))
+        return true;
+    if ((errno != EINVAL && errno != ENOSYS) || link(f->beside, f->path))
+        return false;
+    (void)!unlink(f->beside);
+    return true;
+}
+
+bool sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char dir[sizeof((struct newfile *)0)->path];
+    int dir_fd;
+    bool done;
+
+    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    if ((dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        return false;
+    done = !fsync(dir_fd);
+    close(dir_fd);
+    return done;
+}
+
+int newfile_keep(struct newfile *f)
+{
+    int code = DONE;
+
+    if (fsync(f->fd) || !give_name(f)) {
+        code = complain_errno(f->path);
+        newfile_drop(f);
+    } else if (!sync_folder(f->path)) {
+        code = complain_errno(f->path);
+        (void)!unlink(f->path);
+    }
+    if (f->fd >= 0)
+        close(f->fd);
+    f->fd = -1;
+    return code;
+}
+
+/* While we hold the lock, so that nobody has begun to write there. */
+void newfile_drop(struct newfile *f)
+{
+    if (f->fd < 0)
+        return;
+    (void)!unlink(f->beside);
+    close(f->fd);
+    f->fd = -1;
+}

@@ -1,0 +1,34 @@
+/* newfile.h -- a file that somebody wants to keep: keys, devices, a label.
+ *
+ * It is written beside its name, as FILE.part, and has the name only when all of it is on the disk, so whoever finds it
+ * has the whole.  What stands under the name is never replaced.  Killed before, the command leaves FILE.part, which the
+ * next one to write there takes over; two do not write there at once. */
+#ifndef LORAJS_TOOLS_NEWFILE_H
+#define LORAJS_TOOLS_NEWFILE_H
+
+#include "tool.h"
+
+struct newfile {
+    char path[4200], beside[4200];
+    int fd; /* to be written, while it is open */
+};
+#define NEWFILE_NONE                                                                                                   \
+    {                                                                                                                  \
+        .fd = -1                                                                                                       \
+    }
+
+/* Complains itself.  DONE, or FAILED. */
+int newfile_open(struct newfile *f, const char *path, mode_t mode);
+/* All of it, or false with errno. */
+bool newfile_write(struct newfile *f, const void *in, size_t in_len);
+/* Of errno; FAILED. */
+int newfile_complain(const struct newfile *f);
+/* Gives it its name, for good, and closes it.  Complains itself; FAILED has dropped it. */
+int newfile_keep(struct newfile *f);
+/* Nothing of it is left; of one that is not open nothing happens. */
+void newfile_drop(struct newfile *f);
+
+/* A new name is there after a crash when its directory is on the disk, too: that of this path. */
+bool sync_folder(const char *path);
+
+#endif
