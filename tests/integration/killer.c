@@ -1,7 +1,8 @@
 /* Ends the process it is loaded into just before the KILL_AT-th call that makes something durable or
  * gives it a name; without KILL_AT it counts them, into the file COUNT_TO.  With KILL_SYNCS writes are no such calls:
  * of those before a sync all or none count, when who reads them is SQLite.  With OLD_RENAME the file system knows of no
- * rename that replaces nothing. */
+ * rename that replaces nothing; where a file has NO_ROOM in its name, there is none
+ * behind its first ROOM octets. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -44,6 +45,25 @@ __attribute__((destructor)) static void tell(void)
         reach(#name);                                                                                                  \
         return next arguments;                                                                                         \
     }
+
+ssize_t write(int fd, const void *in, size_t len)
+{
+    ssize_t (*next)(int, const void *, size_t) = (ssize_t(*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
+    const char *name = getenv("NO_ROOM");
+    char link[64], path[4096];
+    ssize_t n;
+
+    if (name) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        n = readlink(link, path, sizeof path - 1);
+        path[n > 0 ? n : 0] = '\0';
+        if (strstr(path, name) && lseek(fd, 0, SEEK_CUR) >= atoi(getenv("ROOM"))) {
+            errno = ENOSPC;
+            return -1;
+        }
+    }
+    return next(fd, in, len);
+}
 
 POINT(int, fsync, (int fd), (fd))
 POINT(int, fdatasync, (int fd), (fd))
