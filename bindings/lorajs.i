@@ -432,6 +432,7 @@ WIPED(ljs_claim_req)
 WIPED(ljs_chip)
 WIPED(ljs_register_opts)
 WIPED(ljs_registered)
+WIPED(ljs_claim_index)
 WIPED(ljs_audit_totals)
 WIPED(ljs_audit_finding)
 WIPED(ljs_rewrapped)
@@ -985,6 +986,8 @@ static PyObject *euis_give(const struct euis *e)
 %thread ljs_server_claim;
 %thread ljs_server_get_claim;
 %thread ljs_server_each_claim_in;
+%thread ljs_server_each_claim_of;
+%thread ljs_server_index_claims;
 %thread ljs_server_get_chip;
 %thread ljs_server_register;
 %thread ljs_server_note_manifest;

@@ -33,30 +33,37 @@ static void answer(struct admin *a, struct http_call *call, unsigned status, con
 }
 
 /* The Things Stack knows no problems, but messages, as from ljs_admin_handle(). */
-static bool is_ttjs(const struct http_call *call)
+static bool is_ttjs(const char *path)
 {
     static const char before[] = "/api/v2/";
 
-    return call->target && strncmp(call->target, before, sizeof before - 1) == 0;
+    return path && strncmp(path, before, sizeof before - 1) == 0;
+}
+
+static ljs_err write_problem(ljs_buf *out, const char **type, const char *path, unsigned status, const char *code,
+                             const char *detail)
+{
+    char text[160];
+
+    *type = is_ttjs(path) ? message_type : problem_type;
+    snprintf(text, sizeof text, "{\"message\":\"%s\"}\n", detail); /* words that need no escape */
+    return is_ttjs(path) ? ljs_buf_copy(out, (const uint8_t *)text, strlen(text))
+                         : ljs_admin_problem(out, status, code, detail);
 }
 
 static void answer_problem(struct admin *a, struct http_call *call, unsigned status, const char *code,
                            const char *detail)
 {
     ljs_buf body = { NULL, 0 };
-    char text[160];
-    ljs_err err;
+    const char *type;
 
-    snprintf(text, sizeof text, "{\"message\":\"%s\"}\n", detail); /* words that need no escape */
-    err = is_ttjs(call) ? ljs_buf_copy(&body, (const uint8_t *)text, strlen(text))
-                        : ljs_admin_problem(&body, status, code, detail);
-    if (err)
+    if (write_problem(&body, &type, call->target, status, code, detail))
         status = 500; /* and nothing to say it with */
-    answer(a, call, status, !body.len ? "" : is_ttjs(call) ? message_type : problem_type, &body);
+    answer(a, call, status, body.len ? type : "", &body);
 }
 
 /* What never came out of HTTP. */
-static ljs_err refusal(ljs_buf *out, unsigned status)
+static ljs_err refusal(ljs_buf *out, const char **type, const char *path, unsigned status)
 {
     static const struct {
         unsigned status;
@@ -69,8 +76,8 @@ static ljs_err refusal(ljs_buf *out, unsigned status)
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (rows[i].status == status)
-            return ljs_admin_problem(out, status, rows[i].code, rows[i].detail);
-    return ljs_admin_problem(out, status, "bad-request", "this is not HTTP as it should be");
+            return write_problem(out, type, path, status, rows[i].code, rows[i].detail);
+    return write_problem(out, type, path, status, "bad-request", "this is not HTTP as it should be");
 }
 
 /* Types outlive the call that they are given with. */
@@ -182,7 +189,6 @@ int admin_start(struct admin **out, const struct admin_opts *opts)
         .methods = "GET, PUT, POST, PATCH, DELETE",
         .headers = true,
         .refusal = refusal,
-        .refusal_type = problem_type,
         .body_limit = LJS_ADMIN_BODY_MAX,
         .timeout = opts->timeout,
         .keep_alive = opts->keep_alive,

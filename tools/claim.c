@@ -140,6 +140,15 @@ static const struct usage retire_usage = {
 };
 static const struct usage show_usage = { "claim show", "DEVEUI...", "Who owns devices, and since when.",
                                          see_flags,    1,           1000 };
+static const struct usage index_usage = {
+    "claim index",
+    "",
+    "Compares the index of what accounts own with every claim and mends it, where `audit verify` says that it needs "
+    "that. A database of before is given its index when it is first needed, without this.",
+    name_flags,
+    0,
+    0
+};
 static const struct usage list_usage = { "claim list", "", "Lists the claims, by DevEUI.", list_flags, 0, 0 };
 
 /* ---- one act for each device ---------------------------------------------------------- */
@@ -487,8 +496,41 @@ static int cmd_list(int argc, char **argv)
     if ((code = opts.account ? check_account(opts.account, "--account") : DONE) ||
         (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
         return code;
-    if ((err = ljs_server_each_claim_in(data.server, 0, UINT64_MAX, claim_row, &run)))
+    err = opts.account ? ljs_server_each_claim_of(data.server, opts.account, 0, UINT64_MAX, claim_row, &run)
+                       : ljs_server_each_claim_in(data.server, 0, UINT64_MAX, claim_row, &run);
+    if (err)
         code = complain_err(err, "claim list");
+    data_close(&data);
+    return code;
+}
+
+/* ---- the index of what accounts own ------------------------------------------------------- */
+
+static int cmd_index(int argc, char **argv)
+{
+    struct claim_opts opts = { .days = 7 };
+    ljs_claim_index found;
+    struct data data;
+    char note[96];
+    ljs_err err;
+    int code = read_flags(&index_usage, &opts, &argc, &argv);
+
+    if (code != GO_ON)
+        return code;
+    if ((code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
+        return code;
+    err = ljs_server_index_claims(&found, data.server, opts.dry_run);
+    if (!err && !opts.dry_run && found.missing + found.stray) {
+        snprintf(note, sizeof note, "index of claims: %" PRIu64 " missing, %" PRIu64 " stray", found.missing,
+                 found.stray);
+        err = ljs_server_note(data.server, LJS_AUDIT_NOTE, 0, LJS_OK, note);
+    }
+    if (err)
+        code = complain_err(err, "claim index");
+    else
+        printf(opts.json ? "{\"entries\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"stray\":%" PRIu64 "}\n"
+                         : "%" PRIu64 " entries are as the claims say, %" PRIu64 " were missing, %" PRIu64 " stray\n",
+               found.entries, found.missing, found.stray);
     data_close(&data);
     return code;
 }
@@ -507,5 +549,6 @@ const struct command claim_commands[] = {
     { "retire", "nobody's for good", cmd_retire, NULL, &retire_usage },
     { "show", "who owns a device", cmd_show, NULL, &show_usage },
     { "list", "who owns what", cmd_list, NULL, &list_usage },
+    { "index", "mend the index of what accounts own", cmd_index, NULL, &index_usage },
     { 0 },
 };

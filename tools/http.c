@@ -361,10 +361,11 @@ static enum MHD_Result refuse(struct request *r)
 
     const struct http_opts *o = &r->http->opts;
 
-    if (o->refusal ? o->refusal(&r->answer, r->refusal) : ljs_buf_copy(&r->answer, (const uint8_t *)text, (size_t)n))
+    r->type = "application/json";
+    if (o->refusal ? o->refusal(&r->answer, &r->type, r->path, r->refusal)
+                   : ljs_buf_copy(&r->answer, (const uint8_t *)text, (size_t)n))
         return MHD_NO;
     r->status = r->refusal;
-    r->type = o->refusal ? o->refusal_type : "application/json";
     r->answered = true;
     return send_answer(r);
 }

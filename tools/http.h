@@ -41,9 +41,9 @@ struct http_opts {
     const char *methods; /* for Allow: "POST", or "GET, HEAD" */
     bool headers;        /* requests are more than a body: method, target and address are of interest, and a certificate
                           * is one name that client-ca vouches for, not a peer */
-    /* What a request that never comes out is told; NULL for a Backend Interfaces result. */
-    ljs_err (*refusal)(ljs_buf *out, unsigned status);
-    const char *refusal_type;
+    /* What a request to a path, which may be cut short, is told that never comes out, and of which type that is; NULL
+     * for a Backend Interfaces result. */
+    ljs_err (*refusal)(ljs_buf *out, const char **type, const char *path, unsigned status);
     size_t body_limit;
     int64_t timeout, keep_alive; /* seconds */
     unsigned connections, threads;

@@ -56,12 +56,14 @@ bool is_chosen(const struct chosen *chosen, const ljs_device *device, const ljs_
 struct list_opts {
     struct where where;
     struct choice choice;
+    const char *account;
     bool json, all;
 };
 
 static const struct flag list_flags[] = {
     WHERE_FLAGS(struct list_opts),
     CHOICE_FLAGS(struct list_opts),
+    { "account", "NAME", "only what this account owns", FLAG_TEXT, offsetof(struct list_opts, account), 0, 0 },
     { "all", NULL, "removed ones too, of which the nonces are remembered", FLAG_SWITCH, offsetof(struct list_opts, all),
       0, 0 },
     { "json", NULL, "a JSON object a device, by the names of import", FLAG_SWITCH, offsetof(struct list_opts, json), 0,
@@ -117,6 +119,13 @@ out:
     return err == LJS_E_NOTFOUND ? LJS_OK : err; /* gone since */
 }
 
+static ljs_err owned_row(void *user, const ljs_claim *claim)
+{
+    const struct list_run *run = user;
+
+    return strcmp(claim->account, run->opts->account) ? LJS_OK : list_row(user, claim->dev_eui);
+}
+
 int cmd_device_list(int argc, char **argv)
 {
     struct list_opts opts = { 0 };
@@ -128,14 +137,18 @@ int cmd_device_list(int argc, char **argv)
 
     if (code != GO_ON)
         return code;
-    if ((code = choose(&chosen, &opts.choice)) || (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
+    if ((code = opts.account ? check_account(opts.account, "--account") : DONE) ||
+        (code = choose(&chosen, &opts.choice)) || (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
         return code;
     run.server = data.server;
-    if ((err = ljs_server_each_device_in(data.server, chosen.first, chosen.last, list_row, &run)))
+    err = opts.account ? ljs_server_each_claim_of(data.server, opts.account, chosen.first, chosen.last, owned_row, &run)
+                       : ljs_server_each_device_in(data.server, chosen.first, chosen.last, list_row, &run);
+    if (err)
         code = complain_err(err, "device list");
     else if (run.faulty)
         code = FAILED;
-    else if (!run.head && !opts.json && (opts.choice.match || opts.choice.join_eui || opts.choice.label))
+    else if (!run.head && !opts.json &&
+             (opts.choice.match || opts.choice.join_eui || opts.choice.label || opts.account))
         complain("no such device; without these flags `lorajs device list` shows all");
     else if (!run.head && !opts.json)
         complain("no devices yet; `lorajs device import --example` shows how they come in");

@@ -155,17 +155,19 @@ LJS_MUST ljs_err ljs_audit_link_entry(ljs_audit_entry *out, unsigned i, const ui
 
 /** What is wrong with a log, or with a record that it tells of. */
 typedef enum ljs_audit_fault {
-    LJS_AUDIT_BAD_LINK = 1,      /**< a link is not as it was written, or stands in another's place */
-    LJS_AUDIT_GAP = 2,           /**< links are missing before this one */
-    LJS_AUDIT_BROKEN = 3,        /**< a link does not follow the one before it */
-    LJS_AUDIT_CHAIN_END = 4,     /**< the chain goes on after its end */
-    LJS_AUDIT_CUT_SHORT = 5,     /**< the anchor knows a link that is not there */
-    LJS_AUDIT_FORKED = 6,        /**< the anchor knows another link in its place */
-    LJS_AUDIT_WORD = 7,          /**< the store's word whether a log is kept is gone, or older than the log */
-    LJS_AUDIT_RECORD_BAD = 8,    /**< a device's record is not as anybody wrote it */
-    LJS_AUDIT_RECORD_OLD = 9,    /**< it is not the one that the log leads to */
-    LJS_AUDIT_RECORD_GONE = 10,  /**< the log tells of a record, and there is none */
-    LJS_AUDIT_RECORD_ALIEN = 11, /**< there is a record that the log does not tell of */
+    LJS_AUDIT_BAD_LINK = 1,       /**< a link is not as it was written, or stands in another's place */
+    LJS_AUDIT_GAP = 2,            /**< links are missing before this one */
+    LJS_AUDIT_BROKEN = 3,         /**< a link does not follow the one before it */
+    LJS_AUDIT_CHAIN_END = 4,      /**< the chain goes on after its end */
+    LJS_AUDIT_CUT_SHORT = 5,      /**< the anchor knows a link that is not there */
+    LJS_AUDIT_FORKED = 6,         /**< the anchor knows another link in its place */
+    LJS_AUDIT_WORD = 7,           /**< the store's word whether a log is kept is gone, or older than the log */
+    LJS_AUDIT_RECORD_BAD = 8,     /**< a device's record is not as anybody wrote it */
+    LJS_AUDIT_RECORD_OLD = 9,     /**< it is not the one that the log leads to */
+    LJS_AUDIT_RECORD_GONE = 10,   /**< the log tells of a record, and there is none */
+    LJS_AUDIT_RECORD_ALIEN = 11,  /**< there is a record that the log does not tell of */
+    LJS_AUDIT_OWNED_MISSING = 12, /**< the index of what accounts own lacks a device: ljs_server_index_claims() */
+    LJS_AUDIT_OWNED_STRAY = 13,   /**< or has one that is not the account's */
 } ljs_audit_fault;
 
 /** "cut-short"; "?" for a number that is none. */

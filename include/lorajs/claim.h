@@ -179,6 +179,24 @@ typedef ljs_err ljs_claim_row(void *user, const ljs_claim *claim);
  *  result. */
 LJS_MUST ljs_err ljs_server_each_claim_in(ljs_server *server, ljs_eui first, ljs_eui last, ljs_claim_row *row,
                                           void *user);
+/** Likewise those of the devices that an account owns or is offered, and at their cost, whatever else there is: by an
+ *  index that goes with each claim.  In a store that was made without one this makes it first, which takes a look at
+ *  every claim once.  @return ::LJS_E_INVAL for the name of no account */
+LJS_MUST ljs_err ljs_server_each_claim_of(ljs_server *server, const char *account, ljs_eui first, ljs_eui last,
+                                          ljs_claim_row *row, void *user);
+
+/** What that index was found to be. */
+typedef struct ljs_claim_index {
+    size_t struct_size; /**< sizeof(ljs_claim_index) */
+    uint64_t entries;   /**< that are as the claims say */
+    uint64_t missing;   /**< that were not there */
+    uint64_t stray;     /**< that no claim asks for */
+} ljs_claim_index;
+
+/** Compare the index with every claim, and mend it, while others go on; `lorajs audit verify` tells whether it needs
+ *  that.
+ *  @param dry  1: nothing is changed */
+LJS_MUST ljs_err ljs_server_index_claims(ljs_claim_index *out, ljs_server *server, int dry);
 
 #ifdef __cplusplus
 }

@@ -30,7 +30,7 @@ typedef enum ljs_role {
 
 /** What can be done. */
 typedef enum ljs_act {
-    LJS_ACT_LIST = 1,           /**< which devices there are */
+    LJS_ACT_LIST = 1,           /**< which devices there are; ::LJS_ROLE_CLAIM: for an account, its own */
     LJS_ACT_READ = 2,           /**< the public half of one */
     LJS_ACT_PROVISION = 3,      /**< a device with its root keys */
     LJS_ACT_REMOVE = 4,         /**< ::LJS_DEVICE_REMOVE */

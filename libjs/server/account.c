@@ -80,13 +80,15 @@ ljs_err ljs_server_add_account(ljs_server *server, const ljs_account *account)
     char text[LJS_LABEL_MAX];
     const struct entry act = { .kind = LJS_AUDIT_ACCOUNT, .text = text };
     struct key key;
+    ljs_err err;
 
     if (a.struct_size != sizeof a || !ljs__account_name_ok(a.name, sizeof a.name) || a.suspended)
         return LJS_E_INVAL;
     a.proven = 0;
     say(text, a.name, " made");
     key = ljs__key_label(SPACE_ACCOUNT, a.name);
-    return ljs__change(server, &key, add, &c, &act);
+    err = ljs__owned_ready(server); /* there is nothing to be looked through before the first */
+    return err ? err : ljs__change(server, &key, add, &c, &act);
 }
 
 ljs_err ljs_server_get_account(ljs_account *out, ljs_server *server, const char *name)
@@ -161,7 +163,8 @@ static ljs_err has_claim(void *user, const ljs_claim *claim)
     return strcmp(claim->account, user) == 0 ? LJS_E_STATE : LJS_OK;
 }
 
-ljs_err ljs_server_del_account(ljs_server *server, const char *name)
+/* Whatever comes to it meanwhile is written with the account, and makes this a conflict. */
+static ljs_err end_once(ljs_server *server, const char *name)
 {
     ljs_account a;
     ljs_change changes[1 + AUDIT_ROOM] = { { .in = NULL } };
@@ -186,6 +189,45 @@ ljs_err ljs_server_del_account(ljs_server *server, const char *name)
     changes[0].key = key.at;
     changes[0].key_len = key.len;
     return ljs__audit_commit(server, 0, changes, 1, &act, 1);
+}
+
+ljs_err ljs_server_del_account(ljs_server *server, const char *name)
+{
+    ljs_err err = LJS_E_CONFLICT;
+
+    for (unsigned n = 0; err == LJS_E_CONFLICT && n <= CONFLICT_RETRIES * server->opts.retries; n++)
+        err = end_once(server, name);
+    return err;
+}
+
+/* ---- what is an account's, and ends before it ------------------------------------- */
+
+struct belonging {
+    ljs_server *server;
+    const char *account;
+    make_fn *make;
+    void *user;
+};
+
+static ljs_err make_belonging(void *user, struct valued *at)
+{
+    const struct belonging *b = user;
+    ljs_account account;
+    ljs_err err = ljs__account_read(&account, b->server->vault, b->account, &at[1].old);
+
+    if (!err)
+        err = b->make(&at[0].new, b->user, &at[0].old);
+    return err || !at[0].new.data ? err : ljs__account_write(&at[1].new, b->server->vault, &account);
+}
+
+ljs_err ljs__change_of(ljs_server *server, const char *account, const struct key *key, make_fn *make, void *user,
+                       const struct entry *act)
+{
+    struct belonging b = { server, account, make, user };
+    struct valued at[] = { { .key = *key }, { .key = ljs__key_label(SPACE_ACCOUNT, account) } };
+
+    return *account ? ljs__change_group(server, at, COUNT(at), make_belonging, &b, act, NULL)
+                    : ljs__change(server, key, make, user, act);
 }
 
 struct rows {
@@ -236,18 +278,18 @@ bool ljs__kek_same_holder(const char *one, const char *other)
     return n == holder_len(other) && memcmp(one, other, n) == 0;
 }
 
-ljs_err ljs__kek_label_check(ljs_server *server, const char *label)
+ljs_err ljs__kek_label_check(char name[LJS_ACCOUNT_MAX], ljs_server *server, const char *label)
 {
-    char name[LJS_ACCOUNT_MAX] = "";
     ljs_account account;
     size_t n;
 
+    memset(name, 0, LJS_ACCOUNT_MAX);
     if (!label || !label[0] || !ljs__text_ok(label, LJS_LABEL_MAX))
         return LJS_E_INVAL;
     if (label[0] != '@')
         return LJS_OK;
     n = holder_len(label);
-    if (n < 2 || n - 2 >= sizeof name || !label[n])
+    if (n < 2 || n - 2 >= LJS_ACCOUNT_MAX || !label[n])
         return LJS_E_INVAL;
     memcpy(name, label + 1, n - 2);
     return ljs_server_get_account(&account, server, name);

@@ -357,6 +357,9 @@ static enum problem denied(struct asking *a, const struct route *route)
 /* Who acts for an account touches what is its own, by claims alone; who does not has no claims. */
 static enum problem in_his_account(struct asking *a, const struct route *route)
 {
+    if (!*a->who.account && route->act == LJS_ACT_LIST &&
+        !ljs_roles_allow(a->who.roles & ~(unsigned)LJS_ROLE_CLAIM, LJS_ACT_LIST))
+        return denied(a, route); /* who knows a DevEUI may route it, and is told no others */
     if (!*a->who.account)
         return route->act == LJS_ACT_CLAIM ? P_FOR_NOBODY : FINE;
     if (route->act == LJS_ACT_ROUTE)

@@ -391,6 +391,7 @@ enum problem ljs__admin_claims(struct asking *a)
     static const char *const names[] = { "account", "cursor", "limit", NULL };
     struct page p = { .a = a };
     char cursor[24], limit[8];
+    const char *whose;
     ljs_eui first = 0;
     ljs_err err;
 
@@ -398,10 +399,14 @@ enum problem ljs__admin_claims(struct asking *a)
         !ljs__admin_query(cursor, sizeof cursor, a, "cursor") || !ljs__admin_query(limit, sizeof limit, a, "limit") ||
         !read_limit(&p.left, limit) || (*cursor && ljs_eui_parse(&first, cursor)))
         return P_BAD_REQUEST;
+    whose = *a->who.account ? a->who.account : p.account;
+    if (*whose && !ljs__account_name_ok(whose, LJS_ACCOUNT_MAX))
+        return P_BAD_REQUEST;
     ljs__json_open(&a->body, '{');
     ljs__json_name(&a->body, "claims");
     ljs__json_open(&a->body, '[');
-    err = ljs_server_each_claim_in(a->server, first, UINT64_MAX, list_row, &p);
+    err = *whose ? ljs_server_each_claim_of(a->server, whose, first, UINT64_MAX, list_row, &p)
+                 : ljs_server_each_claim_in(a->server, first, UINT64_MAX, list_row, &p);
     ljs__json_close(&a->body, ']');
     if (p.more) {
         ljs__json_name(&a->body, "next_cursor");

@@ -3,10 +3,11 @@
 
 #include "base/secret.h"
 #include "codec/admin.h"
+#include "server/claim.h"
 
 #include <stdio.h>
 
-enum { PAGE = 100, PAGE_MAX = 1000 };
+enum { PAGE = 100, PAGE_MAX = 1000, PASSED_MOST = 10000 /* devices that a page looks at: more come with the next */ };
 
 /* ---- showing --------------------------------------------------------------------- */
 
@@ -53,9 +54,10 @@ static const char *state_text(ljs_state state)
 
 struct page {
     struct asking *a;
+    char account[LJS_ACCOUNT_MAX]; /* "" for all */
     bool removed, more;
-    unsigned left;
-    ljs_eui last;
+    unsigned left, looked;
+    ljs_eui next;
 };
 
 static void show_row(struct page *p, ljs_eui dev_eui, const ljs_device *d, const char *fault)
@@ -87,8 +89,9 @@ static ljs_err list_row(void *user, ljs_eui dev_eui)
     ljs_buf record = { NULL, 0 };
     ljs_err err;
 
-    if (!p->left) {
+    if (!p->left || p->looked++ == PASSED_MOST) {
         p->more = true;
+        p->next = dev_eui;
         return LJS_E_BUSY; /* enough */
     }
     err = ljs_server_get_device(&record, p->a->server, dev_eui);
@@ -100,9 +103,20 @@ static ljs_err list_row(void *user, ljs_eui dev_eui)
     if (err && err != LJS_E_SEAL && err != LJS_E_VERSION)
         return err;
     show_row(p, dev_eui, &d, err ? ljs_errname(err) : NULL);
-    p->last = dev_eui;
     p->left--;
     return p->a->body.bad ? LJS_E_NOMEM : LJS_OK;
+}
+
+/* Of one account: what it is offered is not its own. */
+static ljs_err owned_row(void *user, const ljs_claim *claim)
+{
+    struct page *p = user;
+
+    const char *mine = *p->a->who.account ? p->a->who.account : claim->account;
+
+    return strcmp(claim->account, mine) || (*p->account && strcmp(claim->account, p->account))
+               ? LJS_OK
+               : list_row(p, claim->dev_eui);
 }
 
 /* All that begin with these digits. */
@@ -135,17 +149,22 @@ static bool read_limit(unsigned *out, const char *text)
 
 enum problem ljs__admin_list(struct asking *a)
 {
-    static const char *const names[] = { "prefix", "cursor", "limit", "removed", NULL };
+    static const char *const names[] = { "prefix", "cursor", "limit", "removed", "account", NULL };
     char prefix[24], cursor[24], limit[8], removed[8];
     struct page p = { .a = a };
+    const char *whose;
     ljs_eui first, last, after = 0;
     ljs_err err;
 
     if (ljs__admin_query_only(a, names) || !ljs__admin_query(prefix, sizeof prefix, a, "prefix") ||
         !ljs__admin_query(cursor, sizeof cursor, a, "cursor") || !ljs__admin_query(limit, sizeof limit, a, "limit") ||
-        !ljs__admin_query(removed, sizeof removed, a, "removed") || !read_prefix(&first, &last, prefix) ||
+        !ljs__admin_query(removed, sizeof removed, a, "removed") ||
+        !ljs__admin_query(p.account, sizeof p.account, a, "account") || !read_prefix(&first, &last, prefix) ||
         !read_limit(&p.left, limit) || (*cursor && ljs_eui_parse(&after, cursor)) ||
         (*removed && strcmp(removed, "true") != 0 && strcmp(removed, "false") != 0))
+        return P_BAD_REQUEST;
+    whose = *a->who.account ? a->who.account : p.account;
+    if (*whose && !ljs__account_name_ok(whose, LJS_ACCOUNT_MAX))
         return P_BAD_REQUEST;
     p.removed = strcmp(removed, "true") == 0;
     if (*cursor && after > first) /* a cursor is where the next page begins */
@@ -153,11 +172,12 @@ enum problem ljs__admin_list(struct asking *a)
     ljs__json_open(&a->body, '{');
     ljs__json_name(&a->body, "devices");
     ljs__json_open(&a->body, '[');
-    err = ljs_server_each_device_in(a->server, first, last, list_row, &p);
+    err = *whose ? ljs_server_each_claim_of(a->server, whose, first, last, owned_row, &p)
+                 : ljs_server_each_device_in(a->server, first, last, list_row, &p);
     ljs__json_close(&a->body, ']');
     if (p.more) {
         ljs__json_name(&a->body, "next_cursor");
-        ljs__json_hex_number(&a->body, p.last + 1, 16);
+        ljs__json_hex_number(&a->body, p.next, 16);
     }
     ljs__json_close(&a->body, '}');
     return p.more ? FINE : ljs__admin_problem_of(err);

@@ -10,6 +10,7 @@
  * to be among those that the log told of after it was read. */
 #include "server/anchor.h"
 #include "server/audit.h"
+#include "server/claim.h"
 
 #include <stdlib.h>
 
@@ -451,6 +452,11 @@ static ljs_err check_anchor(struct verify *v)
     return err;
 }
 
+static ljs_err owned_is_odd(void *user, ljs_audit_fault fault, ljs_eui dev_eui)
+{
+    return add_finding(user, fault, 0, 0, dev_eui);
+}
+
 ljs_err ljs_server_verify_audit(ljs_audit_report **out, ljs_server *server, const uint8_t *in, size_t in_len)
 {
     struct verify v = { .server = server };
@@ -476,6 +482,8 @@ ljs_err ljs_server_verify_audit(ljs_audit_report **out, ljs_server *server, cons
         err = check_anchor(&v);
     if (!err && mark.kept)
         err = check_records(&v);
+    if (!err)
+        err = ljs__owned_verify(server, owned_is_odd, &v);
     free(v.table);
     free(v.anchor.at);
     if (err)
@@ -535,6 +543,10 @@ static const struct {
       "the record is not the one that the log leads to: an older one was put back, or it was changed without a log" },
     { LJS_AUDIT_RECORD_GONE, "record-gone", "the log tells of a record, and there is none" },
     { LJS_AUDIT_RECORD_ALIEN, "record-alien", "the log does not tell where the record comes from" },
+    { LJS_AUDIT_OWNED_MISSING, "owned-missing",
+      "the index of what accounts own lacks it: `lorajs claim index` mends that" },
+    { LJS_AUDIT_OWNED_STRAY, "owned-stray",
+      "the index of what accounts own has it for one that does not: `lorajs claim index` mends that" },
 };
 
 const char *ljs_audit_fault_name(ljs_audit_fault fault)

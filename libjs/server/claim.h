@@ -2,6 +2,7 @@
 #ifndef LJS_SERVER_CLAIM_H
 #define LJS_SERVER_CLAIM_H
 
+#include <lorajs/audit.h>
 #include <lorajs/claim.h>
 
 #include "server/internal.h"
@@ -78,6 +79,29 @@ ljs_err ljs__claim_write(ljs_buf *out, const ljs_vault *vault, const struct clai
 /* What becomes of it when its device is removed: nobody's, without a token, so that whoever had it has nothing of a
  * device that is brought in again.  Empty where there was none. */
 ljs_err ljs__claim_bury(ljs_buf *out, const ljs_vault *vault, ljs_eui dev_eui, const ljs_buf *old);
+
+/* ---- owned.c: what an account owns or is offered ------------------------------------- */
+
+struct owned_value {
+    uint8_t at[1 + sizeof((struct key *)0)->at];
+    size_t len;
+};
+enum { OWNED_MOST = 4 /* entries of one change: an owner and an offer, before and after */ };
+struct owned {
+    struct key key[OWNED_MOST + 1];
+    struct owned_value value[OWNED_MOST];
+    ljs_change change[OWNED_MOST];
+    size_t len;
+};
+/* What goes with a claim that becomes `new`, in the same transaction; *out is empty before.  LJS_E_SEAL, LJS_E_STORE.
+ */
+ljs_err ljs__owned_follow(struct owned *out, ljs_server *server, ljs_eui dev_eui, const ljs_buf *old,
+                          const ljs_buf *new);
+/* All of it is there, or is made. */
+ljs_err ljs__owned_ready(ljs_server *server);
+/* Each entry that no claim wants, and each that is missing. */
+typedef ljs_err owned_fault(void *user, ljs_audit_fault fault, ljs_eui dev_eui);
+ljs_err ljs__owned_verify(ljs_server *server, owned_fault *fault, void *user);
 
 /* ---- claim.c: the same with idempotency ------------------------------------------- */
 

@@ -133,7 +133,7 @@ ljs_err ljs_server_add_credential(ljs_buf *out, ljs_server *server, const ljs_cr
         ljs__wipe(secret, sizeof secret);
         ljs__wipe_stack(STACK_BELOW);
     }
-    err = token.bad ? LJS_E_NOMEM : ljs__change(server, &key, add_held, &adding, &act);
+    err = token.bad ? LJS_E_NOMEM : ljs__change_of(server, k.c.account, &key, add_held, &adding, &act);
     if (!err && !k.c.certificate)
         err = ljs__wr_take(out, &token);
     ljs__wr_drop(&token);

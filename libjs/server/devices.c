@@ -258,6 +258,7 @@ ljs_err ljs_server_get_device(ljs_buf *out, ljs_server *server, ljs_eui dev_eui)
 struct rows {
     ljs_device_row *row;
     void *user;
+    size_t prefix_len;
 };
 
 static ljs_err one_row(void *user, const uint8_t *key, size_t key_len)
@@ -265,21 +266,21 @@ static ljs_err one_row(void *user, const uint8_t *key, size_t key_len)
     const struct rows *rows = user;
     ljs_eui eui = 0;
 
-    for (size_t i = 1; i < key_len && i < 9; i++)
+    for (size_t i = rows->prefix_len; i < key_len && i < rows->prefix_len + 8; i++)
         eui = eui << 8 | key[i];
     return rows->row(rows->user, eui);
 }
 
 /* A range is at most 2,040 blocks of keys that begin alike, each the largest that begins where the one
  * before has ended. */
-ljs_err ljs__each_eui_in(ljs_server *server, enum space space, ljs_eui first, ljs_eui last, ljs_device_row *row,
-                         void *user)
+ljs_err ljs__each_eui_under(ljs_server *server, const struct key *prefix, ljs_eui first, ljs_eui last,
+                            ljs_device_row *row, void *user)
 {
-    struct rows rows = { row, user };
+    struct rows rows = { row, user, prefix->len };
     ljs_err err = ljs__server_alive(server);
 
     while (!err && first <= last) {
-        struct key key = ljs__key_eui(space, first);
+        struct key key = *prefix;
         unsigned octets = 8; /* of the EUI that all of the block share */
         ljs_eui end = first;
 
@@ -287,12 +288,22 @@ ljs_err ljs__each_eui_in(ljs_server *server, enum space space, ljs_eui first, lj
             octets--;
             end = first + size;
         }
-        err = ljs_store_each(server->store, key.at, 1 + octets, one_row, &rows);
+        for (unsigned i = 0; i < octets; i++)
+            key.at[key.len++] = (uint8_t)(first >> (56 - 8 * i));
+        err = ljs_store_each(server->store, key.at, key.len, one_row, &rows);
         if (end == UINT64_MAX)
             break;
         first = end + 1;
     }
     return err;
+}
+
+ljs_err ljs__each_eui_in(ljs_server *server, enum space space, ljs_eui first, ljs_eui last, ljs_device_row *row,
+                         void *user)
+{
+    const struct key prefix = { .at = { (uint8_t)space }, .len = 1 };
+
+    return ljs__each_eui_under(server, &prefix, first, last, row, user);
 }
 
 ljs_err ljs_server_each_device_in(ljs_server *server, ljs_eui first, ljs_eui last, ljs_device_row *row, void *user)

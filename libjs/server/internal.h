@@ -6,6 +6,7 @@
 #include <lorajs/backup.h>
 #include <lorajs/import.h>
 #include <lorajs/rewrap.h>
+#include <lorajs/roles.h>
 #include <lorajs/server.h>
 
 #include "base/cursor.h"
@@ -30,6 +31,7 @@ enum space {
     SPACE_CLAIM = 'q',      /* DevEUI: who owns the device */
     SPACE_LOT = 'l',        /* label: the key that root keys of devices come of (lot.c) */
     SPACE_CHIP = 's',       /* DevEUI: the secure element that is in it */
+    SPACE_OWNED = 'p',      /* nothing: these are all there; account, NUL, DevEUI: owned or offered (owned.c) */
     SPACE_ONCE = 'i',       /* a digest of whose idempotency key it is, and of the key */
 };
 
@@ -176,7 +178,8 @@ struct ljs_server {
     struct alarms alarms;
     _Atomic int64_t resync[RESYNC_PLACES]; /* when a device that is ahead was last looked for */
     struct claims claims;
-    unsigned once_room; /* how many more idempotency keys may be kept before somebody counts them */
+    _Atomic bool owned_ready; /* the store has what owned.c keeps */
+    unsigned once_room;       /* how many more idempotency keys may be kept before somebody counts them */
     _Atomic uint64_t count[LJS_MSG_HOME_NS_ANS + 1][COUNTERS]; /* by -err */
 };
 
@@ -256,8 +259,11 @@ void ljs__as_label(const char **out, const char **holder, bool *named, const str
 /* A KEK's label as envelopes name it: of an account's without the account. */
 const char *ljs__kek_wire(const char *label);
 /* One that begins with '@' is an account's, or none at all: on the wire it would be another than the one that was
- * given. LJS_E_INVAL; LJS_E_NOTFOUND for an account that is not there. */
-ljs_err ljs__kek_label_check(ljs_server *server, const char *label);
+ * given. LJS_E_INVAL; LJS_E_NOTFOUND for an account that is not there.  Gives the account's name, "" for none. */
+ljs_err ljs__kek_label_check(char account[LJS_ACCOUNT_MAX], ljs_server *server, const char *label);
+/* As ljs__change(), for an account that is there and stays until that is done; "" for none.  LJS_E_NOTFOUND. */
+ljs_err ljs__change_of(ljs_server *server, const char *account, const struct key *key, make_fn *make, void *user,
+                       const struct entry *act);
 /* Are both the same account's, or nobody's? */
 bool ljs__kek_same_holder(const char *one, const char *other);
 
@@ -276,6 +282,11 @@ ljs_err ljs__kek_load(ljs_server *server, struct view *view, struct ring *ring, 
 ljs_err ljs__kek_make(ljs_buf *out, ljs_server *server, const char *label, const ljs_key *kek, const ljs_buf *old);
 /* For rewrap.c. */
 ljs_err ljs__kek_rewrap(ljs_buf *out, ljs_server *server, const uint8_t *key, size_t key_len, const ljs_buf *old);
+
+/* ---- owned.c ---------------------------------------------------------------- */
+
+/* For rewrap.c: it has no tag.  LJS_E_SEAL for a value that is not this key's. */
+ljs_err ljs__owned_check(const uint8_t *key, size_t key_len, const ljs_buf *old);
 
 /* ---- lot.c ------------------------------------------------------------------ */
 
@@ -351,6 +362,9 @@ ljs_err ljs__route_device(ljs_server *server, ljs_eui dev_eui, const ljs_routing
 /* Each DevEUI of a space from `first` to `last`, rising. */
 ljs_err ljs__each_eui_in(ljs_server *server, enum space space, ljs_eui first, ljs_eui last, ljs_device_row *row,
                          void *user);
+/* The same of keys that have a prefix before it. */
+ljs_err ljs__each_eui_under(ljs_server *server, const struct key *prefix, ljs_eui first, ljs_eui last,
+                            ljs_device_row *row, void *user);
 /* LJS_E_EXISTS for a device that is there, whatever its keys. */
 ljs_err ljs__create_device(ljs_server *server, const ljs_import *import, struct once *once);
 

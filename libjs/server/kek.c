@@ -384,13 +384,14 @@ ljs_err ljs_server_put_kek(ljs_server *server, const char *label, const ljs_key 
 {
     struct put put = { server, label, kek, replace };
     const struct entry act = { .kind = LJS_AUDIT_KEK_PUT, .text = label };
+    char account[LJS_ACCOUNT_MAX];
     struct key key;
-    ljs_err err = ljs__kek_label_check(server, label);
+    ljs_err err = ljs__kek_label_check(account, server, label);
 
     if (err)
         return err;
     key = ljs__key_label(SPACE_KEK, label);
-    err = ljs__change(server, &key, put_kek, &put, &act);
+    err = ljs__change_of(server, account, &key, put_kek, &put, &act);
     if (!err)
         forget(&server->keks, label);
     return err;

@@ -47,6 +47,14 @@ static ljs_err retag(ljs_buf *out, const ljs_server *server, enum tag_domain dom
     return ljs__vault_take(out, &w, server->vault, domain);
 }
 
+/* It has no tag: nothing of it is under any key. */
+static ljs_err check_owned(ljs_buf *out, ljs_server *server, const uint8_t *key, size_t key_len, const ljs_buf *old)
+{
+    (void)server;
+    *out = (ljs_buf){ NULL, 0 };
+    return ljs__owned_check(key, key_len, old);
+}
+
 /* What is not here is of a newer lorajs, which knows better: its values stay as they are, and so does the old key. */
 static const struct {
     enum space space;
@@ -64,6 +72,7 @@ static const struct {
     { SPACE_ACCOUNT, TAG_ACCOUNT, NULL, "account" },
     { SPACE_CLAIM, TAG_CLAIM, NULL, "claim of" },
     { SPACE_CHIP, TAG_CHIP, NULL, "chip of" },
+    { SPACE_OWNED, TAG_CLAIM, check_owned, "index of claims" },
     { SPACE_AUDIT, TAG_AUDIT, NULL, "audit log" }, /* its tags stay: they are those of one key for ever */
 };
 

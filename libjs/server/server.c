@@ -159,12 +159,23 @@ static ljs_err load_group(ljs_server *server, struct valued *at, size_t len)
     return err;
 }
 
+static ljs_eui eui_of(const struct key *key)
+{
+    ljs_eui eui = 0;
+
+    for (size_t i = 1; i < key->len; i++)
+        eui = eui << 8 | key->at[i];
+    return eui;
+}
+
 static ljs_err commit_group(ljs_server *server, struct valued *at, size_t len, const struct entry *act,
                             const struct once *once)
 {
-    ljs_change changes[GROUP_MAX + 1 + AUDIT_ROOM];
+    ljs_change changes[GROUP_MAX + OWNED_MOST + 1 + AUDIT_ROOM];
     struct entry entries[1 + GROUP_MAX];
+    struct owned owned = { .len = 0 }; /* of the one claim that may be among them */
     size_t n = 0, told = 0;
+    ljs_err err = LJS_OK;
 
     if (act) {
         entries[told] = *act;
@@ -179,6 +190,9 @@ static ljs_err commit_group(ljs_server *server, struct valued *at, size_t len, c
                                      .in = at[i].new.data,
                                      .in_len = at[i].new.len,
                                      .if_version = at[i].version };
+        if (at[i].key.at[0] == SPACE_CLAIM &&
+            (err = ljs__owned_follow(&owned, server, eui_of(&at[i].key), &at[i].old, &at[i].new)))
+            return err;
         if (!at[i].act)
             continue;
         entries[told] = *at[i].act;
@@ -187,6 +201,8 @@ static ljs_err commit_group(ljs_server *server, struct valued *at, size_t len, c
     }
     if (!n)
         return LJS_OK;
+    for (size_t i = 0; i < owned.len; i++)
+        changes[n++] = owned.change[i];
     if (once)
         changes[n++] = (ljs_change){ .key = once->key.at,
                                      .key_len = once->key.len,

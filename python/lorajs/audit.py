@@ -95,6 +95,8 @@ class Fault(enum.IntEnum):
     RECORD_OLD = native.LJS_AUDIT_RECORD_OLD
     RECORD_GONE = native.LJS_AUDIT_RECORD_GONE
     RECORD_ALIEN = native.LJS_AUDIT_RECORD_ALIEN
+    OWNED_MISSING = native.LJS_AUDIT_OWNED_MISSING
+    OWNED_STRAY = native.LJS_AUDIT_OWNED_STRAY
 
     def __str__(self) -> str:
         """"cut-short"."""

@@ -95,6 +95,18 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimIndex:
+    """What the index of what accounts own was found to be."""
+
+    entries: int
+    """That are as the claims say."""
+    missing: int
+    """That were not there."""
+    stray: int
+    """That no claim asks for."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChipProof:
     """That the device's chip is the one that its maker certified: lorajs.chips."""
 
@@ -146,6 +158,19 @@ def claims(server: JoinServer, first: int = 0, last: int = 2**64 - 1) -> list[Cl
     found: list[Claim] = []
     native.server_each_claim_in(server._open, first, last, lambda one: found.append(read(Claim, one)))
     return found
+
+
+def claims_of(server: JoinServer, account: str, first: int = 0, last: int = 2**64 - 1) -> list[Claim]:
+    """Each of a device that an account owns or is offered, DevEUIs rising, at their cost; a database of before gets the
+    index that this takes when it is first asked for."""
+    found: list[Claim] = []
+    native.server_each_claim_of(server._open, account, first, last, lambda one: found.append(read(Claim, one)))
+    return found
+
+
+def index_claims(server: JoinServer, dry: bool = False) -> ClaimIndex:
+    """Compare the index of what accounts own with every claim, and mend it; dry changes nothing."""
+    return read(ClaimIndex, native.server_index_claims(server._open, int(dry)))
 
 
 def _act(server: JoinServer, act: ClaimAct, dev_eui: int, *, now: int, account: str = "", token: bytes | None = None,

@@ -66,7 +66,7 @@ def operation(method: str, target: str) -> dict | None:
 
 def check_answer(method: str, target: str, status: int, headers, body: bytes) -> None:
     described = operation(method, target)
-    problem = DOCUMENT["components"]["responses"]["Problem"]
+    problem = DOCUMENT["components"]["responses"]["Message" if target.startswith("/api/v2/") else "Problem"]
     responses = described["responses"] if described else {}
     assert status in (401, 404, 405, 413, 414, 429) or str(status) in responses, (method, target, status, body)
     response = resolve(responses.get(str(status), problem if status >= 400 else {}))

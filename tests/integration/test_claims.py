@@ -4,6 +4,7 @@ Stack claims devices."""
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import time
 
@@ -197,6 +198,47 @@ def test_refusals_have_codes(market, run):
     assert [a["name"] for a in boss("GET", "/v1/accounts").json["accounts"]] == ["acme", "globex"]
 
 
+def test_what_an_account_owns(market, run, data):
+    """By pages, over HTTP and beside it; nothing of somebody else, and an index that was cut is found and mended."""
+    euis = [0x70B3D5499F000010 + i for i in range(5)]
+    for eui in euis:
+        assert market("POST", "/v1/devices", json.loads(Device(eui).line())).status == 201
+    names = [f"{eui:016x}" for eui in euis]
+    for account, mine in (("acme", names[1::2]), ("globex", names[::2])):
+        assert market("POST", f"/v1/accounts/{account}/assign", {"devices": mine}).json["done"] == len(mine)
+    first = market("GET", "/v1/devices?limit=2", by="globex-1").json
+    rest = market("GET", f"/v1/devices?limit=2&cursor={first['next_cursor']}", by="globex-1").json
+    assert [d["dev_eui"] for d in first["devices"] + rest["devices"]] == names[::2] and "next_cursor" not in rest
+    assert [d["dev_eui"] for d in market("GET", "/v1/devices?account=acme").json["devices"]] == names[1::2]
+    assert market("GET", "/v1/devices?account=acme", by="globex-1").json == {"devices": []}
+    assert market("GET", f"/v1/devices?prefix={names[2]}", by="globex-1").json["devices"][0]["dev_eui"] == names[2]
+    assert len(market("GET", "/v1/devices").json["devices"]) == 6
+    assert market("GET", "/v1/devices?account=a%2Fb").status == 400
+
+    offer = {"to": "globex", "until": int(time.time()) + 3600}
+    assert market("POST", f"/v1/claims/{names[1]}/offer", offer, by="acme-1").status == 200
+    assert len(market("GET", "/v1/devices", by="globex-1").json["devices"]) == 3  # offered is not owned
+    assert len(market("GET", "/v1/claims", by="globex-1").json["claims"]) == 4
+    assert market("POST", f"/v1/claims/{names[1]}/accept", {"home_net_id": "000013"}, by="globex-1").status == 200
+    shown = run("device", "list", "--data", data, "--account", "globex", "--json").stdout.splitlines()
+    assert [json.loads(line)["dev_eui"] for line in shown] == [names[0], names[1], names[2], names[4]]
+    assert len(run("claim", "list", "--data", data, "--account", "globex", "--json").stdout.splitlines()) == 4
+    run("device", "list", "--data", data, "--account", "no/name", code=USAGE)
+
+    run("audit", "verify", "--data", data)
+    with sqlite3.connect(data / "lorajs.db") as db:
+        key = b"p" + b"acme\0" + euis[3].to_bytes(8, "big")
+        assert db.execute("DELETE FROM kv WHERE key = ?", (key,)).rowcount == 1
+    assert market("GET", "/v1/devices", by="acme-1").json == {"devices": []}
+    found = [json.loads(line) for line in run("audit", "verify", "--data", data, "--json", code=None).stdout.splitlines()]
+    assert ["owned-missing", names[3]] in [[f.get("fault"), f.get("dev_eui")] for f in found], found
+    counted = {"entries": 4, "missing": 1, "stray": 0}
+    for flags in (["--dry-run"], []):
+        assert json.loads(run("claim", "index", "--data", data, "--json", *flags).stdout) == counted
+    assert market("GET", "/v1/devices", by="acme-1").json["devices"][0]["dev_eui"] == names[3]
+    run("audit", "verify", "--data", data)
+
+
 # ---- the four calls of "ttjsv2", as The Things Stack makes them ------------------------------------------
 
 def message(answer, status: int, says: str) -> None:
@@ -216,6 +258,10 @@ def test_the_things_stack(market, server):  # noqa: F811
     # Who is nobody; who acts for nobody.
     message(call("PUT", one, body, by="wrong"), 401, "no credential, or one that is nobody's")
     message(call("PUT", one, body, by="boss"), 403, "this credential acts for no account")
+    # What never comes out of HTTP is said in the same shape.
+    message(call("GET", missing + "?" + "x" * 600), 414, "path and query have 511 octets at most")
+    message(call("PUT", one, b"{" + b" " * 600000 + b"}"), 413, "the body is too long")
+    message(call("TRACE", one), 405, "another method is wanted")
     # Malformed, not provisioned, not claimed, wrong.
     for bad in ({**body, "homeNetID": "13"}, {**body, "lock": "yes"}, {"ownerToken": TOKEN}, [], {**body, "kek": {}}):
         assert call("PUT", one, bad).status == 400 and set(call("PUT", one, bad).json) == {"message"}

@@ -43,6 +43,8 @@ def test_from_hand_to_hand(server: lorajs.JoinServer) -> None:
     claim = claims.claim_of(server, EUI)
     assert (claim.state, claim.account, claim.owners, claim.locked, claim.has_token) == (ClaimState.CLAIMED, "acme", 1, True, False)
     assert claims.claims(server) == [claim] and claims.claims(server, EUI + 1) == []
+    assert claims.claims_of(server, "acme") == [claim] and claims.claims_of(server, "globex") == []
+    assert claims.index_claims(server, dry=True) == claims.ClaimIndex(entries=1, missing=0, stray=0)
     assert server.device(EUI).as_kek_label == "@acme/main"
     claims.claim(server, "acme", EUI, None, lorajs.Routing(home_net_id=0x60), now=NOW)
     claims.offer(server, "acme", EUI, to="globex", until=NOW + 60, now=NOW)

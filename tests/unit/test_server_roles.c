@@ -18,7 +18,7 @@ static void test_the_matrix(void **state)
 {
     static const char *const want[] = {
         /* provision claim operate export audit */
-        [LJS_ACT_LIST] = "x.x.x",      [LJS_ACT_READ] = "xxxxx",          [LJS_ACT_PROVISION] = "x....",
+        [LJS_ACT_LIST] = "xxx.x",      [LJS_ACT_READ] = "xxxxx",          [LJS_ACT_PROVISION] = "x....",
         [LJS_ACT_REMOVE] = "x....",    [LJS_ACT_ROUTE] = ".x...",         [LJS_ACT_BLOCK] = "..x..",
         [LJS_ACT_UNBLOCK] = "..x..",   [LJS_ACT_RESET_NONCES] = "..x..",  [LJS_ACT_EXPORT] = "...x.",
         [LJS_ACT_LIST_KEKS] = "xxx.x", [LJS_ACT_PUT_KEK] = "x....",       [LJS_ACT_REMOVE_KEK] = "x....",

@@ -177,6 +177,9 @@ static ljs_err read_value(struct world *w, const struct value *v)
         return ljs_server_decision(&event, w->server, eui_of(v), 0);
     case SPACE_AUDIT:
         return verified(w->server);
+    case SPACE_OWNED:
+        err = ljs_server_each_claim_of(w->server, "account-1", 0, UINT64_MAX, one_claim, NULL);
+        return err ? err : verified(w->server); /* which reads the mark, too */
     case SPACE_ONCE:
         return read_once(w->server);
     case SPACE_STORE:
@@ -223,7 +226,7 @@ static void register_some(struct world *w)
 static void fill(struct world *w)
 {
     const struct generation generation = { .number = 2, .before = 1 };
-    const char *kinds = "mgidkwacoqsl";
+    const char *kinds = "mgidkwacoqslp";
     ljs_credential c = { .struct_size = sizeof c, .roles = LJS_ROLE_OPERATE, .at = NOW };
     ljs_buf token;
 
