@@ -1,7 +1,8 @@
 /* What SQLite itself takes: a value of a record's size read and written again for each join, in WAL mode
  * and synchronous=FULL, with 1, 8 or 64 joins in a transaction.
  *
- *     bench_sqlite_floor FIXTURES DATABASE
+ *     bench_sqlite_floor FIXTURES DATABASE             of the devices of the fixtures, one after another
+ *     bench_sqlite_floor FIXTURES DATABASE DEVICES     of so many, drawn at random: what many cost SQLite itself
  *
  * A worker (worker.h); what it tells are means, since what a commit leaves for later is part of its price. */
 #include "worker.h"
@@ -9,16 +10,36 @@
 #include <sqlite3.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { VALUE = 340 };
 
 static sqlite3 *db;
 static sqlite3_stmt *get, *put;
+static uint64_t devices; /* 0: those of the fixtures */
 
 static void must_exec(const char *sql)
 {
     MUST(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK);
+}
+
+/* The n-th has an EUI of its own, as in growth.c. */
+static void name_device(uint8_t key[8], uint64_t n)
+{
+    memcpy(key, fixtures->join[n % JOINS].dev_eui, 8);
+    for (size_t i = 0; devices && i < 4; i++)
+        key[4 + i] = (uint8_t)(n >> (24 - 8 * i));
+}
+
+static uint64_t random_number(void)
+{
+    static uint64_t state = 0x9e3779b97f4a7c15u;
+
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
 }
 
 static void open_database(const char *path)
@@ -35,8 +56,11 @@ static void open_database(const char *path)
                              -1, &put, NULL) &&
          !sqlite3_prepare_v2(db, "INSERT INTO record VALUES (?1, ?2, 1)", -1, &add, NULL));
     must_exec("BEGIN");
-    for (size_t i = 0; i < JOINS; i++) {
-        MUST(!sqlite3_bind_blob(add, 1, fixtures->join[i].dev_eui, 8, SQLITE_STATIC) &&
+    for (uint64_t i = 0; i < (devices ? devices : JOINS); i++) {
+        uint8_t key[8];
+
+        name_device(key, i);
+        MUST(!sqlite3_bind_blob(add, 1, key, sizeof key, SQLITE_STATIC) &&
              !sqlite3_bind_blob(add, 2, value, sizeof value, SQLITE_STATIC) && sqlite3_step(add) == SQLITE_DONE &&
              !sqlite3_reset(add));
     }
@@ -46,10 +70,10 @@ static void open_database(const char *path)
 
 static void join(size_t i)
 {
-    const uint8_t *key = fixtures->join[i].dev_eui;
-    uint8_t value[VALUE];
+    uint8_t key[8], value[VALUE];
     sqlite3_int64 version;
 
+    name_device(key, devices ? random_number() % devices : i);
     MUST(!sqlite3_bind_blob(get, 1, key, 8, SQLITE_STATIC) && sqlite3_step(get) == SQLITE_ROW &&
          sqlite3_column_bytes(get, 0) == VALUE);
     memcpy(value, sqlite3_column_blob(get, 0), sizeof value);
@@ -86,8 +110,9 @@ static const struct work works[] = {
 
 int main(int argc, char **argv)
 {
-    MUST(argc == 3);
+    MUST(argc == 3 || argc == 4);
     fixtures = fixtures_read(argv[1]);
+    devices = argc == 4 ? strtoull(argv[3], NULL, 10) : 0;
     open_database(argv[2]);
     return worker(2, argv, works, sizeof works / sizeof *works);
 }

@@ -15,7 +15,9 @@ typedef struct ljs_store ljs_store; /**< a map of versioned values */
 /** In memory, gone with the process: for tests, and for who replays his own log. */
 LJS_MUST ljs_err ljs_store_memory(ljs_store **out);
 /** One SQLite file (WAL, synchronous=FULL), made with mode 0600 when it is not there.
- *  Several processes may use it at once.
+ *  Several processes may use it at once.  Who commits much has a thread beside it from
+ *  some 4 MiB on, for which no signal is and which ljs_store_free() ends: it copies the
+ *  log back into the file, so that no commit waits for that.  The log stays at 16 MiB.
  *  @return ::LJS_E_STORE when the file cannot be opened, is no database, or is one of
  *  something else; ::LJS_E_VERSION when a newer lorajs laid it out */
 LJS_MUST ljs_err ljs_store_sqlite(ljs_store **out, const char *path);

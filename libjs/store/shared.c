@@ -1,4 +1,9 @@
-/* One file among many threads: readers, views, and one writer for all who commit at once. */
+/* One file among many threads: readers, views, one writer for all who commit at once, and a keeper of the log.
+ *
+ * What is committed stands in a log, and is copied from there into the database now and then, which takes as long as
+ * some ten commits.  So no commit does it, but a thread of its own, the keeper, which begins when the log is long for
+ * the first time.  It keeps nobody waiting until the log is very long: then it has commits wait while it copies the
+ * rest, for only a log of which all is copied can begin anew. */
 #include "base/secret.h"
 #include "store/file.h"
 #include "store/sqlite.h"
@@ -6,10 +11,15 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { IDLE_MAX = 16 /* readers kept open; more are opened when more threads read at once */ };
+enum {
+    IDLE_MAX = 16,   /* readers kept open; more are opened when more threads read at once */
+    LOG_STEP = 1000, /* pages of the log that are copied back together */
+    LOG_MOST = 4000, /* of the log, before commits wait for its end: 16 MiB, see LOG_SIZE in sqlite.c */
+};
 
 struct shared {
     struct db_file file;
@@ -23,6 +33,13 @@ struct shared {
     bool looking;      /* the writer reads of one moment, which is: */
     uint64_t moment;   /* counted up with each */
     unsigned views;    /* that are open */
+    pthread_t keeper;
+    pthread_cond_t wanted; /* of the keeper */
+    bool kept, ends;       /* it runs; it shall end */
+    bool copy;             /* it shall copy the log back, which had */
+    unsigned log;          /* so many pages by then */
+    bool holds;            /* commits wait for it */
+    bool failed;           /* it could not: who commits next copies back himself, and tells if he cannot */
 };
 
 /* ---- reading ---- */
@@ -62,7 +79,7 @@ static bool writer_take(struct shared *s, bool for_view)
     bool taken;
 
     pthread_mutex_lock(&s->lock);
-    if ((taken = !s->writing && s->writer && !s->wishes && (for_view || !s->looking)))
+    if ((taken = !s->writing && !s->holds && s->writer && !s->wishes && (for_view || !s->looking)))
         s->writing = true;
     pthread_mutex_unlock(&s->lock);
     return taken;
@@ -101,6 +118,16 @@ static ljs_err look(struct shared *s)
     return LJS_OK;
 }
 
+/* Under the lock. */
+static void stop_writing(struct shared *s)
+{
+    s->writing = false;
+    if (s->wishes)
+        pthread_cond_broadcast(&s->done);
+    if (s->holds)
+        pthread_cond_signal(&s->wanted);
+}
+
 static void writer_give(struct shared *s)
 {
     bool end;
@@ -112,9 +139,7 @@ static void writer_give(struct shared *s)
         stop_looking(s);
     drop_broken(s);
     pthread_mutex_lock(&s->lock);
-    s->writing = false;
-    if (s->wishes)
-        pthread_cond_broadcast(&s->done);
+    stop_writing(s);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -242,9 +267,128 @@ static void view_end(struct view *view, void *self)
 
 static const struct view_ops views = { .begin = view_begin, .get = view_get, .moment = view_moment, .end = view_end };
 
+/* ---- keeping the log short ---- */
+
+/* Nobody commits until the keeper lets them. */
+static void hold(struct shared *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->holds = true;
+    while (s->writing)
+        pthread_cond_wait(&s->wanted, &s->lock);
+    s->writing = true;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void let(struct shared *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->holds = false;
+    pthread_mutex_unlock(&s->lock);
+    writer_give(s);
+}
+
+static void lengthen(struct shared *s, struct db *db)
+{
+    bool more = true;
+
+    while (more) {
+        hold(s);
+        more = ljs__db_lengthen(db);
+        let(s);
+        if (more)
+            ljs__db_sync_log(db);
+    }
+}
+
+static ljs_err copy_back(struct shared *s, struct db *db, bool to_the_end)
+{
+    ljs_err err = ljs__db_copy_back(db);
+
+    if (!err && to_the_end) {
+        hold(s);
+        err = ljs__db_copy_back(db);
+        let(s);
+    }
+    return err;
+}
+
+static void *keep(void *user)
+{
+    struct shared *s = user;
+    struct db *db = NULL;
+
+    pthread_mutex_lock(&s->lock);
+    while (!s->ends) {
+        bool most = s->log >= LOG_MOST;
+        ljs_err err = LJS_OK;
+
+        if (!s->copy) {
+            pthread_cond_wait(&s->wanted, &s->lock);
+            continue;
+        }
+        s->copy = false;
+        pthread_mutex_unlock(&s->lock);
+        if (!db && !(err = ljs__db_open(&db, &s->file, false)))
+            lengthen(s, db);
+        if (!err)
+            err = copy_back(s, db, most);
+        if (err) {
+            ljs__db_close(db);
+            db = NULL;
+        }
+        pthread_mutex_lock(&s->lock);
+        s->failed |= err;
+    }
+    pthread_mutex_unlock(&s->lock);
+    ljs__db_close(db);
+    return NULL;
+}
+
+/* The host's signals are for its own threads. */
+static bool begin_keeping(struct shared *s)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    s->kept = !pthread_create(&s->keeper, NULL, keep, s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return s->kept;
+}
+
+static void end_keeping(struct shared *s)
+{
+    if (!s->kept)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->ends = true;
+    pthread_cond_signal(&s->wanted);
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->keeper, NULL);
+}
+
+/* Under the lock, after a commit: has the log grown by another step? */
+static void watch_log(struct shared *s)
+{
+    unsigned log = s->writer ? s->writer->log : 0;
+
+    if (log < s->log)
+        s->log = 0; /* it has begun anew */
+    if (log < s->log + LOG_STEP)
+        return;
+    s->log = log;
+    if (s->kept || begin_keeping(s)) {
+        s->copy = true;
+        pthread_cond_signal(&s->wanted);
+    } else {
+        s->failed = true;
+    }
+}
+
 /* ---- writing ---- */
 
-static ljs_err transact(struct shared *s, struct wish *wishes)
+static ljs_err transact(struct shared *s, struct wish *wishes, bool copy)
 {
     ljs_err err = LJS_OK;
 
@@ -254,6 +398,8 @@ static ljs_err transact(struct shared *s, struct wish *wishes)
         err = ljs__db_open(&s->writer, &s->file, true);
     if (!err)
         err = ljs__db_transact(s->writer, wishes);
+    if (!err && copy)
+        err = ljs__db_copy_back(s->writer);
     drop_broken(s);
     return err;
 }
@@ -267,19 +413,22 @@ static ljs_err commit(void *self, ljs_change *changes, size_t changes_len)
     pthread_mutex_lock(&s->lock);
     *s->wishes_end = &me;
     s->wishes_end = &me.next;
-    while (!me.done && s->writing)
+    while (!me.done && (s->writing || s->holds))
         pthread_cond_wait(&s->done, &s->lock);
     if (!me.done) {
         struct wish *wishes = s->wishes;
+        bool copy = s->failed;
         ljs_err err;
 
         s->wishes = NULL;
         s->wishes_end = &s->wishes;
         s->writing = true;
+        s->failed = false;
         pthread_mutex_unlock(&s->lock);
-        err = transact(s, wishes);
+        err = transact(s, wishes, copy);
         pthread_mutex_lock(&s->lock);
-        s->writing = false;
+        watch_log(s);
+        stop_writing(s);
         for (; wishes; wishes = wishes->next) {
             wishes->err = err;
             wishes->done = true;
@@ -296,12 +445,14 @@ static void close_shared(void *self)
 {
     struct shared *s = self;
 
+    end_keeping(s);
     for (struct db *db = s->idle, *next; db; db = next) {
         next = db->next;
         ljs__db_close(db);
     }
     ljs__db_close(s->writer);
     pthread_cond_destroy(&s->done);
+    pthread_cond_destroy(&s->wanted);
     pthread_mutex_destroy(&s->lock);
     free(s->file.path);
     free(s);
@@ -332,6 +483,7 @@ ljs_err ljs_store_sqlite(ljs_store **out, const char *path)
         return LJS_E_NOMEM;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->done, NULL);
+    pthread_cond_init(&s->wanted, NULL);
     s->wishes_end = &s->wishes;
     /* mknod and not open: see sqlite.c on descriptors and locks.  SQLite gives the log and
      * the wal-index the mode of the database. */

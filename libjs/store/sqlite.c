@@ -32,9 +32,10 @@
 #define LAYOUT          1
 #define TEXT(number)    TEXT_OF(number)
 #define TEXT_OF(number) #number
+#define LOG_SIZE        16777216 /* octets that the log keeps when it begins anew */
 #define HEADER          "PRAGMA application_id=" TEXT(APPLICATION) "; PRAGMA user_version=" TEXT(LAYOUT) ";"
 
-enum { BUSY_MS = 5000 };
+enum { BUSY_MS = 5000, LENGTHEN = 1 << 20 };
 
 /* The rows are of a table with a rowid and not WITHOUT ROWID: records outgrow the
  * thousand octets that an index page keeps of a row, and each() then walks the index
@@ -51,7 +52,7 @@ static const char settings[] = "PRAGMA synchronous=FULL;"
                                "PRAGMA mmap_size=0;"        /* an I/O error is an answer, not a signal */
                                "PRAGMA cell_size_check=ON;" /* corruption is found early */
                                "PRAGMA trusted_schema=OFF;"
-                               "PRAGMA journal_size_limit=16777216;";
+                               "PRAGMA journal_size_limit=" TEXT(LOG_SIZE) ";";
 
 /* Of the writer, whose pages are worth keeping: the inner ones of ten million rows and their index. */
 static const char writer_settings[] = "PRAGMA cache_size=-32768;";
@@ -248,6 +249,16 @@ static ljs_err settle(const struct db_file *file, sqlite3 *db)
     return err;
 }
 
+/* In the place of SQLite's own, which would copy the log back in the very commit that makes it long. */
+static int note_log(void *user, sqlite3 *db, const char *schema, int pages)
+{
+    struct link *link = user;
+
+    (void)db, (void)schema;
+    link->head.log = (unsigned)pages;
+    return SQLITE_OK;
+}
+
 static ljs_err link_open_once(struct link **out, int *rc, const struct db_file *file, unsigned statements_len)
 {
     struct link *link = calloc(1, sizeof *link);
@@ -276,6 +287,8 @@ static ljs_err link_open_once(struct link **out, int *rc, const struct db_file *
         err = use_wal(rc, link->db);
     if (!err)
         err = settle(file, link->db);
+    if (!err && statements_len == WRITER_STATEMENTS)
+        sqlite3_wal_hook(link->db, note_log, link);
     for (unsigned i = 0; !err && i < statements_len; i++)
         err = err_of(*rc = sqlite3_prepare_v3(link->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT,
                                               &link->statement[i], NULL));
@@ -488,6 +501,53 @@ ljs_err ljs__db_transact(struct db *db, struct wish *wishes)
         rc = run(w, applied ? COMMIT : ROLLBACK);
     w->head.broken = rc; /* closing rolls back; what a failed sync has left in memory is not trusted */
     return err_of(rc);
+}
+
+ljs_err ljs__db_copy_back(struct db *db)
+{
+    int rc = sqlite3_wal_checkpoint_v2(link_of(db)->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+
+    return is_busy(rc) ? LJS_OK : result(link_of(db), rc); /* another process is at it */
+}
+
+/* SQLite's handle of the log; of its descriptors there is none of ours. */
+static sqlite3_file *log_of(struct link *link)
+{
+    sqlite3_file *log = NULL;
+
+    if (sqlite3_file_control(link->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) || !log || !log->pMethods)
+        return NULL;
+    return log;
+}
+
+bool ljs__db_lengthen(struct db *db)
+{
+    static const char zeros[1 << 16];
+    struct link *link = link_of(db);
+    sqlite3_file *log = log_of(link);
+    sqlite3_int64 size = 0, end = 0;
+
+    if (!log || log->pMethods->xFileSize(log, &size) || size >= LOG_SIZE)
+        return false;
+    if (sqlite3_exec(link->db, "BEGIN IMMEDIATE", NULL, NULL, NULL)) /* so that nobody else writes there */
+        return false;
+    if (!log->pMethods->xFileSize(log, &size)) {
+        end = size + LENGTHEN < LOG_SIZE ? size + LENGTHEN : LOG_SIZE;
+        for (int n; size < end; size += n) {
+            n = (int)(end - size < (int)sizeof zeros ? end - size : (int)sizeof zeros);
+            if (log->pMethods->xWrite(log, zeros, n, size))
+                break;
+        }
+    }
+    return !sqlite3_exec(link->db, "ROLLBACK", NULL, NULL, NULL) && end && size == end;
+}
+
+void ljs__db_sync_log(struct db *db)
+{
+    sqlite3_file *log = log_of(link_of(db));
+
+    if (log)
+        log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
 }
 
 /* ---- all of it into one file ---- */

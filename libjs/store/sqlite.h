@@ -18,6 +18,7 @@ struct db_file {
 struct db {
     struct db *next; /* for whoever keeps several */
     bool broken;     /* it met a fault */
+    unsigned log;    /* of who writes: pages in the log after the last commit */
 };
 
 /* A call of commit, waiting. */
@@ -47,5 +48,14 @@ ljs_err ljs__db_copy(struct db *db, const char *path);
 /* All that was wished for in one transaction, and so with one sync.  LJS_E_STORE, too, when another process kept the
  * file all the time: then nothing is wrong with it. */
 ljs_err ljs__db_transact(struct db *db, struct wish *wishes);
+
+/* Copies the log back into the database as far as nobody reads what would be overwritten, and keeps nobody waiting.
+ * When that is all of the log, which takes that nobody commits meanwhile, the next commit begins it anew. */
+ljs_err ljs__db_copy_back(struct db *db);
+/* Some zeros at the end of a log that has not its full size yet.  What is written over them later needs no new blocks,
+ * and to sync it nothing of the file system's own journal.  False when there is no more to do; nobody may want to
+ * commit meanwhile, but for the sync of the zeros. */
+bool ljs__db_lengthen(struct db *db);
+void ljs__db_sync_log(struct db *db);
 
 #endif
