@@ -1,10 +1,6 @@
 #include "base/pack.h"
 
-/* The reader below never nests: one value at a time, containers by their header. */
-#define MSGPACK_EMBED_STACK_SIZE 1
 #include <msgpack/pack.h>
-#include <msgpack/unpack.h>
-#include <msgpack/unpack_define.h>
 
 /* ---- writing ---------------------------------------------------------------- */
 
@@ -79,179 +75,64 @@ void ljs__pack_text(struct wr *w, const char *text)
 
 /* ---- reading ---------------------------------------------------------------- */
 
-/* msgpack-c's parser is a template over what it calls for each value.  Ours keeps one
- * token, and stops it at the header of a container: the elements are then read one by
- * one, by whoever knows what they are.  So nothing is allocated, and no nesting can
- * make anything recurse. */
+/* A value, or the header of a container, whose elements are then read one by one by whoever knows what they are: so
+ * nothing is allocated, and no nesting can make anything recurse. */
 struct token {
     uint64_t u; /* UINT; INT, which is below zero, as the same bits; of the others, how many */
     enum { NOTHING = 0, UINT = 1, INT = 2, BIN = 4, TEXT = 8, ARRAY = 16, MAP = 32 } type;
 };
 
-enum { AT_CONTAINER = -100, REFUSED = -101 };
+/* [MessagePack, "Formats"]  What a first octet from 0xc0 to 0xdf says: the type, and how many octets of a number
+ * follow, most significant first.  What a record does not use (nil, truth, floats, ext) is refused. */
+static const struct head {
+    uint8_t type, octets;
+} heads[0x20] = {
+    [0x04] = { BIN, 1 },  { BIN, 2 },  { BIN, 4 }, /* */
+    [0x0c] = { UINT, 1 }, { UINT, 2 }, { UINT, 4 }, { UINT, 8 },  { INT, 1 },   { INT, 2 }, { INT, 4 }, { INT, 8 },
+    [0x19] = { TEXT, 1 }, { TEXT, 2 }, { TEXT, 4 }, { ARRAY, 2 }, { ARRAY, 4 }, { MAP, 2 }, { MAP, 4 },
+};
 
-#define msgpack_unpack_struct(name)    struct token##name
-#define msgpack_unpack_func(ret, name) static inline ret token##name
-#define msgpack_unpack_callback(name)  on##name
-#define msgpack_unpack_object          int /* the template's own value; ours is the user */
-#define msgpack_unpack_user            struct token
-
-static inline int on_root(struct token *t)
+/* Where the number is in a few bits of the first octet itself. */
+static struct token token_of(uint8_t first)
 {
-    t->type = NOTHING;
-    return 0;
+    if (first < 0x80)
+        return (struct token){ first, UINT };
+    if (first < 0xa0)
+        return (struct token){ first & 0x0f, first < 0x90 ? MAP : ARRAY };
+    if (first < 0xc0)
+        return (struct token){ first & 0x1f, TEXT };
+    return (struct token){ (uint64_t)(int8_t)first, INT };
 }
 
-static inline int on_unsigned(struct token *t, uint64_t u)
+/* And where it follows. */
+static struct token token_behind(struct rd *rd, struct head head)
 {
-    t->type = UINT;
-    t->u = u;
-    return 0;
+    struct token t = { 0, head.type };
+    const uint8_t *at = rd_bytes(rd, head.octets);
+
+    if (!at)
+        return (struct token){ 0, NOTHING };
+    if (t.type == INT && at[0] < 0x80)
+        t.type = UINT;
+    else if (t.type == INT)
+        t.u = UINT64_MAX; /* what stands above the number is its sign */
+    for (unsigned i = 0; i < head.octets; i++)
+        t.u = t.u << 8 | at[i];
+    return t;
 }
-
-static inline int on_signed(struct token *t, int64_t i)
-{
-    if (i >= 0)
-        return on_unsigned(t, (uint64_t)i);
-    t->type = INT;
-    t->u = (uint64_t)i;
-    return 0;
-}
-
-static inline int on_octets(struct token *t, int type, unsigned len)
-{
-    t->type = type;
-    t->u = len;
-    return 0;
-}
-
-static inline int on_container(struct token *t, int type, size_t n)
-{
-    t->type = type;
-    t->u = n;
-    return AT_CONTAINER;
-}
-
-/* The names are the template's.  Whatever a record does not use is refused. */
-static inline int on_uint8(struct token *t, uint8_t v, int *o)
-{
-    *o = 0;
-    return on_unsigned(t, v);
-}
-
-static inline int on_uint16(struct token *t, uint16_t v, int *o)
-{
-    *o = 0;
-    return on_unsigned(t, v);
-}
-
-static inline int on_uint32(struct token *t, uint32_t v, int *o)
-{
-    *o = 0;
-    return on_unsigned(t, v);
-}
-
-static inline int on_uint64(struct token *t, uint64_t v, int *o)
-{
-    *o = 0;
-    return on_unsigned(t, v);
-}
-
-static inline int on_int8(struct token *t, int8_t v, int *o)
-{
-    *o = 0;
-    return on_signed(t, v);
-}
-
-static inline int on_int16(struct token *t, int16_t v, int *o)
-{
-    *o = 0;
-    return on_signed(t, v);
-}
-
-static inline int on_int32(struct token *t, int32_t v, int *o)
-{
-    *o = 0;
-    return on_signed(t, v);
-}
-
-static inline int on_int64(struct token *t, int64_t v, int *o)
-{
-    *o = 0;
-    return on_signed(t, v);
-}
-
-static inline int on_bin(struct token *t, const char *base, const char *at, unsigned len, int *o)
-{
-    (void)base;
-    (void)at;
-    *o = 0;
-    return on_octets(t, BIN, len);
-}
-
-static inline int on_str(struct token *t, const char *base, const char *at, unsigned len, int *o)
-{
-    (void)base;
-    (void)at;
-    *o = 0;
-    return on_octets(t, TEXT, len);
-}
-
-static inline int on_array(struct token *t, size_t n, int *o)
-{
-    *o = 0;
-    return on_container(t, ARRAY, n);
-}
-
-static inline int on_map(struct token *t, size_t n, int *o)
-{
-    *o = 0;
-    return on_container(t, MAP, n);
-}
-
-static inline int refuse(int *o)
-{
-    *o = 0;
-    return REFUSED;
-}
-
-#define on_nil(t, o)                ((void)(t), refuse(o))
-#define on_false(t, o)              ((void)(t), refuse(o))
-#define on_true(t, o)               ((void)(t), refuse(o))
-#define on_float(t, v, o)           ((void)(t), (void)(v), refuse(o))
-#define on_double(t, v, o)          ((void)(t), (void)(v), refuse(o))
-#define on_ext(t, base, at, len, o) ((void)(t), (void)(base), (void)(at), (void)(len), refuse(o))
-#define on_array_item(t, c, o)      ((void)(t), (void)(c), (void)(o), REFUSED)
-#define on_map_item(t, c, k, o)     ((void)(t), (void)(c), (void)(k), (void)(o), REFUSED)
-
-#include <msgpack/unpack_template.h>
 
 /* The next value, whose type is to be one of `types`; else bad, and a token of NOTHING. */
-static struct token next(struct unpack *u, unsigned types)
+static inline struct token next(struct unpack *u, unsigned types)
 {
-    struct token_context ctx;
-    size_t off = 0;
-    int got;
+    const uint8_t *first = rd_bytes(&u->rd, 1);
+    struct token t = { 0, NOTHING };
 
-    token_init(&ctx);
-    u->rd.bad |= u->rd.left == 0; /* where there may be a NULL, which the template would add to */
-    if (u->rd.bad)
-        return ctx.user;
-    if (*u->rd.at < 0x80 && (types & UINT)) { /* most values: an octet that is the number, as the format has it */
-        on_unsigned(&ctx.user, *u->rd.at);
-        (void)rd_bytes(&u->rd, 1);
-        return ctx.user;
-    }
-    got = token_execute(&ctx, (const char *)u->rd.at, u->rd.left, &off);
-    if (got == AT_CONTAINER)
-        off++; /* stopped on the last octet of its header */
-    if ((got == 1 || got == AT_CONTAINER) && (ctx.user.type & types)) {
-        (void)rd_bytes(&u->rd, off);
-    } else {
-        u->rd.bad = true;
-        ctx.user.type = NOTHING;
-    }
-    return ctx.user;
+    if (first)
+        t = *first >= 0xc0 && *first < 0xe0 ? token_behind(&u->rd, heads[*first - 0xc0]) : token_of(*first);
+    if (t.type & types)
+        return t;
+    u->rd.bad = true;
+    return (struct token){ 0, NOTHING };
 }
 
 /* Each element takes an octet at least: a count that cannot be true is refused here, so
@@ -308,20 +189,19 @@ int64_t ljs__unpack_int(struct unpack *u, int64_t min, int64_t max)
     return u->rd.bad ? 0 : v;
 }
 
-/* The octets of BIN or TEXT: the last ones of the value. */
+/* The octets of BIN or TEXT. */
 static const uint8_t *octets(struct unpack *u, int type, size_t *len, size_t max)
 {
     struct token t = next(u, type);
+    const uint8_t *at;
 
     *len = 0;
-    if (t.type == NOTHING)
-        return NULL;
-    if (t.u > max) {
+    if (t.u > max)
         u->rd.bad = true;
-        return NULL;
-    }
-    *len = (size_t)t.u;
-    return u->rd.at - t.u;
+    at = t.type == NOTHING ? NULL : rd_bytes(&u->rd, (size_t)t.u);
+    if (at)
+        *len = (size_t)t.u;
+    return at;
 }
 
 const uint8_t *ljs__unpack_bin(struct unpack *u, size_t *len, size_t max)
