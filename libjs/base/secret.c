@@ -61,7 +61,7 @@ void ljs__secret_free(void *secret)
 /* From 2 KiB on, the C library fills memory in a way that pays off for much more than that. */
 enum { WIPE_AT_ONCE = 2048, STACK_MAX = 16384 };
 
-void ljs__wipe(void *mem, size_t len)
+void ljs__wipe_all(void *mem, size_t len)
 {
     uint8_t *at = mem;
 
