@@ -41,6 +41,12 @@ static inline uint64_t le64(uint64_t v)
 #endif
 }
 
+/* The same of one with its highest octet first. */
+static inline uint64_t be64(uint64_t v)
+{
+    return __builtin_bswap64(le64(v));
+}
+
 /* n <= 8 */
 static inline uint64_t rd_le(struct rd *r, unsigned n)
 {

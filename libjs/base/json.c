@@ -80,14 +80,12 @@ static const char *scan(const uint8_t *in, size_t in_len, size_t *longest)
     bool text = false, escapes = false;
 
     *longest = 0;
-    for (size_t i = 0, n = 1; i < in_len; i += n) {
+    for (size_t i = 0, n; i < in_len; i += n) {
         n = 1;
         switch (kind_of(in[i])) {
         case PLAIN:
-            for (size_t more = 8; more == 8 && in_len - i - n >= 8; n += more)
-                more = plain_of_eight(in + i + n);
-            while (i + n < in_len && kind_of(in[i + n]) == PLAIN)
-                n++;
+            if (in_len - i >= 8)
+                n = plain_of_eight(in + i);
             break;
         case SPACE: /* inside a text, yajl refuses it */
             break;
@@ -474,7 +472,7 @@ void ljs__json_hex_number(struct wr *w, uint64_t number, unsigned digits)
     uint8_t octets[8];
     unsigned n = digits / 2;
 
-    for (unsigned i = 0; i < n; i++)
-        octets[i] = (uint8_t)(number >> (8 * (n - 1 - i)));
-    ljs__json_hex(w, octets, n);
+    number = be64(number);
+    memcpy(octets, &number, sizeof octets);
+    ljs__json_hex(w, octets + sizeof octets - n, n);
 }

@@ -211,15 +211,13 @@ static bool octets_of(uint8_t *out, size_t max, size_t *len, const char *text, s
 
 static bool number_of(uint64_t *out, size_t digits, const char *text, size_t text_len)
 {
-    uint8_t octets[8];
-    size_t len;
+    uint8_t octets[8] = { 0 };
+    size_t len, n = digits / 2;
+    bool good = octets_of(octets + sizeof octets - n, n, &len, text, text_len) && len == n;
 
-    *out = 0;
-    if (!octets_of(octets, sizeof octets, &len, text, text_len) || len != digits / 2)
-        return false;
-    for (size_t i = 0; i < len; i++)
-        *out = *out << 8 | octets[i];
-    return true;
+    memcpy(out, octets, sizeof octets);
+    *out = good ? be64(*out) : 0;
+    return good;
 }
 
 static void put_number(void *field, size_t size, uint64_t number)

@@ -1,5 +1,6 @@
 #include "device/step.h"
 
+#include "air/octets.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "device/record.h"
@@ -23,10 +24,12 @@ struct join {
 
 static ljs_err check_req(const ljs_join_req *req)
 {
+    static const uint8_t no_id[sizeof req->session_key_id];
+
     if (req->struct_size != sizeof *req || req->phy_len > sizeof req->phy ||
         (req->cf_list_len && req->cf_list_len != sizeof req->cf_list) || req->rx_delay > 15 || req->net_id > 0xffffff ||
         strcmp(ljs_mac_text(req->mac), "?") == 0 || !ljs__text_ok(req->peer, sizeof req->peer) ||
-        ljs__is_zero(req->session_key_id, sizeof req->session_key_id))
+        memcmp(req->session_key_id, no_id, sizeof no_id) == 0)
         return LJS_E_INVAL;
     return LJS_OK;
 }
@@ -106,34 +109,24 @@ static void digest(struct join *j)
 {
     const ljs_join_req *req = j->req;
     uint8_t octets[LJS_LABEL_MAX + 80];
-    size_t peer_len = strlen(req->peer), n = 0;
-    const struct {
-        uint64_t v;
-        unsigned len;
-    } numbers[] = { { req->rejoin, 1 },
-                    { req->has_ns_id, 1 },
-                    { req->has_ns_id ? req->ns_id : 0, 8 },
-                    { req->net_id, 3 },
-                    { (uint64_t)req->mac, 2 },
-                    { req->dev_addr, 4 },
-                    { req->dl_settings, 1 },
-                    { req->rx_delay, 1 },
-                    { req->cf_list_len, 1 },
-                    { req->phy_len, 1 },
-                    { peer_len, 1 } };
-    const struct {
-        const void *at;
-        size_t len;
-    } strings[] = { { req->cf_list, req->cf_list_len }, { req->phy, req->phy_len }, { req->peer, peer_len } };
+    struct octets o = { octets, 0, sizeof octets };
+    size_t peer_len = strlen(req->peer);
 
-    for (size_t i = 0; i < COUNT(numbers); i++)
-        for (unsigned k = 0; k < numbers[i].len; k++)
-            octets[n++] = (uint8_t)(numbers[i].v >> (8 * k));
-    for (size_t i = 0; i < COUNT(strings); i++) {
-        memcpy(octets + n, strings[i].at, strings[i].len);
-        n += strings[i].len;
-    }
-    ljs__hash(j->digest, octets, n);
+    put_le(&o, req->rejoin, 1);
+    put_le(&o, req->has_ns_id, 1);
+    put_le(&o, req->has_ns_id ? req->ns_id : 0, 8);
+    put_le(&o, req->net_id, 3);
+    put_le(&o, (uint64_t)req->mac, 2);
+    put_le(&o, req->dev_addr, 4);
+    put_le(&o, req->dl_settings, 1);
+    put_le(&o, req->rx_delay, 1);
+    put_le(&o, req->cf_list_len, 1);
+    put_le(&o, req->phy_len, 1);
+    put_le(&o, peer_len, 1);
+    put(&o, req->cf_list, req->cf_list_len);
+    put(&o, req->phy, req->phy_len);
+    put(&o, (const uint8_t *)req->peer, peer_len);
+    ljs__hash(j->digest, octets, o.len);
 }
 
 /* Is it what the newest session answered? */

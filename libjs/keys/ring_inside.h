@@ -3,6 +3,7 @@
 #ifndef LJS_KEYS_RING_INSIDE_H
 #define LJS_KEYS_RING_INSIDE_H
 
+#include "base/cursor.h"
 #include "base/secret.h"
 #include "keys/gcrypt.h"
 #include "keys/ring.h"
@@ -31,16 +32,6 @@ static inline block block_get(const uint8_t *in)
 
     memcpy(&b, in, sizeof b);
     return b;
-}
-
-/* The specifications' numbers are big-endian inside a block. */
-static inline uint64_t be64(uint64_t v)
-{
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    return __builtin_bswap64(v);
-#else
-    return v;
-#endif
 }
 
 /* A key, or what a token calls one that it holds for us (token.h). */

@@ -79,18 +79,17 @@ static ljs_err load_as_kek(const char **label, unsigned *clear, struct job *job,
     return err == LJS_E_KEK ? LJS_OK : err;
 }
 
-/* Does the message speak of the device and JoinEUI that its PHYPayload names? */
-static ljs_err check_names(const ljs_message *msg, const ljs_frame *frame, const struct record *record)
+/* Does the message speak of the device and JoinEUI that its PHYPayload names?  The latter is then its ReceiverID. */
+static ljs_err check_names(ljs_eui *join_eui, const ljs_message *msg, const ljs_frame *frame,
+                           const struct record *record)
 {
-    ljs_eui join_eui;
-
-    if (frame->dev_eui != msg->dev_eui || ljs_eui_parse(&join_eui, msg->receiver_id) ||
+    if (frame->dev_eui != msg->dev_eui || ljs_eui_parse(join_eui, msg->receiver_id) ||
         (frame->kind == LJS_FRAME_JOIN) != (msg->type == LJS_MSG_JOIN_REQ))
         return LJS_E_FRAME;
     if (frame->kind == LJS_FRAME_JOIN || frame->kind == LJS_FRAME_REJOIN1)
-        return frame->join_eui == join_eui ? LJS_OK : LJS_E_FRAME;
+        return frame->join_eui == *join_eui ? LJS_OK : LJS_E_FRAME;
     for (unsigned i = 0; i < record->d.join_euis; i++)
-        if (record->context[i].join_eui == join_eui)
+        if (record->context[i].join_eui == *join_eui)
             return LJS_OK;
     return LJS_E_JOINEUI;
 }
@@ -127,10 +126,9 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
         return err;
     job->event.kind = frame.kind;
     job->event.nonce = frame.nonce;
-    if ((err = check_names(msg, &frame, record)) ||
+    if ((err = ljs_join_req_init(&req)) || (err = check_names(&req.join_eui, msg, &frame, record)) ||
         (err = load_ns_kek(&ns_label, &clear_ns, job, server, ring, &record->d)) ||
-        (err = load_as_kek(&as_label, &clear_as, job, server, peers, ring, &record->d)) ||
-        (err = ljs_join_req_init(&req)))
+        (err = load_as_kek(&as_label, &clear_as, job, server, peers, ring, &record->d)))
         return err;
     memcpy(req.phy, msg->phy, msg->phy_len);
     req.phy_len = msg->phy_len;
@@ -139,9 +137,8 @@ static ljs_err step_join(struct job *job, ljs_server *server, const ljs_peers *p
     req.dl_settings = msg->dl_settings;
     req.clear = (uint8_t)(clear_ns | clear_as);
     req.mac = msg->mac;
-    (void)!ljs_net_id_parse(&req.net_id, msg->sender_id); /* ljs__grant() has seen to it */
+    req.net_id = job->event.net_id; /* ljs__grant() has seen to it */
     req.dev_addr = msg->dev_addr;
-    (void)!ljs_eui_parse(&req.join_eui, msg->receiver_id); /* check_names() has */
     if (msg->has & LJS_M_CF_LIST) {
         memcpy(req.cf_list, msg->cf_list, sizeof req.cf_list);
         req.cf_list_len = sizeof req.cf_list;
@@ -345,6 +342,7 @@ static void finish_plain(struct job *job, ljs_server *server, ljs_err status)
 
 static void begin(struct job *job, ljs_server *server, const ljs_peers *peers, ljs_call *call)
 {
+    const ljs_netid *net_id = NULL;
     ljs_err err;
 
     memset((uint8_t *)job + offsetof(struct job, call), 0, sizeof *job - offsetof(struct job, call));
@@ -359,7 +357,8 @@ static void begin(struct job *job, ljs_server *server, const ljs_peers *peers, l
     }
     job->event.type = job->msg.type;
     job->event.dev_eui = job->msg.dev_eui;
-    (void)!ljs_net_id_parse(&job->event.net_id, job->msg.sender_id); /* an AS-ID is none */
+    if (!ljs_net_id_parse(&job->event.net_id, job->msg.sender_id)) /* an AS-ID is none */
+        net_id = &job->event.net_id;
     if (!step_for(job->msg.type)) {
         finish_plain(job, server, LJS_OK);
         return;
@@ -368,7 +367,7 @@ static void begin(struct job *job, ljs_server *server, const ljs_peers *peers, l
     err = job->msg.err == LJS_E_PROTOCOL ? LJS_E_PROTOCOL
           : call->peer && call->peer[0] && !job->event.peer[0]
               ? LJS_E_SENDER /* named, and by no name that is one */
-              : ljs__grant(&job->grant, server, peers, job->event.peer, &job->msg);
+              : ljs__grant(&job->grant, server, peers, job->event.peer, &job->msg, net_id);
     if (!err)
         err = job->msg.err;
     if (err) {

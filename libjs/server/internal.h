@@ -242,9 +242,10 @@ struct grant {
 
 struct peer;
 
-/* Is it whom the transport vouches for, speaking for whom it may?  LJS_E_SENDER. */
+/* Is it whom the transport vouches for, speaking for whom it may?  `net_id` is what its SenderID says, NULL for one
+ * that is no NetID.  LJS_E_SENDER. */
 ljs_err ljs__grant(struct grant *out, const ljs_server *server, const ljs_peers *peers, const char *peer,
-                   const ljs_message *msg);
+                   const ljs_message *msg, const ljs_netid *net_id);
 /* The NSID that the sender speaks for: as it says, or, in a message of 1.0, which has none to say,
  * that of the device's home where the peer may speak for it, else another of the peer's. */
 bool ljs__ns_id(ljs_eui *out, const struct grant *grant, const ljs_message *msg, const ljs_device *device);

@@ -205,15 +205,12 @@ static bool has_text(char (*at)[LJS_LABEL_MAX], size_t len, const char *text)
     return false;
 }
 
-static bool speaks_for_network(const struct peer *p, const ljs_message *msg)
+static bool speaks_for_network(const struct peer *p, const ljs_message *msg, const ljs_netid *net_id)
 {
-    ljs_netid net_id;
     bool net = false, ns = false;
 
-    if (ljs_net_id_parse(&net_id, msg->sender_id))
-        return false;
-    for (size_t i = 0; i < p->net_ids; i++)
-        net |= p->net_id[i] == net_id;
+    for (size_t i = 0; net_id && i < p->net_ids; i++)
+        net |= p->net_id[i] == *net_id;
     for (size_t i = 0; i < p->ns_ids; i++)
         ns |= msg->has & LJS_M_SENDER_NSID && p->ns_id[i] == msg->sender_ns_id;
     /* Backend Interfaces 1.0 has no NSID to say. */
@@ -221,21 +218,21 @@ static bool speaks_for_network(const struct peer *p, const ljs_message *msg)
 }
 
 ljs_err ljs__grant(struct grant *out, const ljs_server *server, const ljs_peers *peers, const char *peer,
-                   const ljs_message *msg)
+                   const ljs_message *msg, const ljs_netid *net_id)
 {
     const struct peer *p = find(peers, peer);
-    ljs_netid net_id;
     bool from_as = msg->type == LJS_MSG_APP_S_KEY_REQ;
 
     *out = (struct grant){ .peer = p, .clear = p ? p->clear : 0 };
     if (p)
-        return (from_as ? has_text(p->as_id, p->as_ids, msg->sender_id) : speaks_for_network(p, msg)) ? LJS_OK
-                                                                                                      : LJS_E_SENDER;
+        return (from_as ? has_text(p->as_id, p->as_ids, msg->sender_id) : speaks_for_network(p, msg, net_id))
+                   ? LJS_OK
+                   : LJS_E_SENDER;
     if (!server->opts.anonymous || peer[0]) /* whom the transport names is held to it */
         return LJS_E_SENDER;
     out->anonymous = true;
     out->clear = server->opts.clear;
-    return from_as || !ljs_net_id_parse(&net_id, msg->sender_id) ? LJS_OK : LJS_E_SENDER;
+    return from_as || net_id ? LJS_OK : LJS_E_SENDER;
 }
 
 bool ljs__ns_id(ljs_eui *out, const struct grant *grant, const ljs_message *msg, const ljs_device *device)

@@ -94,8 +94,9 @@ MUTANTS = [
     # what is answered, when and to whom
     Mutant("answered before committed", SERVER, "ljs_err result = results[i] && results[i] != LJS_E_CONFLICT ? LJS_E_STORE : results[i];",
            "ljs_err result = LJS_OK;", "DURABLE", "1.1"),
-    Mutant("a repeat answered to another peer", JS, "{ req->peer, peer_len } };", "{ req->peer, 0 } };", "OTHER_PEER"),
-    Mutant("a repeat answered for another DevAddr", JS, "{ req->dev_addr, 4 },", "{ 0, 4 },", "OTHER_ADDR"),
+    Mutant("a repeat answered to another peer", JS, "put(&o, (const uint8_t *)req->peer, peer_len);",
+           "put(&o, (const uint8_t *)req->peer, 0);", "OTHER_PEER"),
+    Mutant("a repeat answered for another DevAddr", JS, "put_le(&o, req->dev_addr, 4);", "put_le(&o, 0, 4);", "OTHER_ADDR"),
     Mutant("a repeat refused", JS, "return j->r->has_last &&", "return !j->r->has_last &&", "REPEAT"),
     Mutant("AppSKey answered to the network server", SERVER, "*clear = named ? 0 : job->grant.clear & LJS_CLEAR_AS;",
            "*clear = LJS_CLEAR_AS;", "ENTITLED"),
