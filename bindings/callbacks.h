@@ -16,6 +16,8 @@
 #include <lorajs/backend.h>
 #include <lorajs/lorajs.h>
 
+#include "interpreter.h"
+
 #include <errno.h> /* SWIG 4.3 forgets it */
 #include <limits.h>
 #include <stdlib.h>
@@ -197,7 +199,7 @@ static int leave(struct entry *e, enum callback what)
         Py_XDECREF(exc);
     }
     raised = outer;
-    PyGILState_Release(e->gil);
+    leave_callback(e->gil);
     return exc != NULL;
 }
 
@@ -215,7 +217,7 @@ static void close_object(void *self)
     Py_XDECREF(done);
     Py_DECREF((PyObject *)self);
     raised = outer;
-    PyGILState_Release(gil);
+    leave_callback(gil);
 }
 
 /* ---- a store ------------------------------------------------------------------ */
@@ -374,7 +376,7 @@ static ljs_err store_each(void *self, const uint8_t *prefix, size_t prefix_len, 
     Py_XDECREF(key);
     Py_XDECREF(keys);
     raised = e.outer;
-    PyGILState_Release(gil);
+    leave_callback(gil);
     return err;
 }
 

@@ -6,7 +6,7 @@
  * thread that took the lock at the end of another call of ours has gone into its next one.  Nobody waits for the lock
  * with it, and nothing is held meanwhile.
  *
- * Included by lorajs.i alone, after what SWIG says of Python: its own way to do so is replaced here. */
+ * Included after what SWIG says of Python: its own way to do so is replaced here. */
 #ifndef LORAJS_BINDINGS_INTERPRETER_H
 #define LORAJS_BINDINGS_INTERPRETER_H
 
@@ -44,6 +44,14 @@ static void enter_interpreter(PyThreadState *state)
         atomic_store_explicit(&inside, 0, memory_order_relaxed);
     PyEval_RestoreThread(state);
     atomic_store_explicit(&inside, 1, memory_order_relaxed);
+}
+
+/* A call that Python made while C called it back was the last one of this thread, which goes on in C: neither this
+ * thread, when the call ends that called back, nor another is to look for it. */
+static void leave_callback(PyGILState_STATE gil)
+{
+    atomic_store_explicit(&inside, 0, memory_order_relaxed);
+    PyGILState_Release(gil);
 }
 
 #undef SWIG_PYTHON_THREAD_BEGIN_ALLOW

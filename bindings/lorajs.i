@@ -9,7 +9,6 @@
 
 %{
 #include "callbacks.h"
-#include "interpreter.h"
 
 /* SWIG keeps classes, and we what is below, once for a process; and C calls back by PyGILState_Ensure(),
  * which knows the main interpreter alone.  Another one is refused before SWIG makes anything in it. */
