@@ -809,6 +809,84 @@ static PyObject *euis_give(const struct euis *e)
 }
 %typemap(freearg) (const ljs_eui *dev_euis, size_t dev_euis_len) { euis_clear(&made$argnum); }
 
+/* Entries of manifest.h in; what became of each out. */
+%{
+struct registering {
+    ljs_manifest_entry *entry;
+    ljs_registered *what;
+    size_t len;
+};
+
+static void registering_clear(struct registering *r)
+{
+    free(r->entry);
+    free(r->what);
+    memset(r, 0, sizeof *r);
+}
+
+/* 0, or -1 with an exception. */
+static int registering_take(struct registering *r, PyObject *given, swig_type_info *kind)
+{
+    PyObject *all = PySequence_Tuple(given);
+
+    if (!all)
+        return -1;
+    r->len = (size_t)PyTuple_Size(all);
+    r->entry = calloc(r->len ? r->len : 1, sizeof *r->entry);
+    r->what = calloc(r->len ? r->len : 1, sizeof *r->what);
+    if (!r->entry || !r->what)
+        PyErr_NoMemory();
+    for (size_t n = 0; n < r->len && !PyErr_Occurred(); n++) {
+        void *at = NULL;
+
+        if (!SWIG_IsOK(SWIG_ConvertPtr(PyTuple_GetItem(all, (Py_ssize_t)n), &at, kind, 0)) || !at)
+            PyErr_SetString(PyExc_TypeError, "an entry is what manifest_next() gave");
+        else
+            r->entry[n] = *(const ljs_manifest_entry *)at;
+    }
+    Py_DECREF(all);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static PyObject *registering_give(const struct registering *r, swig_type_info *kind)
+{
+    PyObject *list = PyList_New((Py_ssize_t)r->len);
+
+    for (size_t n = 0; list && n < r->len; n++) {
+        ljs_registered *own = calloc(1, sizeof *own);
+        PyObject *one = NULL;
+
+        if (own) {
+            *own = r->what[n];
+            one = SWIG_NewPointerObj(own, kind, SWIG_POINTER_OWN);
+        }
+        if (!one) {
+            Py_CLEAR(list);
+            return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+        }
+        PyList_SetItem(list, (Py_ssize_t)n, one);
+    }
+    return list;
+}
+%}
+%typemap(in, numinputs=0) ljs_registered *registered { $1 = NULL; } /* that of the entries has room for it */
+%typemap(check) ljs_registered *registered ""
+%typemap(in) (const ljs_manifest_entry *entries, size_t entries_len) (struct registering made) {
+    if (registering_take(&made, $input, $descriptor(ljs_manifest_entry *)) < 0)
+        SWIG_fail;
+    $1 = made.entry;
+    $2 = made.len;
+    arg1 = made.what;
+}
+%typemap(arginit) (const ljs_manifest_entry *entries, size_t entries_len) { memset(&made$argnum, 0, sizeof made$argnum); }
+%typemap(check) (const ljs_manifest_entry *entries, size_t entries_len) ""
+%typemap(argout) (const ljs_manifest_entry *entries, size_t entries_len) {
+    GIVE(registering_give(&made$argnum, $descriptor(ljs_registered *)))
+    if (!$result)
+        SWIG_fail;
+}
+%typemap(freearg) (const ljs_manifest_entry *entries, size_t entries_len) { registering_clear(&made$argnum); }
+
 /* ---- what Python has in another shape ---------------------------------------------------------- */
 
 %ignore ljs_buf;      /* bytes */
@@ -989,6 +1067,7 @@ static PyObject *euis_give(const struct euis *e)
 %thread ljs_server_index_claims;
 %thread ljs_server_get_chip;
 %thread ljs_server_register;
+%thread ljs_server_register_all;
 %thread ljs_server_note_manifest;
 %thread ljs_server_challenge;
 %thread ljs_chip_digest;

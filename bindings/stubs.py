@@ -146,6 +146,12 @@ class Api:
                 at += 1
                 params.append("dev_euis: Iterable[int]")
                 results.append("list[int]")
+            elif (kind, arg) == ("ljs_registered", "registered"):
+                pass
+            elif (kind, arg) == ("ljs_manifest_entry", "entries"):
+                at += 1
+                params.append("entries: Iterable[manifest_entry]")
+                results.append("list[registered]")
             elif kind == "ljs_call":
                 at += 1
                 params.append("calls: Iterable[tuple[str | None, int, bytes]]")

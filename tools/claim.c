@@ -33,6 +33,12 @@ struct claim_opts {
         "as-kek-label", "LABEL", "the account's KEK for AppSKey", FLAG_TEXT, AT(as_kek_label), 0, 0                    \
     }
 
+#define CHIP_FLAG                                                                                                      \
+    {                                                                                                                  \
+        "chip", "FILE", "where the chip's proof is: challenge and signature in hexadecimal; - is standard input",      \
+            FLAG_TEXT, AT(chip), 0, 0                                                                                  \
+    }
+
 static const struct flag name_flags[] = { WHERE_FLAGS(struct claim_opts), OUT_FLAGS, { 0 } };
 static const struct flag see_flags[] = {
     WHERE_FLAGS(struct claim_opts),
@@ -57,8 +63,7 @@ static const struct flag claim_flags[] = {
     ACCOUNT_FLAG,
     { "owner-token", "FILE", "where the token of the label is; - is standard input; not needed by the owner", FLAG_TEXT,
       AT(owner_token), 0, 0 },
-    { "chip", "FILE", "where the chip's proof is: challenge and signature in hexadecimal; - is standard input",
-      FLAG_TEXT, AT(chip), 0, 0 },
+    CHIP_FLAG,
     { "keep-token", NULL, "the token claims the device again once it is released", FLAG_SWITCH, AT(keep_token), 0, 0 },
     ROUTE_FLAGS,
     OUT_FLAGS,
@@ -83,7 +88,7 @@ static const struct flag offer_flags[] = {
     { 0 },
 };
 static const struct flag accept_flags[] = {
-    WHERE_FLAGS(struct claim_opts), ACCOUNT_FLAG, ROUTE_FLAGS, OUT_FLAGS, { 0 },
+    WHERE_FLAGS(struct claim_opts), ACCOUNT_FLAG, CHIP_FLAG, ROUTE_FLAGS, OUT_FLAGS, { 0 },
 };
 #undef AT
 

@@ -42,11 +42,15 @@ const struct usage manifest_register_usage = {
     1,
 };
 
+enum { BATCH = 64 /* entries that are registered together: as many transactions as the library needs for them */ };
+
 struct registration {
     const struct register_opts *opts;
     struct data data;
     ljs_register_opts how;
     bool quiet; /* the first of two looks */
+    ljs_manifest_entry waiting[BATCH];
+    size_t waiting_len;
 };
 
 /* ---- the report ------------------------------------------------------------------------ */
@@ -110,29 +114,53 @@ static int complain_register(ljs_err err, const struct registration *r)
     return REFUSED;
 }
 
-static int take(struct manifest_run *run, const ljs_manifest_entry *e)
+static int tell(struct manifest_run *run, struct registration *r, const ljs_manifest_entry *e,
+                const ljs_registered *what)
+{
+    if (what->err)
+        return complain_register(what->err, r);
+    ++*(what->why ? &run->refused : &run->good);
+    if (!r->quiet || what->why)
+        (r->opts->manifest.json ? print_json : print_text)(r->quiet ? stderr : run->out, r, e, what);
+    return r->quiet && what->why ? REFUSED : GO_ON;
+}
+
+static int flush(struct manifest_run *run)
 {
     struct registration *r = run->user;
-    ljs_registered what;
-    ljs_err err = ljs_server_register(&what, r->data.server, &r->how, e);
+    ljs_registered what[BATCH];
+    ljs_err err = ljs_server_register_all(what, r->data.server, &r->how, r->waiting, r->waiting_len);
+    int code = GO_ON;
 
     manifest_erase(run);
     if (err)
-        return complain_register(err, r);
-    ++*(what.why ? &run->refused : &run->good);
-    if (!r->quiet || what.why)
-        (r->opts->manifest.json ? print_json : print_text)(r->quiet ? stderr : run->out, r, e, &what);
-    return r->quiet && what.why ? REFUSED : GO_ON;
+        code = complain_register(err, r);
+    for (size_t i = 0; i < r->waiting_len && code == GO_ON; i++)
+        code = tell(run, r, &r->waiting[i], &what[i]);
+    r->waiting_len = 0;
+    return code;
+}
+
+static int take(struct manifest_run *run, const ljs_manifest_entry *e)
+{
+    struct registration *r = run->user;
+
+    r->waiting[r->waiting_len++] = *e;
+    return r->waiting_len == BATCH ? flush(run) : GO_ON;
 }
 
 static int read_once(struct manifest_run *run, struct registration *r, const char *path)
 {
-    int code;
+    int code, rest;
 
     *run =
         (struct manifest_run){ .opts = &r->opts->manifest, .take = take, .user = r, .out = stdout, .began = now_ms() };
-    code = manifest_prepare(run);
-    return code ? code : manifest_read(run, path);
+    r->waiting_len = 0;
+    if ((code = manifest_prepare(run)))
+        return code;
+    code = manifest_read(run, path);
+    rest = flush(run); /* of what is cut short, too */
+    return code || rest == GO_ON ? code : rest;
 }
 
 /* All of it is looked at before the first is registered. */

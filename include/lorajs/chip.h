@@ -4,7 +4,8 @@
  *  A manifest (manifest.h) says of each chip who it is, and has no root key.  So a device that is registered by it is
  *  known, can be owned, assigned and claimed, and cannot join: until its root keys come, by an import, a parcel or
  *  another personalization of the chip, a join is ::LJS_E_NOKEY.  Which comes first does not matter: where the device
- *  is there already, the chip is kept with it, and the keys that come later find it there.
+ *  is there already, the chip is kept with it, and the keys that come later find it there.  With a removed device it
+ *  is forgotten, and no parcel has it: another Join Server registers the manifest itself.
  *
  *  What is kept of a chip is a value beside the record: who certified it, its serial number, its batch, and its public
  *  key on P-256.  With that it can prove that it is this one: the Join Server gives a challenge, the chip signs
@@ -53,7 +54,7 @@ LJS_MUST ljs_err ljs_server_get_chip(ljs_chip *out, ljs_server *server, ljs_eui 
 typedef enum ljs_chip_policy {
     LJS_CHIP_AS_IT_IS = 0, /**< not said */
     LJS_CHIP_ACCEPTED = 1, /**< a proof is checked where one is given */
-    LJS_CHIP_REQUIRED = 2, /**< without one there is no claim by a token */
+    LJS_CHIP_REQUIRED = 2, /**< without one there is no claim by a token, and no offer is accepted */
 } ljs_chip_policy;
 
 /** How devices of a manifest are registered. */
@@ -90,14 +91,24 @@ typedef struct ljs_registered {
     uint8_t made;         /**< 1: the device was not there */
     uint8_t kept;         /**< 1: the chip was not kept with it, or not as it is now */
     uint8_t assigned;     /**< 1: it is the account's, now or before */
+    ljs_err err;          /**< of ljs_server_register_all(): ::LJS_OK, or why nothing came of it */
 } ljs_registered;
 
-/** Register the device of an entry, and assign it; durable and in the audit log when this returns.  Asked again, what
- * is done is done.
- *  @return ::LJS_OK also where it is not registered, see `why`; ::LJS_E_NOTFOUND for an account that is not there,
- *  ::LJS_E_BLOCKED for one that is suspended, ::LJS_E_INVAL */
+/** Register the device of an entry, and assign it: all of it or nothing, durable and in the audit log when this
+ * returns.  Asked again, what is done is done.
+ *  @param entry  as ljs_manifest_next() gave it in this process
+ *  @return ::LJS_OK also where it is not registered, see `why`; ::LJS_E_SEAL for an entry that was altered or comes
+ * from elsewhere, ::LJS_E_NOTFOUND for an account that is not there, ::LJS_E_BLOCKED for one that is suspended,
+ *  ::LJS_E_INVAL */
 LJS_MUST ljs_err ljs_server_register(ljs_registered *out, ljs_server *server, const ljs_register_opts *opts,
                                      const ljs_manifest_entry *entry);
+/** Many of them, each as ljs_server_register() would do it, and up to 32 in one transaction, 21 where there is an
+ *  account: nothing is left of a device by half, whatever happens in between.
+ *  @param registered  of each entry what became of it, with its `err`: where the account ends meanwhile, or the store
+ *                     fails, that of all who were to be written together
+ *  @return that of the account, or of `opts`: then nothing was done */
+LJS_MUST ljs_err ljs_server_register_all(ljs_registered *registered, ljs_server *server, const ljs_register_opts *opts,
+                                         const ljs_manifest_entry *entries, size_t entries_len);
 /** One entry ::LJS_AUDIT_MANIFEST in the audit log for all of a manifest that was read to its end: to which account,
  * the beginning of its SHA-256 (ljs_manifest_digest()), how many.
  *  @param account  "" for none

@@ -15,7 +15,11 @@
  *  token and a device of somebody else are one refusal, ::LJS_E_CLAIM, after the same work.
  *
  *  Where the device's chip is kept (chip.h) a claim by a token may have its proof, and must where that is required: a
- *  proof that is wrong, missing or for a device without a chip is the same refusal, too.
+ *  proof that is wrong, missing or for a device without a chip is the same refusal, too.  So it is with accepting an
+ *  offer.
+ *
+ *  With another owner the sessions that the device has lose their names: they go on, and no AppSKey of them is given
+ *  out any more.
  *
  *  Tries are limited before anything is hashed, by buckets that fill again:
  *   - of a client: ::LJS_CLAIM_CLIENT_TRIES failed tries, then one in ::LJS_CLAIM_CLIENT_SECONDS;
@@ -156,7 +160,8 @@ typedef struct ljs_claim_req {
      *  does not name is emptied.  KEK labels are the account's own, see ljs_account_kek().  Who claims or accepts
      *  names the home network. */
     ljs_routing routing;
-    uint8_t has_chip;                          /**< ::LJS_CLAIM_CLAIM: 1: the chip says that it is this one (chip.h) */
+    uint8_t has_chip;                          /**< ::LJS_CLAIM_CLAIM, ::LJS_CLAIM_ACCEPT: 1: the chip says that it is
+                                                    this one (chip.h); of another act ::LJS_E_INVAL */
     uint8_t challenge[LJS_CHIP_CHALLENGE_LEN]; /**< that it was given by ljs_server_challenge() */
     uint8_t signature[LJS_CHIP_SIGNATURE_LEN]; /**< and what it made of it: r and s, the highest octets first */
 } ljs_claim_req;

@@ -101,6 +101,8 @@ typedef struct ljs_manifest_entry {
     char group_id[LJS_MANIFEST_TEXT_MAX];    /**< its batch */
     char signer[LJS_MANIFEST_TEXT_MAX];      /**< kid of who signed it */
     char detail[LJS_LABEL_MAX];              /**< more of why it is refused; "" for nothing */
+    uint8_t stamp[16];                       /**< that this process has believed it, for ljs_server_register(): over all
+                                                  but index, offset and detail */
 } ljs_manifest_entry;
 
 /** For one manifest, from its first octet on. */

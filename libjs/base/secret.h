@@ -62,7 +62,9 @@ ljs_err ljs__open(uint8_t *out, const uint8_t key[32], const uint8_t *ad, size_t
                   size_t in_len);
 
 void ljs__tag(uint8_t out[16], const uint8_t key[32], const uint8_t *in, size_t in_len); /* keyed BLAKE2b-128 */
-void ljs__hash(uint8_t out[16], const uint8_t *in, size_t in_len);                       /* BLAKE2b-128 */
+/* A tag under a key of this process alone: what it has made itself, and believes when it comes back. */
+void ljs__stamp(uint8_t out[16], const uint8_t *in, size_t in_len);
+void ljs__hash(uint8_t out[16], const uint8_t *in, size_t in_len); /* BLAKE2b-128 */
 /* BLAKE2b-256 of octets that come one after another. */
 enum { LJS__DIGEST_LEN = 32 };
 struct digesting;

@@ -285,7 +285,7 @@ static const struct member members[] = {
     { ROUTED, "ns_kek_label", take_label, label, false, LJS_ROUTE_NS_KEK_LABEL, AT(ns_kek_label) },
     { ROUTED, "as_kek_label", take_label, label, false, LJS_ROUTE_AS_KEK_LABEL, AT(as_kek_label) },
     { CLAIM_BODY_CLAIM | CLAIM_BODY_ACCEPT | CLAIM_BODY_CLAIMS, "kek", take_kek, kek_text, false, 0, 0 },
-    { CLAIM_BODY_CLAIM, "chip", take_chip, chip_text, false, 0, 0 },
+    { CLAIM_BODY_CLAIM | CLAIM_BODY_ACCEPT, "chip", take_chip, chip_text, false, 0, 0 },
     { CLAIM_BODY_CLAIM | CLAIM_BODY_ENROL, "owner_token", take_token, token_text, false, 0, 0 },
     { CLAIM_BODY_ENROL, "valid_from", take_time, seconds, false, 0, 0 },
     { CLAIM_BODY_ENROL, "valid_until", take_time, seconds, false, 0, 1 },

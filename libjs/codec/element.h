@@ -83,6 +83,9 @@ ljs_err ljs__manifest_like(ljs_manifest **out, const ljs_manifest *other);
 /* How many entries an array has, good or not, and how far it was looked at.  LJS_E_INVAL: it is none, or cut short. */
 ljs_err ljs__manifest_count(uint64_t *out, uint64_t *octets, const uint8_t *in, size_t in_len);
 
+/* The stamp of an entry that is believed, over all that somebody goes on to believe of it: not index and offset. */
+void ljs__entry_stamp(uint8_t out[16], const ljs_manifest_entry *e);
+
 /* 18 lower-case hexadecimal digits. */
 bool ljs__unique_id(uint8_t out[UNIQUE_ID_LEN], const char *text, size_t text_len);
 

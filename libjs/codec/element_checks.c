@@ -292,6 +292,26 @@ static void refuse(struct element *e, ljs_manifest_verdict verdict)
         snprintf(entry->unique_id, sizeof entry->unique_id, "%s", id);
 }
 
+void ljs__entry_stamp(uint8_t out[16], const ljs_manifest_entry *e)
+{
+    uint8_t octets[512] = { (uint8_t)e->verdict, e->version, e->has_dev_eui, e->has_join_eui, e->has_key, e->suffix };
+    const struct part parts[] = { { &e->dev_eui, sizeof e->dev_eui },      { &e->join_eui, sizeof e->join_eui },
+                                  { e->public_key, sizeof e->public_key }, { e->unique_id, sizeof e->unique_id },
+                                  { e->model, sizeof e->model },           { e->part_number, sizeof e->part_number },
+                                  { e->timestamp, sizeof e->timestamp },   { e->group_id, sizeof e->group_id },
+                                  { e->signer, sizeof e->signer } };
+    size_t n = 6;
+
+    _Static_assert(6 + 2 * sizeof e->dev_eui + sizeof e->public_key + sizeof e->unique_id + 5 * sizeof e->model <=
+                       sizeof octets,
+                   "room for all of it");
+    for (size_t i = 0; i < COUNT(parts); i++) {
+        memcpy(octets + n, parts[i].at, parts[i].len);
+        n += parts[i].len;
+    }
+    ljs__stamp(out, octets, n);
+}
+
 static ljs_err believe(struct element *e)
 {
     ljs_manifest_entry *entry = &e->entry;
@@ -305,6 +325,7 @@ static ljs_err believe(struct element *e)
     if (e->has_keys)
         memcpy(entry->public_key, e->key.xy, sizeof entry->public_key);
     snprintf(entry->signer, sizeof entry->signer, "%s", e->signer->kid);
+    ljs__entry_stamp(entry->stamp, entry);
     return err;
 }
 

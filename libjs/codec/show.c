@@ -1,6 +1,7 @@
 #include <lorajs/import.h>
 
 #include "base/json.h"
+#include "base/secret.h"
 
 static void member_text(struct wr *w, const char *name, const char *text)
 {
@@ -220,7 +221,8 @@ ljs_err ljs_device_json(ljs_buf *out, const uint8_t *record, size_t record_len)
     for (unsigned i = 0; i < device.sessions; i++) {
         if ((err = ljs_device_session(&session, i, record, record_len)))
             goto out;
-        show_session(&w, &session);
+        if (!ljs__is_zero(session.session_key_id, sizeof session.session_key_id)) /* of an owner before */
+            show_session(&w, &session);
     }
     ljs__json_close(&w, ']');
     ljs__json_close(&w, '}');

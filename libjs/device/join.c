@@ -476,6 +476,8 @@ ljs_err ljs__app_s_key(ljs_envelope *out, ljs_buf *out_record, ljs_vault *vault,
         return r->d.moved ? LJS_E_MOVED : LJS_E_BLOCKED;
     if (!r->d.as_id[0] || strcmp(r->d.as_id, as_id) != 0)
         return LJS_E_SENDER;
+    if (in_len == sizeof s->session_key_id && ljs__is_zero(in, in_len)) /* sessions of an owner before have no name */
+        return LJS_E_SESSION;
     for (unsigned i = 0; i < r->d.sessions && !s; i++)
         if (in_len == sizeof r->session[i].session_key_id && !memcmp(r->session[i].session_key_id, in, in_len))
             s = &r->session[i];

@@ -5,6 +5,7 @@
 #include "server/chip.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { ENTRIES_MOST = 1000 }; /* of a manifest: genuine ones are longer than the body may be before that */
 
@@ -14,7 +15,15 @@ struct registration {
     struct asking *a;
     ljs_register_opts opts;
     bool all_or_nothing;
-    uint32_t entries, registered, refused;
+    uint32_t registered, refused;
+    struct batch *batch;
+};
+
+enum { BATCH = 64 };
+struct batch {
+    ljs_manifest_entry entry[BATCH];
+    ljs_registered what[BATCH];
+    size_t len;
 };
 
 static bool read_switch(bool *out, const struct asking *a, const char *name)
@@ -112,27 +121,42 @@ static enum problem refuse_all(struct asking *a, const ljs_manifest_entry *e, co
     return P_MANIFEST;
 }
 
-/* All entries in turn, each told of; `w` is NULL where only the first refusal is of interest. */
+/* `w` is NULL where only the first refusal is of interest. */
+static enum problem flush(struct registration *r, struct wr *w)
+{
+    struct batch *b = r->batch;
+    ljs_err err = ljs_server_register_all(b->what, r->a->server, &r->opts, b->entry, b->len);
+
+    for (size_t i = 0; i < b->len && !err; i++) {
+        if ((err = b->what[i].err))
+            break;
+        ++*(b->what[i].why ? &r->refused : &r->registered);
+        if (w)
+            show_entry(w, &b->entry[i], &b->what[i]);
+        else if (b->what[i].why)
+            return refuse_all(r->a, &b->entry[i], &b->what[i]);
+    }
+    b->len = 0;
+    return account_problem(err);
+}
+
+/* All entries in turn, each told of. */
 static enum problem run(struct registration *r, ljs_manifest *manifest, struct wr *w)
 {
-    struct asking *a = r->a;
-    ljs_manifest_entry entry;
-    ljs_registered what;
+    const struct asking *a = r->a;
+    struct batch *b = r->batch;
+    enum problem problem = FINE;
     size_t at = 0;
     ljs_err err;
 
-    r->entries = r->registered = r->refused = 0;
-    while (!(err = ljs_manifest_next(&entry, &at, manifest, a->in, a->in_len))) {
-        if ((err = ljs_server_register(&what, a->server, &r->opts, &entry)))
-            return account_problem(err);
-        ++*(what.why ? &r->refused : &r->registered);
-        r->entries++;
-        if (w)
-            show_entry(w, &entry, &what);
-        else if (what.why)
-            return refuse_all(a, &entry, &what);
-    }
-    return err == LJS_E_NOTFOUND ? FINE : ljs__admin_problem_of(err);
+    r->registered = r->refused = 0;
+    b->len = 0;
+    while (!problem && !(err = ljs_manifest_next(&b->entry[b->len], &at, manifest, a->in, a->in_len)))
+        if (++b->len == BATCH)
+            problem = flush(r, w);
+    if (!problem)
+        problem = flush(r, w);
+    return problem || err == LJS_E_NOTFOUND ? problem : ljs__admin_problem_of(err);
 }
 
 static enum problem look_first(struct registration *r)
@@ -198,6 +222,8 @@ enum problem ljs__admin_manifest(struct asking *a)
         problem = look_at_account(&r);
     if (!problem)
         problem = look_at_array(a);
+    if (!problem && !(r.batch = malloc(sizeof *r.batch)))
+        problem = P_UNAVAILABLE;
     if (!problem && r.all_or_nothing)
         problem = look_first(&r);
     if (!problem)
@@ -211,6 +237,7 @@ enum problem ljs__admin_manifest(struct asking *a)
     if (!problem)
         problem = show_end(&r, manifest);
     ljs_manifest_free(manifest);
+    free(r.batch);
     return problem;
 }
 

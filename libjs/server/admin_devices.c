@@ -249,6 +249,18 @@ static bool read_wanted(struct wanted *out, const struct asking *a)
     return out->refused || out->repeated;
 }
 
+/* An owner sees nothing of the one before: not what was in the second of the change either. */
+static ljs_err since_owned(struct wanted *want, const struct asking *a)
+{
+    struct claim claim;
+    ljs_err err = ljs__claim_load(&claim, a->server, a->dev_eui);
+    int64_t from = err ? 0 : ljs__claim_seen_from(&claim);
+
+    if (from && want->since <= from)
+        want->since = from + 1;
+    return err;
+}
+
 enum problem ljs__admin_decisions(struct asking *a)
 {
     ljs_buf record = { NULL, 0 };
@@ -260,6 +272,8 @@ enum problem ljs__admin_decisions(struct asking *a)
         return P_BAD_REQUEST;
     err = ljs_server_get_device(&record, a->server, a->dev_eui);
     ljs_buf_free(&record);
+    if (!err && *a->who.account)
+        err = since_owned(&want, a);
     if (err)
         return ljs__admin_problem_of(err);
     ljs__json_open(&a->body, '{');

@@ -3,6 +3,7 @@
 
 #include "base/secret.h"
 #include "base/text.h"
+#include "device/step.h"
 #include "server/chip.h"
 
 #include <stdio.h>
@@ -67,6 +68,8 @@ static ljs_err check_req(const ljs_claim_req *req, const uint8_t *in, size_t in_
         (needs_account(req->act) && !ljs__account_name_ok(req->account, sizeof req->account)))
         return LJS_E_INVAL;
     if (in_len && ((req->act != LJS_CLAIM_CLAIM && req->act != LJS_CLAIM_ENROL) || !token_ok(in, in_len)))
+        return LJS_E_INVAL;
+    if (req->has_chip && req->act != LJS_CLAIM_CLAIM && req->act != LJS_CLAIM_ACCEPT)
         return LJS_E_INVAL;
     if (req->act == LJS_CLAIM_ENROL && in_len && in_len < LJS_CLAIM_TOKEN_LEAST)
         return LJS_E_WEAK;
@@ -153,13 +156,15 @@ struct acting {
     const ljs_claim_req *req;
     const uint8_t *token; /* hash of the one that was shown or drawn; NULL for none */
     bool right;           /* it was compared, and is that of `seen` */
-    struct claim seen;    /* as it was when the token was compared */
+    bool agreed;          /* the chip has, or need not, as of `seen` */
+    struct claim seen;    /* as it was when the token was compared, or the chip asked */
     const ljs_key *kek;   /* NULL: none */
     char kek_label[LJS_LABEL_MAX];
     size_t len; /* of the values below that are looked at */
 };
 
 enum { AT_RECORD, AT_CLAIM, AT_ACCOUNT, AT_KEK };
+_Static_assert(AT_ACCOUNT + 1 == CLAIM_VALUES, "as claim.h says");
 
 /* An act, as how its asker stands to the claim makes it; a refusal where he has nothing to do with it. */
 static ljs_err event_of(enum claim_event *out, const struct acting *a, const ljs_claim *c)
@@ -221,10 +226,12 @@ static void change_claim(struct claim *claim, const struct acting *a, const stru
         memset(c->account, 0, sizeof c->account);
         memcpy(c->account, req->account, strlen(req->account));
         c->owners += c->owners < UINT32_MAX;
+        claim->owned_at = c->owners > 1 ? req->now : 0;
     }
     if (fx & FX_NO_OWNER) {
         memset(c->account, 0, sizeof c->account);
         c->locked = 0;
+        claim->owned_at = 0;
     }
     if (fx & (FX_OFFER | FX_NO_OFFER)) {
         memset(c->offered_to, 0, sizeof c->offered_to);
@@ -256,7 +263,9 @@ static ljs_err change_record(ljs_buf *out, struct claim *claim, const struct act
 
     if (err || (!routing.set && !(fx & (FX_BLOCK | FX_UNBLOCK))))
         return err;
-    err = ljs_device_route(out, vault, &routing, old->data, old->len);
+    /* What runs goes on, and its keys are nobody's but theirs who had the device. */
+    err = (fx & FX_OWNER && claim->c.owners ? ljs__device_hand_over : ljs_device_route)(out, vault, &routing, old->data,
+                                                                                        old->len);
     if (!err && fx & FX_BLOCK) {
         claim->was_blocked = device->state == LJS_STATE_BLOCKED;
         err = claim->was_blocked ? LJS_OK : step_record(out, vault, LJS_DEVICE_BLOCK);
@@ -311,6 +320,8 @@ static ljs_err make(void *user, struct valued *at)
     if (!err && a->right &&
         (!ljs__equal(claim.token, a->seen.token, sizeof claim.token) || claim.c.owners != a->seen.c.owners))
         err = LJS_E_CLAIM; /* somebody was first */
+    if (!err && a->req->act == LJS_CLAIM_ACCEPT && !(a->agreed && claim.c.owners == a->seen.c.owners))
+        err = LJS_E_CLAIM;
     if (!err)
         err = event_of(&event, a, &claim.c);
     if (err)
@@ -328,6 +339,18 @@ static ljs_err make(void *user, struct valued *at)
         err = ljs__kek_make(&at[AT_KEK].new, a->server, a->kek_label, a->kek, &at[AT_KEK].old);
     for (size_t i = 0; a->req->dry && i < a->len; i++)
         ljs_buf_free(&at[i].new); /* nothing is written */
+    return err;
+}
+
+ljs_err ljs__claim_step(struct valued at[CLAIM_VALUES], ljs_server *server, const ljs_claim_req *req)
+{
+    struct acting a = { .server = server, .req = req, .len = CLAIM_VALUES };
+    ljs_err err = check_req(req, NULL, 0);
+
+    if (!err)
+        err = make(&a, at);
+    for (size_t i = 0; err && i < CLAIM_VALUES; i++)
+        ljs_buf_free(&at[i].new);
     return err;
 }
 
@@ -370,6 +393,17 @@ static ljs_err show_token(struct acting *a, const ljs_account *account, const ui
     a->right = (is_good(&a->seen, hash, req->now) & chip) && in_len && !err;
     ljs__wipe(hash, sizeof hash);
     return err;
+}
+
+/* Of an offer: only whom it is made to has the chip asked, which takes work. */
+static ljs_err ask_chip(struct acting *a)
+{
+    const ljs_claim_req *req = a->req;
+    ljs_err err = ljs__claim_load(&a->seen, a->server, req->dev_eui);
+
+    if (err || strcmp(a->seen.c.offered_to, req->account) != 0)
+        return err;
+    return ljs__chip_agrees(&a->agreed, a->server, req, a->seen.c.owners);
 }
 
 /* Which of them it was, for who may be told: only after the work that all of them cost. */
@@ -475,6 +509,8 @@ ljs_err ljs__claim(ljs_buf *out, ljs_server *server, const ljs_claim_req *req, c
             goto end;
         a.token = hash;
     }
+    if (req->act == LJS_CLAIM_ACCEPT && (err = ask_chip(&a)))
+        goto end;
     err = ljs__change_group(server, at, a.len, make, &a, &entry, once);
     if (!err && req->act == LJS_CLAIM_ENROL && !req->dry)
         err = ljs_buf_copy(out, in, in_len);

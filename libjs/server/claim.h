@@ -71,7 +71,10 @@ struct claim {
     ljs_claim c;
     uint8_t token[OWNER_HASH_LEN]; /* zero where there is none */
     bool was_blocked;              /* before it was suspended */
+    int64_t owned_at;              /* since when it is an owner's who is not its first; 0: not said */
 };
+/* From when on its owner may see what became of the device: what was before is another owner's.  0: all. */
+int64_t ljs__claim_seen_from(const struct claim *claim);
 /* Nothing remembered is PROVISIONED; LJS_E_SEAL, LJS_E_VERSION. */
 ljs_err ljs__claim_read(struct claim *out, const ljs_vault *vault, ljs_eui dev_eui, const ljs_buf *in);
 ljs_err ljs__claim_load(struct claim *out, ljs_server *server, ljs_eui dev_eui);
@@ -110,6 +113,10 @@ struct claim_kek {
     const char *label;
     const ljs_key *key; /* NULL: none */
 };
+/* One act without a token, over a record, a claim and an account that somebody has loaded for changes of his own, in
+ * this order: new values as ljs__change_group() takes them; none where it is refused. */
+enum { CLAIM_VALUES = 3 };
+ljs_err ljs__claim_step(struct valued at[CLAIM_VALUES], ljs_server *server, const ljs_claim_req *req);
 ljs_err ljs__claim(ljs_buf *out, ljs_server *server, const ljs_claim_req *req, const uint8_t *in, size_t in_len,
                    const struct claim_kek *kek, struct once *once);
 

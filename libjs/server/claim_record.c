@@ -4,8 +4,9 @@
 #include "base/pack.h"
 
 /* The value: [schema, DevEUI, state, account, owners, at, flags, hash of the token or nothing, from and until when that
- * is good, to whom it is offered, until when], and the tag. */
-enum { CLAIM_SCHEMA = 1, CLAIM_FIELDS = 12, LOCKED = 1, WAS_BLOCKED = 2 };
+ * is good, to whom it is offered, until when], and the tag; in schema 2, which those of a second and later owner have,
+ * since when it is that one's stands behind. */
+enum { CLAIM_SCHEMA = 1, CLAIM_SCHEMA_OWNED = 2, CLAIM_FIELDS = 12, LOCKED = 1, WAS_BLOCKED = 2 };
 
 ljs_err ljs__claim_read(struct claim *out, const ljs_vault *vault, ljs_eui dev_eui, const ljs_buf *in)
 {
@@ -13,17 +14,18 @@ ljs_err ljs__claim_read(struct claim *out, const ljs_vault *vault, ljs_eui dev_e
     ljs_claim *c = &out->c;
     const uint8_t *token;
     size_t token_len = 0;
-    unsigned flags;
+    unsigned flags, fields, schema;
     bool good;
     ljs_err err = in->data ? ljs__vault_check(vault, TAG_CLAIM, in->data, in->len) : LJS_OK;
 
     *out = (struct claim){ .c = { .struct_size = sizeof *c, .dev_eui = dev_eui } };
     if (err || !in->data)
         return err;
-    good = ljs__unpack_array(&u) == CLAIM_FIELDS;
-    if (ljs__unpack_uint(&u, 0xffff) > CLAIM_SCHEMA)
+    fields = ljs__unpack_array(&u);
+    schema = (unsigned)ljs__unpack_uint(&u, 0xffff);
+    if (schema > CLAIM_SCHEMA_OWNED)
         return LJS_E_VERSION;
-    good = ljs__unpack_uint(&u, UINT64_MAX) == dev_eui && good;
+    good = ljs__unpack_uint(&u, UINT64_MAX) == dev_eui && fields == CLAIM_FIELDS + (schema == CLAIM_SCHEMA_OWNED);
     c->state = (ljs_claim_state)ljs__unpack_uint(&u, LJS_CLAIM_STATES - 1);
     ljs__unpack_text(&u, c->account, sizeof c->account);
     c->owners = (uint32_t)ljs__unpack_uint(&u, UINT32_MAX);
@@ -39,6 +41,8 @@ ljs_err ljs__claim_read(struct claim *out, const ljs_vault *vault, ljs_eui dev_e
     c->valid_until = ljs__unpack_int(&u, INT64_MIN, INT64_MAX);
     ljs__unpack_text(&u, c->offered_to, sizeof c->offered_to);
     c->offer_until = ljs__unpack_int(&u, INT64_MIN, INT64_MAX);
+    if (schema == CLAIM_SCHEMA_OWNED)
+        out->owned_at = ljs__unpack_int(&u, INT64_MIN, INT64_MAX);
     if (good && rd_done(&u.rd) && (token_len == 0 || c->has_token))
         return LJS_OK;
     *out = (struct claim){ .c = { .struct_size = sizeof *c, .dev_eui = dev_eui } };
@@ -50,8 +54,8 @@ ljs_err ljs__claim_write(ljs_buf *out, const ljs_vault *vault, const struct clai
     const ljs_claim *c = &claim->c;
     struct wr w = { 0 };
 
-    ljs__pack_array(&w, CLAIM_FIELDS);
-    ljs__pack_uint(&w, CLAIM_SCHEMA);
+    ljs__pack_array(&w, CLAIM_FIELDS + !!claim->owned_at);
+    ljs__pack_uint(&w, claim->owned_at ? CLAIM_SCHEMA_OWNED : CLAIM_SCHEMA);
     ljs__pack_uint(&w, c->dev_eui);
     ljs__pack_uint(&w, (uint64_t)c->state);
     ljs__pack_text(&w, c->account);
@@ -63,7 +67,15 @@ ljs_err ljs__claim_write(ljs_buf *out, const ljs_vault *vault, const struct clai
     ljs__pack_int(&w, c->valid_until);
     ljs__pack_text(&w, c->offered_to);
     ljs__pack_int(&w, c->offer_until);
+    if (claim->owned_at)
+        ljs__pack_int(&w, claim->owned_at);
     return ljs__vault_take(out, &w, vault, TAG_CLAIM);
+}
+
+/* Of a claim that an older lorajs has written it is not known: since it stands as it does, at the latest. */
+int64_t ljs__claim_seen_from(const struct claim *claim)
+{
+    return claim->owned_at ? claim->owned_at : claim->c.owners > 1 ? claim->c.at : 0;
 }
 
 ljs_err ljs__claim_bury(ljs_buf *out, const ljs_vault *vault, ljs_eui dev_eui, const ljs_buf *old)

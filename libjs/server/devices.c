@@ -136,13 +136,26 @@ static ljs_err step_device(ljs_buf *out, void *user, const ljs_buf *old)
     return err ? err : ljs__step_record(out, m->server, m->dev_eui, m->act, old);
 }
 
-/* at: the record, and whose it is, which ends with it. */
+void ljs__locate_removed(struct valued at[REMOVED_VALUES], ljs_eui dev_eui)
+{
+    memset(at, 0, REMOVED_VALUES * sizeof *at);
+    at[0].key = ljs__key_eui(SPACE_DEVICE, dev_eui);
+    at[1].key = ljs__key_eui(SPACE_CLAIM, dev_eui);
+    at[2].key = ljs__key_eui(SPACE_CHIP, dev_eui);
+}
+
+ljs_err ljs__bury(ljs_server *server, struct valued at[REMOVED_VALUES], ljs_eui dev_eui)
+{
+    at[2].gone = at[2].old.data;
+    return ljs__claim_bury(&at[1].new, server->vault, dev_eui, &at[1].old);
+}
+
 static ljs_err remove_device(void *user, struct valued *at)
 {
     const struct make *m = user;
     ljs_err err = step_device(&at[0].new, user, &at[0].old);
 
-    return err ? err : ljs__claim_bury(&at[1].new, m->server->vault, m->dev_eui, &at[1].old);
+    return err ? err : ljs__bury(m->server, at, m->dev_eui);
 }
 
 ljs_err ljs__step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act, const uint8_t *if_tag,
@@ -151,10 +164,11 @@ ljs_err ljs__step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act
     struct make m = { .server = server, .dev_eui = dev_eui, .act = act, .if_tag = if_tag };
     struct key key = ljs__key_eui(SPACE_DEVICE, dev_eui);
     struct entry entry = { .kind = ljs__act_kind(act), .dev_eui = dev_eui };
-    struct valued both[VALUED_MAX] = { { .key = key }, { .key = ljs__key_eui(SPACE_CLAIM, dev_eui) } };
+    struct valued all[REMOVED_VALUES];
 
+    ljs__locate_removed(all, dev_eui);
     if (act == LJS_DEVICE_REMOVE)
-        return ljs__change_group(server, both, 2, remove_device, &m, &entry, once);
+        return ljs__change_group(server, all, REMOVED_VALUES, remove_device, &m, &entry, once);
     return ljs__change_once(server, &key, step_device, &m, &entry, once);
 }
 

@@ -77,6 +77,7 @@ struct valued {
     struct key key;
     const struct entry *act; /* what the log says of its change by itself; NULL: nothing */
     ljs_buf old, new;
+    bool gone; /* set by `make`: it is deleted, and `new` is empty */
     uint64_t version;
 };
 enum { VALUED_MAX = 4, GROUP_MAX = 64 /* at most */ };
@@ -350,6 +351,14 @@ ljs_err ljs__once_load(ljs_server *server, struct once *once);
 ljs_err ljs__once_write(ljs_server *server, struct once *once);
 /* Is there room for one more?  LJS_E_BUSY. */
 ljs_err ljs__once_room(ljs_server *server, int64_t now);
+
+/* ---- devices.c: a device that is removed ----------------------------------------- */
+
+/* Its record, whose it is and which chip is in it, as one: both end with it. */
+enum { REMOVED_VALUES = 3 };
+void ljs__locate_removed(struct valued at[REMOVED_VALUES], ljs_eui dev_eui);
+/* Once the new record is made. */
+ljs_err ljs__bury(ljs_server *server, struct valued at[REMOVED_VALUES], ljs_eui dev_eui);
 
 /* ---- devices.c: for the administrative interface ------------------------------- */
 

@@ -110,6 +110,15 @@ static ljs_err act(ljs_buf *out, void *user, const ljs_buf *old)
     return err;
 }
 
+/* What is left is a tombstone, as of a device that was removed. */
+static ljs_err release(void *user, struct valued *at)
+{
+    struct rekey_call *call = user;
+    ljs_err err = act(&at[0].new, user, &at[0].old);
+
+    return err ? err : ljs__bury(call->server, at, call->dev_eui);
+}
+
 static ljs_err change(struct rekey_call *call, make_fn *make)
 {
     struct key key = ljs__key_eui(SPACE_DEVICE, call->dev_eui);
@@ -151,8 +160,13 @@ ljs_err ljs_server_rekey_abort(ljs_buf *out, ljs_server *server, ljs_eui dev_eui
 ljs_err ljs_server_rekey_step(ljs_server *server, ljs_eui dev_eui, ljs_rekey_act what)
 {
     struct rekey_call call = { .server = server, .dev_eui = dev_eui, .act = what };
+    struct valued at[REMOVED_VALUES];
 
-    return change(&call, act);
+    if (what != LJS_REKEY_ACT_RELEASE)
+        return change(&call, act);
+    call.entry = (struct entry){ .kind = LJS_AUDIT_REKEY, .dev_eui = dev_eui };
+    ljs__locate_removed(at, dev_eui);
+    return ljs__change_group(server, at, REMOVED_VALUES, release, &call, &call.entry, NULL);
 }
 
 ljs_err ljs_server_rekey_resync(ljs_server *server, ljs_eui dev_eui, const ljs_resync_opts *opts)

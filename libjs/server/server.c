@@ -183,7 +183,7 @@ static ljs_err commit_group(ljs_server *server, struct valued *at, size_t len, c
         entries[told++].after = at[0].new.data ? tag_of(&at[0].key, &at[0].new) : act->after;
     }
     for (size_t i = 0; i < len; i++) {
-        if (!at[i].new.data)
+        if (!at[i].new.data && !at[i].gone)
             continue;
         changes[n++] = (ljs_change){ .key = at[i].key.at,
                                      .key_len = at[i].key.len,
@@ -234,8 +234,10 @@ ljs_err ljs__change_group(ljs_server *server, struct valued *at, size_t len, mak
     for (unsigned n = 0; !err && n <= CONFLICT_RETRIES * server->opts.retries; n++) {
         const struct under had = under_now(server);
 
-        for (size_t i = 0; i < len; i++)
+        for (size_t i = 0; i < len; i++) {
             at[i].old = at[i].new = (ljs_buf){ NULL, 0 };
+            at[i].gone = false;
+        }
         if (once && (err = ljs__once_load(server, once)))
             break;
         err = load_group(server, at, len);

@@ -14,12 +14,14 @@ A manifest has no root key: a device that is registered by one joins as soon as 
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import native
 from .claims import ChipProof
 from .device import Mac
+from .errors import error
 from .ids import EUI
 from .manifest import Manifest, ManifestEntry
 from .server import JoinServer
@@ -27,6 +29,8 @@ from .shape import read
 
 __all__ = ["Chip", "ChipPolicy", "ChipProof", "Registered", "RegisterWhy", "challenge", "chip_of", "digest", "register",
            "register_all"]
+
+_TOGETHER = 64
 
 
 class ChipPolicy(enum.IntEnum):
@@ -37,7 +41,7 @@ class ChipPolicy(enum.IntEnum):
     ACCEPTED = native.LJS_CHIP_ACCEPTED
     """A proof is checked where one is given."""
     REQUIRED = native.LJS_CHIP_REQUIRED
-    """Without one there is no claim by a token."""
+    """Without one there is no claim by a token, and no offer is accepted."""
 
 
 class RegisterWhy(enum.IntEnum):
@@ -101,6 +105,12 @@ def chip_of(server: JoinServer, dev_eui: int) -> Chip:
     return read(Chip, native.server_get_chip(server._open, dev_eui))
 
 
+def _opts(now: int, account: str, chip: ChipPolicy, version: Mac | None, dry: bool) -> native.register_opts:
+    opts = native.register_opts()
+    opts.now, opts.account, opts.chip, opts.mac, opts.dry = now, account, chip, version or 0, int(dry)
+    return opts
+
+
 def register(server: JoinServer, entry: ManifestEntry, *, now: int, account: str = "", chip: ChipPolicy = ChipPolicy.AS_IT_IS,
              version: Mac | None = None, dry: bool = False) -> Registered:
     """Register the device of an entry, and assign it to an account; asked again, what is done is done.
@@ -108,21 +118,26 @@ def register(server: JoinServer, entry: ManifestEntry, *, now: int, account: str
     version  what the device is taken for until its keys come and say: 1.0.4 without one
     dry      all is checked, and nothing changed
 
-    NotFound for an account that is not there, Refused BLOCKED for one that is suspended."""
-    opts = native.register_opts()
-    opts.now, opts.account, opts.chip, opts.mac, opts.dry = now, account, chip, version or 0, int(dry)
+    NotFound for an account that is not there, Refused BLOCKED for one that is suspended, SealError for an entry that no
+    manifest gave in this process."""
+    opts = _opts(now, account, chip, version, dry)
     return read(Registered, native.server_register(server._open, opts, entry._native()))
 
 
 def register_all(server: JoinServer, manifest: Manifest, *, now: int, account: str = "",
                  chip: ChipPolicy = ChipPolicy.AS_IT_IS, version: Mac | None = None) -> Iterator[tuple[ManifestEntry, Registered]]:
-    """Each entry of a manifest in turn, registered or told why not; at the end one entry of the audit log for all of
+    """Each entry of a manifest in turn, registered or told why not, 64 at a time; at the end one entry of the audit log for all of
     them: the account, the manifest's SHA-256, and how many."""
-    count = 0
-    for entry in manifest:
-        what = register(server, entry, now=now, account=account, chip=chip, version=version)
-        count += what.why is RegisterWhy.DONE
-        yield entry, what
+    opts = _opts(now, account, chip, version, False)
+    entries, count = iter(manifest), 0
+    while some := list(itertools.islice(entries, _TOGETHER)):
+        given = native.server_register_all(server._open, opts, [entry._native() for entry in some])
+        for entry, result in zip(some, given, strict=True):
+            if result.err:
+                raise error(result.err)
+            what = read(Registered, result)
+            count += what.why is RegisterWhy.DONE
+            yield entry, what
     if count:
         native.server_note_manifest(server._open, manifest.native, account, count)
 

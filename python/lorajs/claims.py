@@ -237,9 +237,12 @@ def withdraw(server: JoinServer, account: str, dev_eui: int, *, now: int) -> Non
     _act(server, ClaimAct.WITHDRAW, dev_eui, now=now, account=account)
 
 
-def accept(server: JoinServer, account: str, dev_eui: int, routing: Routing, *, now: int) -> None:
-    """Whom it was offered to takes it; all of the owner before stops at once."""
-    _act(server, ClaimAct.ACCEPT, dev_eui, now=now, account=account, routing=routing)
+def accept(server: JoinServer, account: str, dev_eui: int, routing: Routing, *, now: int,
+           chip: ChipProof | None = None) -> None:
+    """Whom it was offered to takes it; all of the owner before stops at once.
+
+    chip  the proof of its chip, which some devices need"""
+    _act(server, ClaimAct.ACCEPT, dev_eui, now=now, account=account, routing=routing, chip=chip)
 
 
 def suspend(server: JoinServer, dev_eui: int, *, now: int) -> None:

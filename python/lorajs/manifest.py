@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from . import native
@@ -79,6 +79,8 @@ class ManifestEntry:
     """x and y of the chip's key on P-256, 32 octets each."""
     signer: str = ""
     """The key identifier of who signed it."""
+    stamp: bytes = field(default=bytes(16), repr=False)
+    """That this process has believed it, for `lorajs.chips.register`."""
 
     @property
     def good(self) -> bool:
@@ -119,6 +121,7 @@ def _entry(e: native.manifest_entry) -> ManifestEntry:
         suffix=e.suffix,
         public_key=e.public_key if e.has_key else None,
         signer=e.signer,
+        stamp=e.stamp,
     )
 
 

@@ -123,6 +123,19 @@ def test_a_database_of_before(run, rekey, server, data):
     rekey("resync", EUI, "--close", code=REFUSED)
 
 
+def test_let_go(run, rekey, data):
+    """What has gone to another Join Server is nobody's here, as what was removed: not its owner's either, should it come
+    again."""
+    at = ("--data", data)
+    run("account", "add", "acme", *at)
+    run("claim", "assign", EUI, "--account", "acme", *at)
+    assert rekey("start", EUI, "--experimental", "--join-eui", f"{NEW:016x}", "--transfer")["state"] == "transfer out"
+    rekey("release", EUI)
+    run("device", "import", "-", *at, input=device_line(DEV, lorawan_version="1.0.4", nwk_key=OLD.hex(), rekey_key=RK.hex()))
+    assert json.loads(run("claim", "show", EUI, *at, "--json").stdout)["state"] == "provisioned"
+    run("audit", "verify", *at)
+
+
 def test_words(run, rekey, data):
     assert "--experimental" in run("rekey", "start", "--data", data, EUI, code=USAGE).stderr
     assert "--kept-twice" in run("rekey", "start", "--data", data, EUI, "--experimental", "--suite", "2", code=USAGE).stderr

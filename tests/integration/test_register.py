@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 
 import pytest
 
@@ -191,6 +192,12 @@ def test_a_chip_has_a_word(admin, delivery, run, server, tmp_path):
     assert admin("PUT", at, {**body, "chip": {"challenge": "00"}}, by="acme-1").code == "invalid-body"
     assert admin("PUT", at, {**body, "chip": proof(0, "acme")}, by="acme-1").json["result"] == "claimed"
 
+    # The Things Stack has no place for a proof: it claims no such device, with the right token either.
+    token = admin("POST", f"/v1/claims/{second}/owner-token", {}).json["owner_token"]
+    ttjs = admin("PUT", f"/api/v2/devices/{second}/claim",
+                 {"ownerToken": token, "homeNetID": "000013", "asID": "as.acme", "lock": True}, by="acme-1")
+    assert (ttjs.status, ttjs.json) == (403, {"message": "claim failed with given owner token"})
+
     # In a batch, and by the program.
     token = admin("POST", f"/v1/claims/{second}/owner-token", {}).json["owner_token"]
     item = {"dev_eui": second, "owner_token": token}
@@ -209,6 +216,13 @@ def test_a_chip_has_a_word(admin, delivery, run, server, tmp_path):
     run(*claim, "--chip", tmp_path / "token", code=USAGE)
     assert run(*claim, "--chip", tmp_path / "chip").stdout == f"{first}: claimed\n"
     run("claim", "challenge", first, "--account", "nobody", "--data", server.data, code=REFUSED)
+
+    # Whoever takes an offer shows it, too.
+    assert admin("POST", at + "/offer", {"to": "acme", "until": 2**31}, by="globex-1").code == "invalid-body"
+    assert admin("POST", at + "/offer", {"to": "acme", "until": int(time.time()) + 60}, by="globex-1").status == 200
+    refused = [admin("POST", at + "/accept", body, by="acme-1") for body in (HERE, {**HERE, "chip": proof(1, "acme")})]
+    assert [a.code for a in refused] == ["claim-refused"] * 2
+    assert admin("POST", at + "/accept", {**HERE, "chip": proof(0, "acme")}, by="acme-1").json["result"] == "accepted"
 
 
 def test_who_is_not_trusted(run, data, serve, delivery, tmp_path):

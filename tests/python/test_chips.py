@@ -3,6 +3,7 @@ ECDSA makes."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -154,6 +155,37 @@ def test_a_proof(world: World) -> None:
     assert world.claim(2, None) == "OK"
 
 
+def test_an_offer(world: World) -> None:
+    """Where the chip's word is needed, whoever takes an offer has it; each word is for one change of hands."""
+    list(chips.register_all(world.server, world.manifest(), now=NOW, account="acme", chip=ChipPolicy.REQUIRED))
+
+    def accept(n: int, proof: ChipProof | None) -> str:
+        try:
+            claims.accept(world.server, "globex", world.eui(n), HERE, now=NOW, chip=proof)
+        except lorajs.Refused as refused:
+            return lorajs.Code(refused.code).name
+        return "OK"
+
+    early = world.proof(0, "globex")
+    for n in range(2):
+        claims.offer(world.server, "acme", world.eui(n), to="globex", until=NOW + 60, now=NOW)
+    wrong = [None, world.proof(0, "acme"), world.proof(1, "globex"), world.proof(0, "globex", by=world.chips[1])]
+    assert [accept(0, proof) for proof in wrong] == ["CLAIM"] * 4
+    assert accept(0, early) == "OK"
+    assert claims.claim_of(world.server, world.eui(0)).account == "globex"
+    assert accept(1, world.proof(1, "globex")) == "OK"
+
+
+def test_entries_come_of_manifests(world: World) -> None:
+    entry = next(iter(world.manifest()))
+    with pytest.raises(lorajs.SealError):
+        chips.register(world.server, dataclasses.replace(entry, dev_eui=lorajs.EUI(world.eui(1))), now=NOW)
+    with pytest.raises(lorajs.SealError):
+        chips.register(world.server, dataclasses.replace(entry, stamp=bytes(16)), now=NOW)
+    assert "stamp=b" not in repr(entry)
+    assert chips.register(world.server, entry, now=NOW).made
+
+
 def test_a_last_second(world: World) -> None:
     enrolled(world, ChipPolicy.REQUIRED)
     proof, last = world.proof(0), NOW + lorajs.native.LJS_CHIP_CHALLENGE_SECONDS
@@ -171,17 +203,36 @@ def test_the_owner_has_the_join_log(world: World) -> None:
     list(chips.register_all(server, world.manifest(), now=NOW, account="acme"))
     eui = world.eui(0)
     phy = b"\0" + int(JOIN_EUI, 16).to_bytes(8, "little") + eui.to_bytes(8, "little") + bytes(6)
-    server.handle(json.dumps({
-        "ProtocolVersion": "1.0", "SenderID": "000013", "ReceiverID": JOIN_EUI, "TransactionID": 1, "MessageType": "JoinReq",
-        "MACVersion": "1.0.3", "PHYPayload": phy.hex(), "DevEUI": f"{eui:016x}", "DevAddr": "01020304", "DLSettings": "00",
-        "RxDelay": 1}).encode(), now=NOW)
-    server.flush()
+
+    def ask(now: int, transaction: int) -> None:
+        server.handle(json.dumps({
+            "ProtocolVersion": "1.0", "SenderID": "000013", "ReceiverID": JOIN_EUI, "TransactionID": transaction,
+            "MessageType": "JoinReq", "MACVersion": "1.0.3", "PHYPayload": phy.hex(), "DevEUI": f"{eui:016x}",
+            "DevAddr": "01020304", "DLSettings": "00", "RxDelay": 1}).encode(), now=now)
+        server.flush()
+
+    ask(NOW, 1)
 
     def log(query: str, by: str = "acme") -> list[str] | int:
         answer = handle(server, AdminRequest("GET", f"/v1/devices/{eui:016x}/decisions{query}", NOW,
                                              authorization=f"Bearer {tokens[by].decode()}"))
         return [row["result"] for row in json.loads(answer.body)["decisions"]] if answer.status == 200 else answer.status
 
+    def sessions(by: str) -> list[object] | int:
+        answer = handle(server, AdminRequest("GET", f"/v1/devices/{eui:016x}", NOW, authorization=f"Bearer {tokens[by].decode()}"))
+        return json.loads(answer.body)["sessions"] if answer.status == 200 else answer.status
+
     assert log("") == log("?outcome=refused") == log(f"?since={NOW}") == ["NOKEY"]
     assert log("?outcome=repeated") == log(f"?since={NOW + 1}") == []
     assert log("?outcome=accepted") == 400 and log("", by="globex") == 404
+
+    # Whose it is next has what was refused since, and nothing of before.
+    claims.offer(server, "acme", eui, to="globex", until=NOW + 60, now=NOW)
+    claims.accept(server, "globex", eui, HERE, now=NOW)
+    assert log("") == 404 and log("", by="globex") == log("?since=1", by="globex") == sessions("globex") == []
+    ask(NOW + 1, 2)
+    assert log("", by="globex") == ["NOKEY"]
+    # An offer that is taken back, or a suspension, begins nothing anew.
+    claims.suspend(server, eui, now=NOW + 5)
+    claims.resume(server, eui, now=NOW + 6)
+    assert log("", by="globex") == ["NOKEY"]

@@ -3,22 +3,31 @@
 #include <lorajs/chip.h>
 
 #include "audit_world.h"
+#include "codec/element.h"
+#include "contract/faulty.h"
+#include "server/internal.h"
 
 enum { NOW = 1800000000 };
 
 static struct world w;
+static struct faulty *faulty;
 
-static void begin(void)
+static void begin_over(ljs_store *store)
 {
     static const char *const names[] = { "acme", "globex" };
 
-    server_begin(&w, NULL, &lab);
+    server_begin(&w, store, &lab);
     for (unsigned i = 0; i < COUNT_OF(names); i++) {
         ljs_account a = { .struct_size = sizeof a, .at = NOW };
 
         strcpy(a.name, names[i]);
         assert_int_equal(ljs_server_add_account(w.server, &a), LJS_OK);
     }
+}
+
+static void begin(void)
+{
+    begin_over(NULL);
 }
 
 static void end(void)
@@ -56,13 +65,22 @@ static ljs_register_opts opts_of(const char *account)
     return opts;
 }
 
+static const ljs_manifest_entry *believed(const ljs_manifest_entry *e)
+{
+    static ljs_manifest_entry stamped;
+
+    stamped = *e;
+    ljs__entry_stamp(stamped.stamp, &stamped);
+    return &stamped;
+}
+
 /* What came of it, as letters: made, kept, assigned; or the name of why not. */
 static const char *registered(const ljs_register_opts *opts, const ljs_manifest_entry *e)
 {
     static char text[8];
     ljs_registered what;
 
-    assert_int_equal(ljs_server_register(&what, w.server, opts, e), LJS_OK);
+    assert_int_equal(ljs_server_register(&what, w.server, opts, believed(e)), LJS_OK);
     snprintf(text, sizeof text, "%s%s%s", what.made ? "M" : "", what.kept ? "K" : "", what.assigned ? "A" : "");
     return what.why ? ljs_register_why_name(what.why) : text;
 }
@@ -175,16 +193,182 @@ static void test_what_is_not_registered(void **state)
 
     e = entry_of(2);
     opts = opts_of("nobody");
-    assert_int_equal(ljs_server_register(&what, w.server, &opts, &e), LJS_E_NOTFOUND);
+    assert_int_equal(ljs_server_register(&what, w.server, &opts, believed(&e)), LJS_E_NOTFOUND);
     assert_int_equal(ljs_server_suspend_account(w.server, "globex", 1), LJS_OK);
-    assert_int_equal(ljs_server_register(&what, w.server, &other, &e), LJS_E_BLOCKED);
+    assert_int_equal(ljs_server_register(&what, w.server, &other, believed(&e)), LJS_E_BLOCKED);
     assert_int_equal(ljs_server_get_chip(&chip, w.server, DEV + 2), LJS_E_NOTFOUND); /* not before that is known */
     opts = opts_of("");
     opts.mac = (ljs_mac)0x0105;
-    assert_int_equal(ljs_server_register(&what, w.server, &opts, &e), LJS_E_INVAL);
+    assert_int_equal(ljs_server_register(&what, w.server, &opts, believed(&e)), LJS_E_INVAL);
     opts = opts_of("");
     opts.chip = (ljs_chip_policy)3;
-    assert_int_equal(ljs_server_register(&what, w.server, &opts, &e), LJS_E_INVAL);
+    assert_int_equal(ljs_server_register(&what, w.server, &opts, believed(&e)), LJS_E_INVAL);
+    end();
+}
+
+/* Who goes on with an entry has it from a manifest that was verified, and as it was. */
+static void test_an_entry_is_as_it_was_believed(void **state)
+{
+    ljs_register_opts opts = opts_of("");
+    ljs_manifest_entry e = entry_of(0), entries[3];
+    ljs_registered what[3];
+    ljs_chip chip;
+
+    (void)state;
+    begin();
+    assert_int_equal(ljs_server_register(what, w.server, &opts, &e), LJS_E_SEAL);
+    e = *believed(&e);
+    e.index = e.offset = 7; /* which nobody goes by */
+    for (size_t i = 0; i < 3; i++)
+        entries[i] = e;
+    entries[1].dev_eui++;
+    entries[2].public_key[63] ^= 1;
+    assert_int_equal(ljs_server_register_all(what, w.server, &opts, entries, 3), LJS_OK);
+    assert_int_equal(what[0].err, LJS_OK);
+    assert_true(what[0].made && what[0].kept);
+    assert_int_equal(what[1].err, LJS_E_SEAL);
+    assert_int_equal(what[2].err, LJS_E_SEAL);
+    assert_false(what[1].made || what[2].made);
+    assert_int_equal(ljs_server_get_chip(&chip, w.server, DEV + 1), LJS_E_NOTFOUND);
+    entries[0].verdict = LJS_MANIFEST_SIGNATURE; /* nor can it be made worse and better again */
+    assert_int_equal(ljs_server_register_all(what, w.server, &opts, entries, 1), LJS_OK);
+    assert_int_equal(what[0].why, LJS_REGISTER_REFUSED);
+    end();
+}
+
+enum { MANY = 50 };
+
+static void many(ljs_manifest_entry entries[MANY])
+{
+    for (unsigned n = 0; n < MANY; n++) {
+        entries[n] = entry_of(n);
+        entries[n] = *believed(&entries[n]);
+    }
+}
+
+/* Device, chip and owner of up to 21 are one transaction with one link of the log. */
+static void test_many_together(void **state)
+{
+    static ljs_manifest_entry entries[MANY];
+    static ljs_registered what[MANY];
+    ljs_register_opts opts = opts_of("acme");
+    struct told told;
+    unsigned links;
+
+    (void)state;
+    begin();
+    many(entries);
+    entries[3] = entry_of(3);
+    entries[3].has_dev_eui = 0;
+    entries[3] = *believed(&entries[3]);
+    entries[30] = entries[10]; /* the same again: the one before it is done first */
+    links = log_of(w.server).links;
+    assert_int_equal(ljs_server_register_all(what, w.server, &opts, entries, MANY), LJS_OK);
+    for (unsigned n = 0; n < MANY; n++) {
+        assert_int_equal(what[n].err, LJS_OK);
+        assert_int_equal(what[n].why, n == 3 ? LJS_REGISTER_NO_DEV_EUI : LJS_REGISTER_DONE);
+        assert_int_equal(what[n].made, n != 3 && n != 30);
+        assert_int_equal(what[n].assigned, n != 3);
+        if (what[n].made)
+            assert_string_equal(claim_of(n).account, "acme");
+    }
+    told = log_of(w.server);
+    assert_int_equal(told.links, links + 3); /* 21, 8 up to who is there twice, and the rest */
+    for (unsigned kind = 0; kind < 2; kind++) {
+        unsigned count = 0;
+
+        for (unsigned i = 0; i < told.entries; i++)
+            count += told.entry[i].kind == (kind ? LJS_AUDIT_ASSIGN : LJS_AUDIT_CHIP);
+        assert_int_equal(count, MANY - 2);
+    }
+    end();
+}
+
+/* Whichever commit fails, before it is done or behind it: of each device there is all or nothing, what is told as done
+ * is there, and asked again all is done. */
+static void test_the_store_fails(void **state)
+{
+    static const enum fault faults[] = { FAULT_BEFORE, FAULT_AFTER };
+    static ljs_manifest_entry entries[MANY];
+    static ljs_registered what[MANY];
+    ljs_register_opts opts = opts_of("acme");
+    unsigned failed = 0;
+
+    (void)state;
+    many(entries);
+    for (size_t f = 0; f < COUNT_OF(faults); f++)
+        for (unsigned nth = 1; nth <= 3; nth++) {
+            ljs_store *memory, *store;
+
+            assert_int_equal(ljs_store_memory(&memory), LJS_OK);
+            assert_int_equal(faulty_new(&store, &faulty, memory), LJS_OK);
+            begin_over(store);
+            faulty_arm(faulty, FAULTY_COMMIT, nth, faults[f], 0);
+            assert_int_equal(ljs_server_register_all(what, w.server, &opts, entries, MANY), LJS_OK);
+            faulty_arm(faulty, FAULTY_COMMIT, 1, FAULT_NONE, 0);
+            for (unsigned n = 0; n < MANY; n++) {
+                ljs_buf record = { NULL, 0 };
+                ljs_chip chip;
+                bool there = !ljs_server_get_device(&record, w.server, DEV + n);
+
+                ljs_buf_free(&record);
+                assert_int_equal(ljs_server_get_chip(&chip, w.server, DEV + n), there ? LJS_OK : LJS_E_NOTFOUND);
+                if (there)
+                    assert_string_equal(claim_of(n).account, "acme");
+                assert_true(there || what[n].err);
+                failed += what[n].err != LJS_OK;
+            }
+            assert_int_equal(ljs_server_register_all(what, w.server, &opts, entries, MANY), LJS_OK);
+            for (unsigned n = 0; n < MANY; n++)
+                assert_true(!what[n].err && !what[n].why && what[n].assigned);
+            end();
+        }
+    assert_true(failed >= 2 * (MANY - 42));
+}
+
+/* A value that was tampered with is that device's fault alone. */
+static void test_one_that_does_not_open(void **state)
+{
+    static ljs_manifest_entry entries[MANY];
+    static ljs_registered what[MANY];
+    ljs_register_opts opts = opts_of("acme");
+    const struct key key = ljs__key_eui(SPACE_CHIP, DEV + 5);
+    uint8_t octets[] = { 1, 2, 3 };
+    ljs_change change = { .key = key.at, .key_len = key.len, .in = octets, .in_len = sizeof octets };
+
+    (void)state;
+    begin();
+    many(entries);
+    assert_int_equal(ljs_store_commit(w.store, &change, 1), LJS_OK);
+    assert_int_equal(ljs_server_register_all(what, w.server, &opts, entries, MANY), LJS_OK);
+    for (unsigned n = 0; n < MANY; n++) {
+        assert_int_equal(what[n].err, n == 5 ? LJS_E_SEAL : LJS_OK);
+        assert_int_equal(what[n].assigned, n != 5);
+    }
+    end();
+}
+
+/* With the device its chip goes; another may be in it when it comes again. */
+static void test_a_removed_device(void **state)
+{
+    ljs_register_opts opts = opts_of("acme");
+    ljs_manifest_entry e = entry_of(0);
+    ljs_device d = device_of(LJS_MAC_1_0_3);
+    ljs_chip chip;
+
+    (void)state;
+    begin();
+    opts.chip = LJS_CHIP_REQUIRED;
+    assert_string_equal(registered(&opts, &e), "MKA");
+    assert_int_equal(ljs_server_step_device(w.server, DEV, LJS_DEVICE_REMOVE), LJS_OK);
+    assert_int_equal(ljs_server_get_chip(&chip, w.server, DEV), LJS_E_NOTFOUND);
+    added(&w, &d);
+    assert_int_equal(claim_of(0).state, LJS_CLAIM_IS_PROVISIONED);
+    e.public_key[0] ^= 1;
+    opts = opts_of("");
+    assert_string_equal(registered(&opts, &e), "K");
+    assert_int_equal(ljs_server_get_chip(&chip, w.server, DEV), LJS_OK);
+    assert_int_equal(chip.required, 0);
     end();
 }
 
@@ -308,6 +492,53 @@ static void test_a_token_is_not_enough(void **state)
     end();
 }
 
+static ljs_err taken(unsigned n, const char *account, ljs_claim_act what, const ljs_buf *challenge)
+{
+    ljs_claim_req req = { .struct_size = sizeof req,
+                          .now = NOW,
+                          .act = what,
+                          .dev_eui = DEV + n,
+                          .to = "globex",
+                          .until = NOW + 60,
+                          .routing = { .struct_size = sizeof req.routing,
+                                       .set = LJS_ROUTE_HOME_NET_ID,
+                                       .has_home_net_id = 1,
+                                       .home_net_id = NET } };
+    ljs_buf none;
+
+    strcpy(req.account, account);
+    if (challenge) {
+        req.has_chip = 1;
+        memcpy(req.challenge, challenge->data, sizeof req.challenge);
+        memset(req.signature, 1, sizeof req.signature);
+    }
+    return ljs_server_claim(&none, w.server, &req, NULL, 0);
+}
+
+/* An offer is taken with the chip's word where the device is claimed so, and a wrong word is never taken. */
+static void test_an_offer(void **state)
+{
+    ljs_register_opts opts = opts_of("acme");
+    ljs_manifest_entry e[] = { entry_of(0), entry_of(1) };
+    ljs_buf challenge;
+
+    (void)state;
+    begin();
+    assert_string_equal(registered(&opts, &e[0]), "MKA");
+    opts.chip = LJS_CHIP_REQUIRED;
+    assert_string_equal(registered(&opts, &e[1]), "MKA");
+    for (unsigned n = 0; n < 2; n++) {
+        assert_int_equal(taken(n, "acme", LJS_CLAIM_OFFER, NULL), LJS_OK);
+        challenge = challenge_for(n, "globex");
+        assert_int_equal(taken(n, "globex", LJS_CLAIM_ACCEPT, &challenge), LJS_E_CLAIM);
+        assert_int_equal(taken(n, "acme", LJS_CLAIM_OFFER, &challenge), LJS_E_INVAL); /* no place for one */
+        ljs_buf_free(&challenge);
+        assert_int_equal(taken(n, "globex", LJS_CLAIM_ACCEPT, NULL), n ? LJS_E_CLAIM : LJS_OK);
+        assert_string_equal(claim_of(n).account, n ? "acme" : "globex");
+    }
+    end();
+}
+
 /* Wrong proofs are tries like wrong tokens. */
 static void test_limits(void **state)
 {
@@ -363,19 +594,65 @@ static void test_words(void **state)
     assert_string_equal(ljs_register_why_text((ljs_register_why)-1), "?");
 }
 
-int main(void)
+/* ---- a million ---------------------------------------------------------------------------- */
+
+/* Entries as if they were verified, 64 at a time, as the program has them; over SQLite in the folder that is named,
+ * else in memory. */
+static const char *folder;
+
+static void test_a_million(void **state)
 {
+    enum { MILLION = 1000000, BATCH = 64 };
+    static ljs_manifest_entry entries[BATCH];
+    static ljs_registered what[BATCH];
+    ljs_register_opts opts = opts_of("acme");
+    ljs_store *store = NULL;
+    char path[256];
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/chips.db", folder ? folder : "");
+    if (folder)
+        assert_int_equal(ljs_store_sqlite(&store, path), LJS_OK);
+    begin_over(store);
+    for (unsigned done = 0; done < MILLION; done += BATCH) {
+        unsigned most = MILLION - done < BATCH ? MILLION - done : BATCH;
+
+        for (unsigned n = 0; n < most; n++) {
+            entries[n] = entry_of(done + n);
+            entries[n] = *believed(&entries[n]);
+        }
+        assert_int_equal(ljs_server_register_all(what, w.server, &opts, entries, most), LJS_OK);
+        for (unsigned n = 0; n < most; n++)
+            assert_true(!what[n].err && what[n].made && what[n].assigned);
+    }
+    assert_string_equal(claim_of(MILLION - 1).account, "acme");
+    ljs_server_free(w.server);
+    ljs_store_free(w.store);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest campaign[] = { cmocka_unit_test(test_a_million) };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_manifest_first),
         cmocka_unit_test(test_keys_first),
         cmocka_unit_test(test_what_is_not_registered),
+        cmocka_unit_test(test_an_entry_is_as_it_was_believed),
+        cmocka_unit_test(test_many_together),
+        cmocka_unit_test(test_the_store_fails),
+        cmocka_unit_test(test_one_that_does_not_open),
+        cmocka_unit_test(test_a_removed_device),
         cmocka_unit_test(test_dry),
         cmocka_unit_test(test_policy),
         cmocka_unit_test(test_a_token_is_not_enough),
+        cmocka_unit_test(test_an_offer),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_challenges),
         cmocka_unit_test(test_words),
     };
 
+    folder = argc > 2 ? argv[2] : NULL;
+    if (argc > 1 && strcmp(argv[1], "long") == 0)
+        return cmocka_run_group_tests(campaign, world_begin, world_end);
     return cmocka_run_group_tests(tests, world_begin, world_end);
 }

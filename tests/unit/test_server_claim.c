@@ -422,9 +422,10 @@ static void test_the_old_owner_is_out(void **state)
 {
     static const char *const names[] = { "acme", "globex" };
     ljs_claim_req req;
+    static const uint8_t no_name[16];
     ljs_message session;
     ljs_peers *peers;
-    ljs_buf label;
+    ljs_buf label, shown;
     char text[LJS_LABEL_MAX];
 
     (void)state;
@@ -469,6 +470,17 @@ static void test_the_old_owner_is_out(void **state)
     req = req_of(LJS_CLAIM_CLAIM, 0, "globex");
     req.routing.home_net_id = NET;
     assert_int_equal(act(&req, NULL), LJS_OK);
+    /* Nor has the new owner anything of the one before: neither the key of a session that was his, nor its name, nor an
+     * answer to what was asked then. */
+    asked(&w, "new-as", app_s_key_text(&(struct say){ .sender = "as.globex" }, session.session_key_id, 16), "Other");
+    asked(&w, "new-as", app_s_key_text(&(struct say){ .sender = "as.globex" }, no_name, 16), "Other");
+    shown = record_of(&w, DEV);
+    assert_int_equal(read_device(&shown).sessions, 1);
+    assert_int_equal(ljs_device_json(&label, shown.data, shown.len), LJS_OK);
+    assert_non_null(memmem(label.data, label.len, "\"sessions\":[]", 13));
+    ljs_buf_free(&label);
+    ljs_buf_free(&shown);
+    joined(1, "JoinReqFailed");
     session = joined(3, "Success");
     assert_string_equal(session.app_s.kek_label, "main"); /* globex's, whatever it is called */
     asked(&w, "as", app_s_key_text(&(struct say){ .sender = "as.example" }, session.session_key_id, 16),

@@ -1,5 +1,6 @@
 /* Whoever writes to the database, without the master key: every value of a store that has one of each
  * kind, with every bit of it turned, and with every other value put in its place.  Each is found. */
+#include "codec/element.h"
 #include "server/internal.h"
 
 #include <lorajs/chip.h>
@@ -216,6 +217,7 @@ static void register_some(struct world *w)
     for (unsigned i = 0; i < 2; i++) {
         e.dev_eui = DEV + i;
         snprintf(e.unique_id, sizeof e.unique_id, "0123%012x27", i);
+        ljs__entry_stamp(e.stamp, &e);
         assert_int_equal(ljs_server_register(&what, w->server, &opts, &e), LJS_OK);
         assert_int_equal(what.why, LJS_REGISTER_DONE);
     }
