@@ -93,6 +93,29 @@ static ljs_claim claim_of(unsigned n)
     return c;
 }
 
+static ljs_err taken(unsigned n, const char *account, ljs_claim_act what, const ljs_buf *challenge)
+{
+    ljs_claim_req req = { .struct_size = sizeof req,
+                          .now = NOW,
+                          .act = what,
+                          .dev_eui = DEV + n,
+                          .to = "globex",
+                          .until = NOW + 60,
+                          .routing = { .struct_size = sizeof req.routing,
+                                       .set = LJS_ROUTE_HOME_NET_ID,
+                                       .has_home_net_id = 1,
+                                       .home_net_id = NET } };
+    ljs_buf none;
+
+    strcpy(req.account, account);
+    if (challenge) {
+        req.has_chip = 1;
+        memcpy(req.challenge, challenge->data, sizeof req.challenge);
+        memset(req.signature, 1, sizeof req.signature);
+    }
+    return ljs_server_claim(&none, w.server, &req, NULL, 0);
+}
+
 static void test_manifest_first(void **state)
 {
     ljs_manifest_entry e = entry_of(0);
@@ -134,6 +157,7 @@ static void test_keys_first(void **state)
     ljs_join_req req = join_req(LJS_MAC_1_0_3, 1);
     struct say say = { .sender = "000013" };
     ljs_device d = device_of(LJS_MAC_1_0_3);
+    struct told before_told, told;
     ljs_buf before, after;
 
     (void)state;
@@ -148,6 +172,11 @@ static void test_keys_first(void **state)
     ljs_buf_free(&before);
     ljs_buf_free(&after);
     assert_int_equal(claim_of(0).state, LJS_CLAIM_IS_PROVISIONED);
+    opts = opts_of("acme");
+    before_told = log_of(w.server);
+    assert_string_equal(registered(&opts, &e), "A");
+    told = log_of(w.server);
+    assert_int_equal(told.entries, before_told.entries + 1); /* it is said once that it was assigned */
     end();
 }
 
@@ -184,6 +213,8 @@ static void test_what_is_not_registered(void **state)
     e = entry_of(0);
     assert_string_equal(registered(&other, &e), "owned");
     assert_string_equal(claim_of(0).account, "acme");
+    assert_int_equal(taken(0, "acme", LJS_CLAIM_SUSPEND, NULL), LJS_OK);
+    assert_string_equal(registered(&opts, &e), "owned"); /* his own, and suspended */
 
     d.dev_eui = DEV + 1;
     added(&w, &d);
@@ -261,19 +292,19 @@ static void test_many_together(void **state)
     entries[3] = entry_of(3);
     entries[3].has_dev_eui = 0;
     entries[3] = *believed(&entries[3]);
-    entries[30] = entries[10]; /* the same again: the one before it is done first */
+    entries[12] = entries[10]; /* the same again: the one before it is done first */
     links = log_of(w.server).links;
     assert_int_equal(ljs_server_register_all(what, w.server, &opts, entries, MANY), LJS_OK);
     for (unsigned n = 0; n < MANY; n++) {
         assert_int_equal(what[n].err, LJS_OK);
         assert_int_equal(what[n].why, n == 3 ? LJS_REGISTER_NO_DEV_EUI : LJS_REGISTER_DONE);
-        assert_int_equal(what[n].made, n != 3 && n != 30);
+        assert_int_equal(what[n].made, n != 3 && n != 12);
         assert_int_equal(what[n].assigned, n != 3);
         if (what[n].made)
             assert_string_equal(claim_of(n).account, "acme");
     }
     told = log_of(w.server);
-    assert_int_equal(told.links, links + 3); /* 21, 8 up to who is there twice, and the rest */
+    assert_int_equal(told.links, links + 3); /* 11 up to who is there twice, 21, and the rest */
     for (unsigned kind = 0; kind < 2; kind++) {
         unsigned count = 0;
 
@@ -490,29 +521,6 @@ static void test_a_token_is_not_enough(void **state)
     assert_int_equal(claimed(2, "acme", NOW, NULL), LJS_OK);
     assert_int_equal(claimed(0, "acme", NOW, NULL), LJS_OK); /* his own */
     end();
-}
-
-static ljs_err taken(unsigned n, const char *account, ljs_claim_act what, const ljs_buf *challenge)
-{
-    ljs_claim_req req = { .struct_size = sizeof req,
-                          .now = NOW,
-                          .act = what,
-                          .dev_eui = DEV + n,
-                          .to = "globex",
-                          .until = NOW + 60,
-                          .routing = { .struct_size = sizeof req.routing,
-                                       .set = LJS_ROUTE_HOME_NET_ID,
-                                       .has_home_net_id = 1,
-                                       .home_net_id = NET } };
-    ljs_buf none;
-
-    strcpy(req.account, account);
-    if (challenge) {
-        req.has_chip = 1;
-        memcpy(req.challenge, challenge->data, sizeof req.challenge);
-        memset(req.signature, 1, sizeof req.signature);
-    }
-    return ljs_server_claim(&none, w.server, &req, NULL, 0);
 }
 
 /* An offer is taken with the chip's word where the device is claimed so, and a wrong word is never taken. */
