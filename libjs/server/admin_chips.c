@@ -19,7 +19,7 @@ struct registration {
     struct batch *batch;
 };
 
-enum { BATCH = 64 };
+enum { BATCH = 63 /* three transactions */ };
 struct batch {
     ljs_manifest_entry entry[BATCH];
     ljs_registered what[BATCH];

@@ -30,7 +30,7 @@ from .shape import read
 __all__ = ["Chip", "ChipPolicy", "ChipProof", "Registered", "RegisterWhy", "challenge", "chip_of", "digest", "register",
            "register_all"]
 
-_TOGETHER = 64
+_TOGETHER = 63  # three transactions
 
 
 class ChipPolicy(enum.IntEnum):
@@ -126,7 +126,7 @@ def register(server: JoinServer, entry: ManifestEntry, *, now: int, account: str
 
 def register_all(server: JoinServer, manifest: Manifest, *, now: int, account: str = "",
                  chip: ChipPolicy = ChipPolicy.AS_IT_IS, version: Mac | None = None) -> Iterator[tuple[ManifestEntry, Registered]]:
-    """Each entry of a manifest in turn, registered or told why not, 64 at a time; at the end one entry of the audit log for all of
+    """Each entry of a manifest in turn, registered or told why not, 63 at a time; at the end one entry of the audit log for all of
     them: the account, the manifest's SHA-256, and how many."""
     opts = _opts(now, account, chip, version, False)
     entries, count = iter(manifest), 0
