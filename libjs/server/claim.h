@@ -90,6 +90,7 @@ struct owned_value {
     size_t len;
 };
 enum { OWNED_MOST = 4 /* entries of one change: an owner and an offer, before and after */ };
+enum { CLAIMS_MOST = 21 /* in one transaction: register.c */ };
 struct owned {
     struct key key[OWNED_MOST + 1];
     struct owned_value value[OWNED_MOST];

@@ -171,10 +171,10 @@ static ljs_eui eui_of(const struct key *key)
 static ljs_err commit_group(ljs_server *server, struct valued *at, size_t len, const struct entry *act,
                             const struct once *once)
 {
-    ljs_change changes[GROUP_MAX + OWNED_MOST + 1 + AUDIT_ROOM];
+    ljs_change changes[GROUP_MAX + CLAIMS_MOST * OWNED_MOST + 1 + AUDIT_ROOM];
     struct entry entries[1 + GROUP_MAX];
-    struct owned owned = { .len = 0 }; /* of the one claim that may be among them */
-    size_t n = 0, told = 0;
+    struct owned owned[CLAIMS_MOST]; /* of each claim that is among them */
+    size_t n = 0, told = 0, claims = 0;
     ljs_err err = LJS_OK;
 
     if (act) {
@@ -190,8 +190,13 @@ static ljs_err commit_group(ljs_server *server, struct valued *at, size_t len, c
                                      .in = at[i].new.data,
                                      .in_len = at[i].new.len,
                                      .if_version = at[i].version };
-        if (at[i].key.at[0] == SPACE_CLAIM &&
-            (err = ljs__owned_follow(&owned, server, eui_of(&at[i].key), &at[i].old, &at[i].new)))
+        if (at[i].key.at[0] == SPACE_CLAIM && claims == CLAIMS_MOST)
+            return LJS_E_INVAL;
+        if (at[i].key.at[0] == SPACE_CLAIM) {
+            owned[claims].len = 0;
+            err = ljs__owned_follow(&owned[claims++], server, eui_of(&at[i].key), &at[i].old, &at[i].new);
+        }
+        if (err)
             return err;
         if (!at[i].act)
             continue;
@@ -201,8 +206,9 @@ static ljs_err commit_group(ljs_server *server, struct valued *at, size_t len, c
     }
     if (!n)
         return LJS_OK;
-    for (size_t i = 0; i < owned.len; i++)
-        changes[n++] = owned.change[i];
+    for (size_t c = 0; c < claims; c++)
+        for (size_t i = 0; i < owned[c].len; i++)
+            changes[n++] = owned[c].change[i];
     if (once)
         changes[n++] = (ljs_change){ .key = once->key.at,
                                      .key_len = once->key.len,
