@@ -50,10 +50,11 @@ typedef enum ljs_act {
     LJS_ACT_LIST_CLAIMS = 18,   /**< who owns what; who acts for an account sees its own */
     LJS_ACT_ACCOUNTS = 19,      /**< make and end accounts */
     LJS_ACT_LIST_ACCOUNTS = 20, /**< see them */
+    LJS_ACT_LIST_LOTS = 21,     /**< their labels */
 } ljs_act;
 
 enum {
-    LJS_ACTS = 20,
+    LJS_ACTS = 21,
     LJS_ROLES_ALL = 31,
     LJS_CREDENTIAL_NAME_MAX = 64, /**< octets of a name, with its NUL */
     LJS_ACCOUNT_MAX = 64,         /**< octets of the name of an account (claim.h), with its NUL */

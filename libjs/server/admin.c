@@ -26,7 +26,7 @@ static const struct route {
     { "GET /v1/keks/{label}", LJS_ACT_LIST_KEKS, ljs__admin_kek_read, false },
     { "PUT /v1/keks/{label}", LJS_ACT_PUT_KEK, ljs__admin_kek_put, true },
     { "DELETE /v1/keks/{label}", LJS_ACT_REMOVE_KEK, ljs__admin_kek_remove, false },
-    { "GET /v1/lots", LJS_ACT_LIST, ljs__admin_lots, false },
+    { "GET /v1/lots", LJS_ACT_LIST_LOTS, ljs__admin_lots, false },
 
     { "GET /v1/accounts", LJS_ACT_LIST_ACCOUNTS, ljs__admin_accounts, false },
     { "POST /v1/accounts", LJS_ACT_ACCOUNTS, ljs__admin_account_create, true },

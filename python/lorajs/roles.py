@@ -52,6 +52,7 @@ class AdminAct(enum.IntEnum):
     LIST_CLAIMS = native.LJS_ACT_LIST_CLAIMS
     ACCOUNTS = native.LJS_ACT_ACCOUNTS
     LIST_ACCOUNTS = native.LJS_ACT_LIST_ACCOUNTS
+    LIST_LOTS = native.LJS_ACT_LIST_LOTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ static void test_the_matrix(void **state)
         [LJS_ACT_LIST_KEKS] = "xxx.x", [LJS_ACT_PUT_KEK] = "x....",       [LJS_ACT_REMOVE_KEK] = "x....",
         [LJS_ACT_DECISIONS] = ".xx.x", [LJS_ACT_ASSIGN] = "x....",        [LJS_ACT_ENROL] = "x....",
         [LJS_ACT_CLAIM] = ".x...",     [LJS_ACT_SUSPEND] = "..x..",       [LJS_ACT_LIST_CLAIMS] = "xxx.x",
-        [LJS_ACT_ACCOUNTS] = "x....",  [LJS_ACT_LIST_ACCOUNTS] = "x.x.x",
+        [LJS_ACT_ACCOUNTS] = "x....",  [LJS_ACT_LIST_ACCOUNTS] = "x.x.x", [LJS_ACT_LIST_LOTS] = "x.x.x",
     };
 
     (void)state;
