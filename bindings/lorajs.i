@@ -373,6 +373,7 @@ MADE_BY_C(ljs_ed_opts)
 MADE_BY_C(ljs_ed_event)
 MADE_BY_C(ljs_ed)
 MADE_BY_C(ljs_rekey)
+MADE_BY_C(ljs_claim_index)
 
 /* ---- 7. structs out: a new object, wiped before it is freed ----------------------------- */
 

@@ -36,7 +36,7 @@ ROWS = {"ljs_store_row": "Callable[[bytes], object]", "ljs_device_row": "Callabl
         "ljs_claim_row": "Callable[[claim], object]"}
 # Made by a function alone; and one whose field has its own name, which SWIG takes for a constructor.
 NO_CONSTRUCTOR = HANDLES | {"ljs_join_eui", "ljs_join_req", "ljs_message", "ljs_ns_opts", "ljs_ns", "ljs_ed_opts",
-                           "ljs_ed_event", "ljs_ed", "ljs_rekey", "ljs_import", "ljs_bulk_row",
+                           "ljs_ed_event", "ljs_ed", "ljs_rekey", "ljs_claim_index", "ljs_import", "ljs_bulk_row",
                            "ljs_admin_ans"}
 
 READ_ONLY = {"ljs_import", "ljs_bulk_row", "ljs_admin_ans"}
