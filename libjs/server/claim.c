@@ -329,6 +329,8 @@ static ljs_err make(void *user, struct valued *at)
     rule = ljs__claim_rule(claim.c.state, event);
     if (rule.refused)
         return rule.refused;
+    if (rule.effects & FX_TOKEN && !a->token)
+        return LJS_E_INVAL;
     if ((err = change_record(&at[AT_RECORD].new, &claim, a, &device, rule.effects, &at[AT_RECORD].old)))
         return err;
     change_claim(&claim, a, &rule);

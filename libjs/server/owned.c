@@ -364,9 +364,7 @@ ljs_err ljs__owned_verify(ljs_server *server, owned_fault *fault, void *user)
 
 ljs_err ljs__owned_check(const uint8_t *key, size_t key_len, const ljs_buf *old)
 {
-    struct key k = { .len = key_len };
-
-    if (key_len > sizeof k.at || old->len != 1 + key_len || old->data[0] != ENTRY_SCHEMA ||
+    if (key_len > 1 + LJS_LABEL_MAX || old->len != 1 + key_len || old->data[0] != ENTRY_SCHEMA ||
         memcmp(old->data + 1, key, key_len) != 0)
         return LJS_E_SEAL;
     return LJS_OK;
