@@ -123,7 +123,7 @@ static int cmd_read(int argc, char **argv)
 struct make_opts {
     const char *join_eui, *dev_eui, *profile, *token, *serial, *proprietary, *svg, *png;
     int64_t scale;
-    bool show, no_checksum;
+    bool show, no_checksum, json;
 };
 
 #define AT(member) offsetof(struct make_opts, member)
@@ -140,6 +140,7 @@ static const struct flag make_flags[] = {
     { "scale", "N", "dots of a module's side in PNG (default 8)", FLAG_NUMBER, AT(scale), 1, 64 },
     { "show", NULL, "draw the picture after the text, for a terminal that is light on dark", FLAG_SWITCH, AT(show), 0,
       0 },
+    { "json", NULL, "the text as a member of a JSON object", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
 #undef AT
@@ -256,6 +257,10 @@ static int cmd_make(int argc, char **argv)
 
     if (code != GO_ON)
         return code;
+    if (opts.json && opts.show) {
+        complain("qr make: --json or --show");
+        return USAGE;
+    }
     if ((code = read_make(&qr, &opts)))
         return code;
     if (ljs_qr_build(&out, &qr, opts.no_checksum ? 0 : LJS_QR_CHECKSUM)) {
@@ -264,7 +269,13 @@ static int cmd_make(int argc, char **argv)
     }
     memcpy(text, out.data, out.len); /* of some 350 letters at the most */
     ljs_buf_free(&out);
-    puts(text);
+    if (opts.json) {
+        fputs("{\"text\":", stdout);
+        print_json_text(stdout, text);
+        puts("}");
+    } else {
+        puts(text);
+    }
     return draw(&opts, text);
 }
 

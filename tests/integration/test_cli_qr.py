@@ -25,6 +25,7 @@ def test_what_is_made_is_read(run, tmp_path):
                "--png", tmp_path / "label.png", "--svg", tmp_path / "label.svg", input="AABBCCDDEEFF\n")
     assert done.stdout == EXAMPLE + "\n"
     assert seen(tmp_path / "label.png") == EXAMPLE + "\n"
+    assert json.loads(run("qr", "make", *DEVICE, "--json", "--no-checksum").stdout) == {"text": HEAD}
     assert (tmp_path / "label.png").stat().st_mode & 0o777 == 0o600
     assert json.loads(run("qr", "read", "--json", EXAMPLE).stdout) == {
         "form": "D0", "join_eui": "1122334455667788", "dev_eui": "aabbccddeeff0011", "vendor_id": "aabb",
@@ -70,6 +71,7 @@ def test_sloppy_texts(run):
 
 @pytest.mark.parametrize("flags, code, says", [
     (DEVICE[:4], USAGE, "takes --join-eui"), ((*DEVICE[:5], "aabb"), USAGE, "8 hexadecimal digits"),
+    ((*DEVICE, "--json", "--show"), USAGE, "--json or --show"),
     ((*DEVICE, "--serial", "a:b"), REFUSED, "no QR code"), ((*DEVICE, "--serial", "A" * 128), USAGE, "too long")])
 def test_what_is_not_made(run, flags, code, says):
     assert says in run("qr", "make", *flags, code=code).stderr
