@@ -42,8 +42,9 @@ static ljs_err load(struct record *out, ljs_vault *vault, const ljs_routing *rou
     return !err && out->d.state == LJS_STATE_REMOVED ? LJS_E_STATE : err;
 }
 
-ljs_err ljs_device_route(ljs_buf *out_record, ljs_vault *vault, const ljs_routing *routing, const uint8_t *record,
-                         size_t record_len)
+/* Sessions lose their names with what is handed over: whose they were, nobody is told any more. */
+static ljs_err routed(ljs_buf *out_record, ljs_vault *vault, const ljs_routing *routing, const uint8_t *record,
+                      size_t record_len, bool handed_over)
 {
     struct record r;
     ljs_err err = load(&r, vault, routing, record, record_len);
@@ -52,21 +53,20 @@ ljs_err ljs_device_route(ljs_buf *out_record, ljs_vault *vault, const ljs_routin
     if (err)
         return err;
     route(&r, routing);
+    for (unsigned i = 0; handed_over && i < r.d.sessions; i++)
+        memset(r.session[i].session_key_id, 0, sizeof r.session[i].session_key_id);
+    r.has_last = r.has_last && !handed_over;
     return ljs__record_save(out_record, &r, vault);
+}
+
+ljs_err ljs_device_route(ljs_buf *out_record, ljs_vault *vault, const ljs_routing *routing, const uint8_t *record,
+                         size_t record_len)
+{
+    return routed(out_record, vault, routing, record, record_len, false);
 }
 
 ljs_err ljs__device_hand_over(ljs_buf *out_record, ljs_vault *vault, const ljs_routing *routing, const uint8_t *record,
                               size_t record_len)
 {
-    struct record r;
-    ljs_err err = load(&r, vault, routing, record, record_len);
-
-    *out_record = (ljs_buf){ NULL, 0 };
-    if (err)
-        return err;
-    route(&r, routing);
-    for (unsigned i = 0; i < r.d.sessions; i++)
-        memset(r.session[i].session_key_id, 0, sizeof r.session[i].session_key_id);
-    r.has_last = false;
-    return ljs__record_save(out_record, &r, vault);
+    return routed(out_record, vault, routing, record, record_len, true);
 }
