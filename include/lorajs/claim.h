@@ -186,7 +186,7 @@ LJS_MUST ljs_err ljs_server_each_claim_in(ljs_server *server, ljs_eui first, ljs
                                           void *user);
 /** Likewise those of the devices that an account owns or is offered, and at their cost, whatever else there is: by an
  *  index that goes with each claim.  In a store that was made without one this makes it first, which takes a look at
- *  every claim once.  @return ::LJS_E_INVAL for the name of no account */
+ *  every claim once; an account that is not there has none.  @return ::LJS_E_INVAL for what no account can be named */
 LJS_MUST ljs_err ljs_server_each_claim_of(ljs_server *server, const char *account, ljs_eui first, ljs_eui last,
                                           ljs_claim_row *row, void *user);
 

@@ -397,10 +397,13 @@ ljs_err ljs_server_each_claim_of(ljs_server *server, const char *account, ljs_eu
 {
     struct visit v = { server, account, row, user };
     struct key prefix;
-    ljs_err err = ljs__account_name_ok(account, LJS_ACCOUNT_MAX) ? ljs__owned_ready(server) : LJS_E_INVAL;
+    ljs_account a;
+    ljs_err err = ljs_server_get_account(&a, server, account);
 
-    if (err)
-        return err;
+    if (!err)
+        err = ljs__owned_ready(server);
+    if (err) /* who is not there has nothing, and does not make anybody write an index either */
+        return err == LJS_E_NOTFOUND ? LJS_OK : err;
     prefix = under(account);
     return ljs__each_eui_under(server, &prefix, first, last, visit_one, &v);
 }

@@ -247,6 +247,22 @@ static void test_from_before(void **state)
     server_end(&w);
 }
 
+/* Nobody's name is asked for: no index is made for that, and a reader stays one. */
+static void test_nobody(void **state)
+{
+    struct list l = { .len = 0 };
+
+    (void)state;
+    owned_begin();
+    assert_int_equal(act(LJS_CLAIM_ASSIGN, 0, "acme", ""), LJS_OK);
+    drop_index(true);
+    another_server();
+    assert_int_equal(ljs_server_each_claim_of(w.server, "initech", 0, UINT64_MAX, add_row, &l), LJS_OK);
+    assert_int_equal(l.len, 0);
+    assert_int_equal(drop_index(true), 0);
+    server_end(&w);
+}
+
 /* In a store of before a claim's own act brings its entry, so that none is missed meanwhile. */
 static void test_acts_while_there_is_none(void **state)
 {
@@ -419,10 +435,10 @@ static void test_nothing_dangles(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_act),       cmocka_unit_test(test_a_page),
-        cmocka_unit_test(test_from_before),     cmocka_unit_test(test_acts_while_there_is_none),
-        cmocka_unit_test(test_mending),         cmocka_unit_test(test_another_master_key),
-        cmocka_unit_test(test_nothing_dangles),
+        cmocka_unit_test(test_every_act),   cmocka_unit_test(test_a_page),
+        cmocka_unit_test(test_from_before), cmocka_unit_test(test_acts_while_there_is_none),
+        cmocka_unit_test(test_mending),     cmocka_unit_test(test_another_master_key),
+        cmocka_unit_test(test_nobody),      cmocka_unit_test(test_nothing_dangles),
     };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);
