@@ -22,7 +22,9 @@ from typing import NamedTuple
 
 JS = "libjs/device/join.c"
 NS = "libjs/session/network.c"
+NS_RULES = "libjs/session/network_rules.c"
 ED = "libjs/session/end_device.c"
+ED_DATA = "libjs/session/end_device_data.c"
 ED_KEYS = "libjs/session/end_device_keys.c"
 SERVER = "libjs/server/handle.c"
 REKEY = "libjs/device/rekey.c"
@@ -50,14 +52,14 @@ MUTANTS = [
     Mutant("rejoin 0 and 2 MIC skipped at the Join Server", JS,
            "err = ljs__frame_check(j->ring, KEY_S_NWK_S_INT, j->req->phy, j->req->phy_len);", "err = LJS_OK;",
            "FORGED"),
-    Mutant("rejoin 0 and 2 MIC skipped at the network server", NS,
+    Mutant("rejoin 0 and 2 MIC skipped at the network server", NS_RULES,
            "(err = ljs__frame_check(s->ring, KEY_S_NWK_S_INT, s->in, s->in_len))", "(err = LJS_OK)", "FORGED"),
     Mutant("uplink MIC skipped at the network server", NS,
            "return ljs__data_check(s->ring, &of, KEY_F_NWK_S_INT, KEY_S_NWK_S_INT, s->in, s->in_len);",
            "return (void)of, LJS_OK;", "FORGED"),
     Mutant("accept MIC skipped at the device", ED_KEYS,
            "if (!err && !ljs__equal(mic, fields + in_len - MIC_LEN, MIC_LEN))", "if (err)", "FORGED"),
-    Mutant("downlink MIC skipped at the device", ED,
+    Mutant("downlink MIC skipped at the device", ED_DATA,
            "if (!err && !ljs__equal(mic, in + in_len - sizeof mic, sizeof mic))", "if (err)", "FORGED"),
     # >= for >
     Mutant("DevNonce may stay", JS, "j->frame.nonce > j->context->dev_nonce;", "j->frame.nonce >= j->context->dev_nonce;",
@@ -66,11 +68,11 @@ MUTANTS = [
            "return j->frame.nonce >= j->context->rj_count1;", "OTHER_PEER OTHER_ADDR FRESH", "1.1"),
     Mutant("RJcount0 may stay, at the Join Server", JS, "j->frame.nonce > j->under->rj_count0;",
            "j->frame.nonce >= j->under->rj_count0;", "OTHER_PEER OTHER_ADDR FRESH", "1.1"),
-    Mutant("RJcount0 may stay, at the network server", NS, "return s->frame.nonce > c->is.rj_count0",
+    Mutant("RJcount0 may stay, at the network server", NS_RULES, "return s->frame.nonce > c->is.rj_count0",
            "return s->frame.nonce >= c->is.rj_count0", "TWICE", "1.1"),
-    Mutant("FCntUp may fall", NS, "return s->fcnt > s->under->is.fcnt_up", "return s->fcnt != s->under->is.fcnt_up",
+    Mutant("FCntUp may fall", NS_RULES, "return s->fcnt > s->under->is.fcnt_up", "return s->fcnt != s->under->is.fcnt_up",
            "TWICE"),
-    Mutant("FCntDown may stay", ED, "int64_t next = last + 1, fcnt", "int64_t next = last < 0 ? 0 : last, fcnt", "TWICE"),
+    Mutant("FCntDown may stay", ED_DATA, "int64_t next = last + 1, fcnt", "int64_t next = last < 0 ? 0 : last, fcnt", "TWICE"),
     Mutant("JoinNonce may stay, at the device", ED, "s->accept.join_nonce > (last > 0 ? last : 0)",
            "s->accept.join_nonce >= (last > 0 ? last : 0)", "ADOPTED", "1.0.4 1.1-on-1.0"),
     # counters kept too short or too long
@@ -80,7 +82,7 @@ MUTANTS = [
            ".rj_count0 = j->under ? j->frame.nonce : -1,", "HEALS_REJOIN", "1.1"),
     Mutant("RJcount0 kept per device, at the network server", NS, ".rj_count0 = -1,",
            ".rj_count0 = s.n.current.is.present ? s.n.current.is.rj_count0 : -1,", "HEALS_REJOIN", "1.1"),
-    Mutant("RJcount0 not remembered, at the network server", NS, "s->n.current.is.rj_count0 = s->frame.nonce;",
+    Mutant("RJcount0 not remembered, at the network server", NS_RULES, "s->n.current.is.rj_count0 = s->frame.nonce;",
            "(void)s;", "TWICE HEALS_REJOIN", "1.1"),
     Mutant("RJcount1 reset at the device", ED, "ed->rj_count0 = 0;", "ed->rj_count0 = ed->rj_count1 = 0;",
            "ON_AIR HEALS_REJOIN", "1.1-rejoins"),
@@ -109,13 +111,13 @@ MUTANTS = [
            "err = mic_of(mic, se, LJS_SE_JS_INT, image, 11 + in_len - MIC_LEN);",
            "err = mic_of(mic, se, LJS_SE_JS_INT, fields, in_len - MIC_LEN);", "HEALS", "1.1"),
     # rekeying
-    Mutant("RekeyConf ignored by the device", ED, "s->rekey_conf = true;", "s->rekey_conf = false;", "HEALS", "1.1"),
-    Mutant("RekeyConf never sent", NS, "(s->rekey ? LJS_NS_DUE_REKEY_CONF : 0)", "0", "HEALS", "1.1"),
-    Mutant("RekeyInd never sent", ED, "if (ed->state == LJS_ED_REKEYING)\n        put_command", "if (0)\n        put_command",
+    Mutant("RekeyConf ignored by the device", ED_DATA, "s->rekey_conf = true;", "s->rekey_conf = false;", "HEALS", "1.1"),
+    Mutant("RekeyConf never sent", NS_RULES, "(s->rekey ? LJS_NS_DUE_REKEY_CONF : 0)", "0", "HEALS", "1.1"),
+    Mutant("RekeyInd never sent", ED_DATA, "if (ed->state == LJS_ED_REKEYING)\n        put_command", "if (0)\n        put_command",
            "HEALS", "1.1"),
     Mutant("an uplink before RekeyInd passed up", NS, "return s->rekey ? EV_FIRST_REKEY : EV_FIRST_PLAIN;",
            "return EV_FIRST_REKEY;", "REKEY_FIRST", "1.1"),
-    Mutant("the old context touched by the accept", NS, "s->n.pending = s->fresh;",
+    Mutant("the old context touched by the accept", NS_RULES, "s->n.pending = s->fresh;",
            "s->n.pending = s->fresh;\n    s->n.current.is.fcnt_up = -1;", "OLD_STANDS", "1.1"),
     Mutant("no going back to joining without RekeyConf", ED, "return s->ed.fcnt_up >= s->ed.adr_ack_limit;",
            "return s->ed.fcnt_up > 1000;", "HEALS", "1.1-rejoins 1.1"),
@@ -126,11 +128,11 @@ MUTANTS = [
            "REKEY_FIRST", "1.1"),
     # uplinks that come again
     Mutant("an uplink again passed up again", NS, "    if (out->again)\n        return;\n", "", "TWICE"),
-    Mutant("anything under the last counter taken again", NS, "ljs__equal(s->n.last.print, print, PRINT_LEN)", "true",
+    Mutant("anything under the last counter taken again", NS_RULES, "ljs__equal(s->n.last.print, print, PRINT_LEN)", "true",
            "SAME"),
     Mutant("an uplink again refused", NS, "return EV_UPLINK_AGAIN;", "return EV_UPLINK;", "SAME AGAIN"),
-    Mutant("nothing owed for an uplink again", NS, "s->answered = false;\n    owe(s);", "s->answered = false;", "AGAIN"),
-    Mutant("an uplink sent again with the MIC of another channel", ED, "                             .tx_ch = event->tx_ch };",
+    Mutant("nothing owed for an uplink again", NS_RULES, "s->answered = false;\n    owe(s);", "s->answered = false;", "AGAIN"),
+    Mutant("an uplink sent again with the MIC of another channel", ED_DATA, "                             .tx_ch = event->tx_ch };",
            "                             .tx_ch = 0 };", "AGAIN", "1.1"),
     Mutant("an uplink sent again over a restart", ED,
            "    ed->sent_times = ed->sent_print = ed->sent_conf = 0;\n    ed->fcnt_up = ed->fcnt_durable;",
@@ -138,9 +140,9 @@ MUTANTS = [
     # rejoining
     Mutant("rejoin 0 checked against the newest session alone", JS, "i < j->r->d.sessions && err == LJS_E_MIC",
            "i < j->r->d.sessions && i < 1 && err == LJS_E_MIC", "HEALS HEALS_REJOIN", "1.1 1.1-rejoins"),
-    Mutant("a rejoin 2 that was asked for dropped", NS, "n->rejoin2 = n->force.type == 2;", "n->rejoin2 = false;",
+    Mutant("a rejoin 2 that was asked for dropped", NS_RULES, "n->rejoin2 = n->force.type == 2;", "n->rejoin2 = false;",
            "HEALS_REJOIN", "1.1"),
-    Mutant("RejoinParamSetupReq not repeated in a new context", NS,
+    Mutant("RejoinParamSetupReq not repeated in a new context", NS_RULES,
            "if (n->params.phase != PARAMS_NONE && (n->params", "if (0 && (n->params", "HEALS_REJOIN", "1.1"),
     Mutant("a rejoin 2 that forgets RejoinParamSetupReq", ED, "bool keep = ed->kind == LJS_FRAME_REJOIN2;",
            "bool keep = false;", "HEALS_REJOIN", "1.1"),
@@ -180,18 +182,18 @@ MUTANTS = [
            "ON_AIR"),
     Mutant("FCntUp goes on where it was durable last", ED, "ed->fcnt_up = ed->fcnt_durable;", "(void)0;", "ON_AIR",
            "1.0.4"),
-    Mutant("FCntUp is never made durable", ED, "if (ed->fcnt_up > ed->fcnt_durable) {",
+    Mutant("FCntUp is never made durable", ED_DATA, "if (ed->fcnt_up > ed->fcnt_durable) {",
            "if (ed->fcnt_up > ed->fcnt_durable && (ed->fcnt_durable = ed->fcnt_up) < 0) {", "ON_AIR"),
     Mutant("a join-accept adopted and not made durable", ED, "s->out->persist = 1;\n    s->out->joined",
            "s->out->persist = 0;\n    s->out->joined", "LASTING"),
-    Mutant("a downlink taken and not made durable", ED, "out->persist = 1; /* else", "out->persist = 0; /* else", "TWICE"),
+    Mutant("a downlink taken and not made durable", ED_DATA, "out->persist = 1; /* else", "out->persist = 0; /* else", "TWICE"),
     Mutant("no session keys after a restart", ED,
            "ed->fcnt_up = ed->fcnt_durable; /* those below may have been on air */\n    return load(s->se, ed);",
            "ed->fcnt_up = ed->fcnt_durable;\n    return LJS_OK;", "KEYS_KEPT"),
-    Mutant("session keys of an accept in the bank of the old", ED, "return ljs__ed_derive_session(s->se, ed);\n}\n\n/* ---- uplinks",
+    Mutant("session keys of an accept in the bank of the old", ED, "return ljs__ed_derive_session(s->se, ed);\n}\n\n/* ---- the machine",
            "return ljs__ed_derive_session(s->se, &(struct ed){ .scheme = ed->scheme, .bank = old.bank,"
            " .join_nonce = ed->join_nonce, .session_nonce = ed->session_nonce, .join_eui = ed->join_eui,"
-           " .net_id = ed->net_id });\n}\n\n/* ---- uplinks", "KEYS_KEPT"),
+           " .net_id = ed->net_id });\n}\n\n/* ---- the machine", "KEYS_KEPT"),
 ]
 
 
