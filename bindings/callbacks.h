@@ -544,9 +544,22 @@ static ljs_err claim_row(void *user, const ljs_claim *claim)
     return leave(&e, OTHER) ? LJS_E_STATE : LJS_OK;
 }
 
-/* ---- the log -------------------------------------------------------------------- */
-
 static PyObject *event_object(const ljs_event *event); /* of the module's own class */
+
+static ljs_err event_row(void *user, const ljs_event *event)
+{
+    struct entry e;
+    PyObject *made;
+
+    if (!enter(&e, OTHER))
+        return LJS_E_STATE;
+    if ((made = event_object(event)))
+        Py_XDECREF(PyObject_CallFunctionObjArgs(user, made, NULL));
+    Py_XDECREF(made);
+    return leave(&e, OTHER) ? LJS_E_STATE : LJS_OK;
+}
+
+/* ---- the log -------------------------------------------------------------------- */
 
 static void log_event(void *user, const ljs_event *event)
 {

@@ -589,6 +589,7 @@ METHODS(ljs_se_ops, se_ops)
 %enddef
 ROWS(ljs_store_row, store_row)
 ROWS(ljs_device_row, device_row)
+ROWS(ljs_event_row, event_row)
 ROWS(ljs_kek_row, kek_row)
 ROWS(ljs_lot_row, lot_row)
 ROWS(ljs_audit_row, audit_row)
@@ -1024,6 +1025,7 @@ static PyObject *registering_give(const struct registering *r, swig_type_info *k
 %thread ljs_server_step_device;
 %thread ljs_server_step_devices;
 %thread ljs_server_decision;
+%thread ljs_server_each_decision;
 %thread ljs_server_each_device;
 %thread ljs_server_rotate;
 %thread ljs_server_refresh;

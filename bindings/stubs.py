@@ -30,6 +30,7 @@ OCTETS = {"in", "record", "state", "key", "prefix"}
 NUMBERED = {"ljs_server_handle", "ljs_import_parse", "ljs_message_answer", "ljs_store_get", "ljs_server_decision",
             "ljs_explain_accept", "ljs_qr_parse", "ljs_manifest_next", "ljs_manifest_open_secret", "ljs_bulk_next", "ljs_result_err"}
 ROWS = {"ljs_store_row": "Callable[[bytes], object]", "ljs_device_row": "Callable[[int], object]",
+        "ljs_event_row": "Callable[[event], object]",
         "ljs_kek_row": "Callable[[str, int], object]", "ljs_lot_row": "Callable[[str], object]",
         "ljs_audit_row": "Callable[[int, int], object]",
         "ljs_credential_row": "Callable[[credential], object]", "ljs_account_row": "Callable[[account], object]",

@@ -32,8 +32,7 @@ static const struct flag verify_flags[] = {
 static const struct flag show_flags[] = {
     WHERE_FLAGS(struct audit_opts),
     SELECT_FLAGS,
-    { "since", "TIME", "from then on: 2026-01-31, 2026-01-31T10:00:00Z, or seconds since 1970", FLAG_TEXT, AT(since), 0,
-      0 },
+    { "since", "TIME", SINCE_HELP, FLAG_TEXT, AT(since), 0, 0 },
     { 0 },
 };
 static const struct flag tail_flags[] = {
@@ -379,26 +378,6 @@ static ljs_err print_found(struct reading *r, size_t most)
     }
     r->found_len = 0;
     return err;
-}
-
-static int read_since(int64_t *out, const char *text)
-{
-    static const char *const forms[] = { "%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%SZ", "%s" };
-
-    *out = INT64_MIN;
-    if (!text)
-        return DONE;
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        struct tm tm = { 0 };
-        const char *end = strptime(text, forms[i], &tm);
-
-        if (end && !*end) {
-            *out = i == 3 ? (int64_t)strtoll(text, NULL, 10) : (int64_t)timegm(&tm);
-            return DONE;
-        }
-    }
-    complain("--since takes 2026-01-31, 2026-01-31T10:00:00Z, or seconds since 1970");
-    return USAGE;
 }
 
 /* 1 .. 255: all that a link has room for. */

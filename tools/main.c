@@ -128,6 +128,26 @@ const char *time_text(char out[32], int64_t at)
     return out;
 }
 
+int read_since(int64_t *out, const char *text)
+{
+    static const char *const forms[] = { "%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%SZ", "%s" };
+
+    *out = INT64_MIN;
+    if (!text)
+        return DONE;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        struct tm tm = { 0 };
+        const char *end = strptime(text, forms[i], &tm);
+
+        if (end && !*end) {
+            *out = i == 3 ? (int64_t)strtoll(text, NULL, 10) : (int64_t)timegm(&tm);
+            return DONE;
+        }
+    }
+    complain("--since takes 2026-01-31, 2026-01-31T10:00:00Z, or seconds since 1970");
+    return USAGE;
+}
+
 void print_json_text(FILE *to, const char *text)
 {
     if (!text) {

@@ -213,6 +213,9 @@ int read_eui(ljs_eui *out, const char *text, const char *what);
 void print_json_text(FILE *to, const char *text);
 /* "2026-01-02 10:00:01Z" into out; "-" for 0. */
 const char *time_text(char out[32], int64_t at);
+/* --since: a day, a time or seconds since 1970; the least number for NULL.  Complains itself. */
+#define SINCE_HELP "from then on: 2026-01-31, 2026-01-31T10:00:00Z, or seconds since 1970"
+int read_since(int64_t *out, const char *text);
 /* Which of the words is nearest to `word`, or NULL when none is near. */
 const char *nearest(const char *word, const char *const *words, size_t words_len);
 

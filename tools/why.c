@@ -1,5 +1,6 @@
 /* why.c -- `lorajs why DEVEUI`: the last decisions about a device in plain words, and what
- * to do.  Most trouble in the field is a DevNonce, so those are told in full. */
+ * to do.  Most trouble in the field is a DevNonce, so those are told in full.  `lorajs why --all`: what was refused or
+ * repeated of all devices. */
 #include "tool.h"
 
 #include <inttypes.h>
@@ -8,13 +9,19 @@
 
 struct why_opts {
     struct where where;
-    int64_t limit;
-    bool json;
+    const char *since, *outcome;
+    int64_t limit, from;
+    bool all, json;
 };
 
 static const struct flag flags[] = {
     WHERE_FLAGS(struct why_opts),
-    { "limit", "N", "how many decisions at most (default 20)", FLAG_NUMBER, offsetof(struct why_opts, limit), 1, 1000 },
+    { "all", NULL, "of every device that something was refused or repeated of", FLAG_SWITCH,
+      offsetof(struct why_opts, all), 0, 0 },
+    { "since", "TIME", SINCE_HELP, FLAG_TEXT, offsetof(struct why_opts, since), 0, 0 },
+    { "outcome", "refused|repeated", "these alone", FLAG_TEXT, offsetof(struct why_opts, outcome), 0, 0 },
+    { "limit", "N", "how many decisions of a device at most (default 20)", FLAG_NUMBER,
+      offsetof(struct why_opts, limit), 1, 1000 },
     { "json", NULL, "JSON, an object a line: the device, then each decision", FLAG_SWITCH,
       offsetof(struct why_opts, json), 0, 0 },
     { 0 },
@@ -22,12 +29,13 @@ static const struct flag flags[] = {
 
 const struct usage why_usage = {
     "why",
-    "DEVEUI",
+    "[DEVEUI]",
     "Tells what was last decided about a device, newest first: joins and rejoins that made a session, repeats, and "
-    "refusals with what to do about them. A running daemon writes refusals every few seconds. The exit code is 3 for "
-    "a device that is not provisioned.",
+    "refusals with what to do about them; or, of all devices by DevEUI, what was refused or repeated last. A running "
+    "daemon writes refusals every few seconds. The exit code is 3 for a device that is not provisioned, and where "
+    "something cannot be read.",
     flags,
-    1,
+    0,
     1,
 };
 
@@ -172,6 +180,14 @@ static void tell(char *text, size_t room, char *remedy, size_t remedy_room, cons
         snprintf(text, room, "answered");
 }
 
+static bool is_asked_for(const struct why_opts *opts, const struct told *t)
+{
+    bool refused = !opts->outcome || !strcmp(opts->outcome, "refused");
+    bool repeated = !opts->outcome || !strcmp(opts->outcome, "repeated");
+
+    return t->at >= opts->from && (t->session ? refused && repeated : t->event.err ? refused : repeated);
+}
+
 static const char *verdict(const struct told *t)
 {
     if (t->session)
@@ -206,7 +222,8 @@ static void print_one(const struct device *of, const struct told *t, bool json)
             printf("%22swhat to do: %s\n", "", remedy);
         return;
     }
-    printf("{\"at\":%" PRId64 ",\"decision\":\"%s\",\"request\":\"%s\",\"error\":", t->at, verdict(t),
+    printf("{\"dev_eui\":\"%016" PRIx64 "\",\"at\":%" PRId64 ",\"decision\":\"%s\",\"request\":\"%s\",\"error\":",
+           of->d.dev_eui, t->at, verdict(t),
            t->session
                ? request_name(t->joined.kind == LJS_FRAME_JOIN ? LJS_MSG_JOIN_REQ : LJS_MSG_REJOIN_REQ, t->joined.kind)
                : request_name(e->type, e->kind));
@@ -260,11 +277,26 @@ static void print_device(const struct device *of, bool json, unsigned told)
         putchar('\n');
 }
 
+/* Its counts under the JoinEUI that the newest session is under, else the first. */
+static ljs_err find_under(struct device *of, const ljs_buf *record)
+{
+    ljs_session newest;
+    ljs_join_eui j;
+    ljs_err err = ljs_device_session(&newest, 0, record->data, record->len);
+    bool joined = !err;
+
+    if (err && err != LJS_E_NOTFOUND)
+        return err;
+    for (unsigned i = 0; !(err = ljs_device_join_eui(&j, i, record->data, record->len)); i++)
+        if (i == 0 || (joined && j.join_eui == newest.join_eui))
+            of->under = j;
+    return err == LJS_E_NOTFOUND ? LJS_OK : err;
+}
+
 /* How many were written to `told`. */
 static ljs_err collect(struct told *told, unsigned *n, struct device *of, ljs_server *server, ljs_eui dev_eui,
                        const ljs_buf *record)
 {
-    ljs_join_eui j;
     ljs_err err = LJS_OK;
 
     *n = 0;
@@ -281,18 +313,11 @@ static ljs_err collect(struct told *told, unsigned *n, struct device *of, ljs_se
     for (unsigned i = 0; *n < TOLD_MAX; i++, (*n)++) {
         if ((err = ljs_device_session(&told[*n].joined, i, record->data, record->len)))
             break;
-        if (i == 0)
-            of->under.join_eui = told[*n].joined.join_eui;
         told[*n].at = told[*n].joined.at;
         told[*n].order = *n;
         told[*n].session = true;
     }
-    if (err && err != LJS_E_NOTFOUND)
-        return err;
-    for (unsigned i = 0; !(err = ljs_device_join_eui(&j, i, record->data, record->len)); i++)
-        if (i == 0 || j.join_eui == of->under.join_eui)
-            of->under = j;
-    return err == LJS_E_NOTFOUND ? LJS_OK : err;
+    return err && err != LJS_E_NOTFOUND ? err : find_under(of, record);
 }
 
 static int not_provisioned(const struct why_opts *opts, ljs_eui dev_eui)
@@ -332,26 +357,108 @@ static int why(const struct why_opts *opts, ljs_server *server, ljs_eui dev_eui)
     else
         code = not_provisioned(opts, dev_eui);
     qsort(told, n, sizeof *told, newest_first);
-    for (unsigned i = 0; i < n && i < limit; i++)
-        print_one(&of, &told[i], opts->json);
+    for (unsigned i = 0; i < n && limit; i++)
+        if (is_asked_for(opts, &told[i])) {
+            print_one(&of, &told[i], opts->json);
+            limit--;
+        }
 out:
     ljs_buf_free(&record);
     free(told);
     return code;
 }
 
+/* ---- all devices ------------------------------------------------------------------- */
+
+struct walk {
+    const struct why_opts *opts;
+    ljs_server *server;
+    struct device of; /* that something was told of last */
+    unsigned left;    /* to be told of it */
+    bool any, bad;
+};
+
+/* What its decisions are told with: the version, and the counts that were accepted last. */
+static ljs_err begin_device(struct walk *w, ljs_eui dev_eui)
+{
+    struct device of = { .d = { .struct_size = sizeof of.d }, .under = { .dev_nonce = -1, .rj_count1 = -1 } };
+    ljs_buf record = { NULL, 0 };
+    ljs_err err = ljs_server_get_device(&record, w->server, dev_eui);
+
+    if (!err)
+        err = ljs_device_read(&of.d, record.data, record.len);
+    if (!err)
+        err = find_under(&of, &record);
+    ljs_buf_free(&record);
+    of.d.dev_eui = dev_eui;
+    if (!err && !w->opts->json) {
+        printf("%s", w->any ? "\n" : "");
+        print_device(&of, false, 1);
+    }
+    w->of = of;
+    w->any = true;
+    return err;
+}
+
+static ljs_err each_decision(void *user, const ljs_event *e)
+{
+    struct walk *w = user;
+    const struct told t = { .at = e->at, .event = *e };
+    bool first = !w->any || w->of.d.dev_eui != e->dev_eui;
+    ljs_err err = LJS_OK;
+
+    if (!e->count) {
+        w->bad = true;
+        complain("%016" PRIx64 ": its decisions: %s (%s)", e->dev_eui, ljs_strerror(e->err), ljs_errname(e->err));
+        return LJS_OK;
+    }
+    if (!is_asked_for(w->opts, &t))
+        return LJS_OK;
+    if (first) {
+        w->left = (unsigned)w->opts->limit;
+        err = begin_device(w, e->dev_eui);
+    }
+    if (err == LJS_E_NOTFOUND || err == LJS_E_SEAL || err == LJS_E_VERSION) {
+        w->bad = true;
+        complain_device(err, e->dev_eui);
+        err = LJS_OK;
+    }
+    if (!err && w->left) {
+        print_one(&w->of, &t, w->opts->json);
+        w->left--;
+    }
+    return err;
+}
+
+static int why_all(const struct why_opts *opts, ljs_server *server)
+{
+    struct walk w = { .opts = opts, .server = server };
+    ljs_err err = ljs_server_each_decision(server, 0, UINT64_MAX, each_decision, &w);
+
+    if (err)
+        return complain_err(err, "why");
+    if (!w.any && !w.bad && !opts->json)
+        puts("Nothing of the kind.");
+    return w.bad ? REFUSED : DONE;
+}
+
 int cmd_why(int argc, char **argv)
 {
     struct why_opts opts = { .limit = 20 };
     struct data data;
-    ljs_eui dev_eui;
+    ljs_eui dev_eui = 0;
     int code = read_flags(&why_usage, &opts, &argc, &argv);
 
     if (code != GO_ON)
         return code;
-    if ((code = read_eui(&dev_eui, argv[0], "a DevEUI")) || (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
+    if (opts.all == (argc == 1)) {
+        complain("why: either a DevEUI or --all");
+        return USAGE;
+    }
+    if ((code = read_since(&opts.from, opts.since)) || (argc && (code = read_eui(&dev_eui, argv[0], "a DevEUI"))) ||
+        (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
         return code;
-    code = why(&opts, data.server, dev_eui);
+    code = opts.all ? why_all(&opts, data.server) : why(&opts, data.server, dev_eui);
     data_close(&data);
     return code;
 }

@@ -30,31 +30,32 @@ typedef enum ljs_role {
 
 /** What can be done. */
 typedef enum ljs_act {
-    LJS_ACT_LIST = 1,           /**< which devices there are; ::LJS_ROLE_CLAIM: for an account, its own */
-    LJS_ACT_READ = 2,           /**< the public half of one */
-    LJS_ACT_PROVISION = 3,      /**< a device with its root keys */
-    LJS_ACT_REMOVE = 4,         /**< ::LJS_DEVICE_REMOVE */
-    LJS_ACT_ROUTE = 5,          /**< its home network, AS-ID and KEK labels */
-    LJS_ACT_BLOCK = 6,          /**< ::LJS_DEVICE_BLOCK */
-    LJS_ACT_UNBLOCK = 7,        /**< ::LJS_DEVICE_UNBLOCK */
-    LJS_ACT_RESET_NONCES = 8,   /**< ::LJS_DEVICE_RESET_NONCES */
-    LJS_ACT_EXPORT = 9,         /**< a parcel (parcel.h) */
-    LJS_ACT_LIST_KEKS = 10,     /**< labels and lengths */
-    LJS_ACT_PUT_KEK = 11,       /**< a KEK under a label */
-    LJS_ACT_REMOVE_KEK = 12,    /**< the end of one */
-    LJS_ACT_DECISIONS = 13,     /**< what was decided about a device */
-    LJS_ACT_ASSIGN = 14,        /**< devices to an account, and the end of that for good */
-    LJS_ACT_ENROL = 15,         /**< an owner token for a device */
-    LJS_ACT_CLAIM = 16,         /**< claim, release, offer and accept, for an account */
-    LJS_ACT_SUSPEND = 17,       /**< a device of an owner, or an account; and the end of that */
-    LJS_ACT_LIST_CLAIMS = 18,   /**< who owns what; who acts for an account sees its own */
-    LJS_ACT_ACCOUNTS = 19,      /**< make and end accounts */
-    LJS_ACT_LIST_ACCOUNTS = 20, /**< see them */
-    LJS_ACT_LIST_LOTS = 21,     /**< their labels */
+    LJS_ACT_LIST = 1,            /**< which devices there are; ::LJS_ROLE_CLAIM: for an account, its own */
+    LJS_ACT_READ = 2,            /**< the public half of one */
+    LJS_ACT_PROVISION = 3,       /**< a device with its root keys */
+    LJS_ACT_REMOVE = 4,          /**< ::LJS_DEVICE_REMOVE */
+    LJS_ACT_ROUTE = 5,           /**< its home network, AS-ID and KEK labels */
+    LJS_ACT_BLOCK = 6,           /**< ::LJS_DEVICE_BLOCK */
+    LJS_ACT_UNBLOCK = 7,         /**< ::LJS_DEVICE_UNBLOCK */
+    LJS_ACT_RESET_NONCES = 8,    /**< ::LJS_DEVICE_RESET_NONCES */
+    LJS_ACT_EXPORT = 9,          /**< a parcel (parcel.h) */
+    LJS_ACT_LIST_KEKS = 10,      /**< labels and lengths */
+    LJS_ACT_PUT_KEK = 11,        /**< a KEK under a label */
+    LJS_ACT_REMOVE_KEK = 12,     /**< the end of one */
+    LJS_ACT_DECISIONS = 13,      /**< what was decided about a device */
+    LJS_ACT_ASSIGN = 14,         /**< devices to an account, and the end of that for good */
+    LJS_ACT_ENROL = 15,          /**< an owner token for a device */
+    LJS_ACT_CLAIM = 16,          /**< claim, release, offer and accept, for an account */
+    LJS_ACT_SUSPEND = 17,        /**< a device of an owner, or an account; and the end of that */
+    LJS_ACT_LIST_CLAIMS = 18,    /**< who owns what; who acts for an account sees its own */
+    LJS_ACT_ACCOUNTS = 19,       /**< make and end accounts */
+    LJS_ACT_LIST_ACCOUNTS = 20,  /**< see them */
+    LJS_ACT_LIST_LOTS = 21,      /**< their labels */
+    LJS_ACT_LIST_DECISIONS = 22, /**< what was decided, of all devices; ::LJS_ROLE_CLAIM: for an account, of its own */
 } ljs_act;
 
 enum {
-    LJS_ACTS = 21,
+    LJS_ACTS = 22,
     LJS_ROLES_ALL = 31,
     LJS_CREDENTIAL_NAME_MAX = 64, /**< octets of a name, with its NUL */
     LJS_ACCOUNT_MAX = 64,         /**< octets of the name of an account (claim.h), with its NUL */

@@ -189,6 +189,14 @@ LJS_MUST ljs_err ljs_server_rekey_resync(ljs_server *server, ljs_eui dev_eui, co
  *  the last.  Written by ljs_server_flush(). */
 LJS_MUST ljs_err ljs_server_decision(ljs_event *out, ljs_server *server, ljs_eui dev_eui, unsigned i);
 
+/** A decision that was found; what it returns, if not ::LJS_OK, ends the visit. */
+typedef ljs_err ljs_event_row(void *user, const ljs_event *event);
+/** What ljs_server_decision() has of every device from `first` to `last`, which are among them: DevEUIs rising, and of
+ *  each the newest first; stops when `row` fails, with its result.  Of a device whose decisions cannot be read there is
+ *  one event, with its DevEUI, ::LJS_E_SEAL or ::LJS_E_VERSION, a count of 0 and nothing else. */
+LJS_MUST ljs_err ljs_server_each_decision(ljs_server *server, ljs_eui first, ljs_eui last, ljs_event_row *row,
+                                          void *user);
+
 /** A device that was found; what it returns, if not ::LJS_OK, ends the visit. */
 typedef ljs_err ljs_device_row(void *user, ljs_eui dev_eui);
 /** Each DevEUI, rising, tombstones too; stops when `row` fails, with its result. */

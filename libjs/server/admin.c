@@ -21,6 +21,7 @@ static const struct route {
     { "POST /v1/devices/{DevEUI}/export", LJS_ACT_EXPORT, ljs__admin_parcel, true },
     { "GET /v1/devices/{DevEUI}/decisions", LJS_ACT_DECISIONS, ljs__admin_decisions, false },
     { "GET /v1/devices/{DevEUI}/chip", LJS_ACT_READ, ljs__admin_chip, false },
+    { "GET /v1/decisions", LJS_ACT_LIST_DECISIONS, ljs__admin_all_decisions, false },
     { "POST /v1/manifests", LJS_ACT_PROVISION, ljs__admin_manifest, true },
     { "GET /v1/keks", LJS_ACT_LIST_KEKS, ljs__admin_keks, false },
     { "GET /v1/keks/{label}", LJS_ACT_LIST_KEKS, ljs__admin_kek_read, false },
@@ -333,6 +334,46 @@ enum problem ljs__admin_query_only(const struct asking *a, const char *const *na
     return FINE;
 }
 
+bool ljs__admin_limit(unsigned *out, const struct asking *a)
+{
+    char text[8];
+    unsigned n = 0;
+
+    if (!ljs__admin_query(text, sizeof text, a, "limit") || strlen(text) > 4)
+        return false;
+    for (const char *at = text; *at; at++) {
+        if (*at < '0' || *at > '9')
+            return false;
+        n = 10 * n + (unsigned)(*at - '0');
+    }
+    *out = *text ? n : PAGE;
+    return *out >= 1 && *out <= PAGE_MAX;
+}
+
+bool ljs__admin_range(ljs_eui *first, ljs_eui *last, const struct asking *a)
+{
+    char prefix[24], cursor[24], low[] = "0000000000000000", high[] = "ffffffffffffffff";
+    ljs_eui after = 0;
+    size_t n;
+
+    if (!ljs__admin_query(prefix, sizeof prefix, a, "prefix") ||
+        !ljs__admin_query(cursor, sizeof cursor, a, "cursor") || (n = strlen(prefix)) > 16)
+        return false;
+    memcpy(low, prefix, n);
+    memcpy(high, prefix, n);
+    if (ljs_eui_parse(first, low) || ljs_eui_parse(last, high) || (*cursor && ljs_eui_parse(&after, cursor)))
+        return false;
+    if (after > *first) /* a cursor is where the next page begins */
+        *first = after;
+    return true;
+}
+
+void ljs__admin_next_page(struct asking *a, ljs_eui next)
+{
+    ljs__json_name(&a->body, "next_cursor");
+    ljs__json_hex_number(&a->body, next, 16);
+}
+
 /* ---- who asks --------------------------------------------------------------------- */
 
 static ljs_err who_asks(ljs_credential *out, ljs_server *server, const ljs_admin_req *req)
@@ -357,8 +398,8 @@ static enum problem denied(struct asking *a, const struct route *route)
 /* Who acts for an account touches what is its own, by claims alone; who does not has no claims. */
 static enum problem in_his_account(struct asking *a, const struct route *route)
 {
-    if (!*a->who.account && route->act == LJS_ACT_LIST &&
-        !ljs_roles_allow(a->who.roles & ~(unsigned)LJS_ROLE_CLAIM, LJS_ACT_LIST))
+    if (!*a->who.account && (route->act == LJS_ACT_LIST || route->act == LJS_ACT_LIST_DECISIONS) &&
+        !ljs_roles_allow(a->who.roles & ~(unsigned)LJS_ROLE_CLAIM, (ljs_act)route->act))
         return denied(a, route); /* who knows a DevEUI may route it, and is told no others */
     if (!*a->who.account)
         return route->act == LJS_ACT_CLAIM ? P_FOR_NOBODY : FINE;

@@ -69,7 +69,9 @@ typedef enum problem handler(struct asking *a);
 handler ljs__admin_health;
 /* admin_devices.c */
 handler ljs__admin_list, ljs__admin_create, ljs__admin_read, ljs__admin_patch, ljs__admin_remove, ljs__admin_block,
-    ljs__admin_unblock, ljs__admin_reset, ljs__admin_parcel, ljs__admin_decisions;
+    ljs__admin_unblock, ljs__admin_reset, ljs__admin_parcel;
+/* admin_decisions.c */
+handler ljs__admin_decisions, ljs__admin_all_decisions;
 /* admin_keks.c */
 handler ljs__admin_keks, ljs__admin_kek_read, ljs__admin_kek_put, ljs__admin_kek_remove;
 /* admin_lots.c */
@@ -108,5 +110,15 @@ enum problem ljs__admin_fault(struct asking *a, const char *fault);
 bool ljs__admin_query(char *out, size_t room, const struct asking *a, const char *name);
 /* P_BAD_REQUEST where the query has a name that is not among these, which NULL ends. */
 enum problem ljs__admin_query_only(const struct asking *a, const char *const *names);
+
+/* ---- pages ----------------------------------------------------------------------------- */
+
+enum { PAGE = 100, PAGE_MAX = 1000, PASSED_MOST = 10000 /* devices that a page looks at: more come with the next */ };
+/* "limit" of the query, else PAGE. */
+bool ljs__admin_limit(unsigned *out, const struct asking *a);
+/* "prefix" and "cursor": DevEUIs that begin with these digits, from where the page begins. */
+bool ljs__admin_range(ljs_eui *first, ljs_eui *last, const struct asking *a);
+/* Into the answer: where the next page begins. */
+void ljs__admin_next_page(struct asking *a, ljs_eui next);
 
 #endif

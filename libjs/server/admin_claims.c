@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { PAGE = 100, PAGE_MAX = 1000, LOOKED_MOST = 20000 /* claims, for a page: more come with the next */ };
+enum { LOOKED_MOST = 20000 /* claims, for a page: more come with the next */ };
 
 /* ---- problems --------------------------------------------------------------------- */
 
@@ -373,31 +373,18 @@ static ljs_err list_row(void *user, const ljs_claim *c)
     return p->a->body.bad ? LJS_E_NOMEM : LJS_OK;
 }
 
-static bool read_limit(unsigned *out, const char *text)
-{
-    unsigned n = 0;
-
-    for (const char *at = text; *at; at++) {
-        if (*at < '0' || *at > '9' || n > PAGE_MAX)
-            return false;
-        n = 10 * n + (unsigned)(*at - '0');
-    }
-    *out = *text ? n : PAGE;
-    return *out >= 1 && *out <= PAGE_MAX;
-}
-
 enum problem ljs__admin_claims(struct asking *a)
 {
     static const char *const names[] = { "account", "cursor", "limit", NULL };
     struct page p = { .a = a };
-    char cursor[24], limit[8];
+    char cursor[24];
     const char *whose;
     ljs_eui first = 0;
     ljs_err err;
 
     if (ljs__admin_query_only(a, names) || !ljs__admin_query(p.account, sizeof p.account, a, "account") ||
-        !ljs__admin_query(cursor, sizeof cursor, a, "cursor") || !ljs__admin_query(limit, sizeof limit, a, "limit") ||
-        !read_limit(&p.left, limit) || (*cursor && ljs_eui_parse(&first, cursor)))
+        !ljs__admin_query(cursor, sizeof cursor, a, "cursor") || !ljs__admin_limit(&p.left, a) ||
+        (*cursor && ljs_eui_parse(&first, cursor)))
         return P_BAD_REQUEST;
     whose = *a->who.account ? a->who.account : p.account;
     if (*whose && !ljs__account_name_ok(whose, LJS_ACCOUNT_MAX))
@@ -408,10 +395,8 @@ enum problem ljs__admin_claims(struct asking *a)
     err = *whose ? ljs_server_each_claim_of(a->server, whose, first, UINT64_MAX, list_row, &p)
                  : ljs_server_each_claim_in(a->server, first, UINT64_MAX, list_row, &p);
     ljs__json_close(&a->body, ']');
-    if (p.more) {
-        ljs__json_name(&a->body, "next_cursor");
-        ljs__json_hex_number(&a->body, p.next, 16);
-    }
+    if (p.more)
+        ljs__admin_next_page(a, p.next);
     ljs__json_close(&a->body, '}');
     return p.more ? FINE : ljs__admin_problem_of(err);
 }

@@ -7,8 +7,6 @@
 
 #include <stdio.h>
 
-enum { PAGE = 100, PAGE_MAX = 1000, PASSED_MOST = 10000 /* devices that a page looks at: more come with the next */ };
-
 /* ---- showing --------------------------------------------------------------------- */
 
 /* The tag that a record ends in, as an entity tag. */
@@ -119,172 +117,34 @@ static ljs_err owned_row(void *user, const ljs_claim *claim)
                : list_row(p, claim->dev_eui);
 }
 
-/* All that begin with these digits. */
-static bool read_prefix(ljs_eui *first, ljs_eui *last, const char *text)
-{
-    char low[] = "0000000000000000", high[] = "ffffffffffffffff";
-    size_t n = strlen(text);
-
-    if (n > 16)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        low[i] = high[i] = text[i];
-    return !ljs_eui_parse(first, low) && !ljs_eui_parse(last, high);
-}
-
-static bool read_limit(unsigned *out, const char *text)
-{
-    unsigned n = 0;
-
-    if (strlen(text) > 4)
-        return false;
-    for (const char *at = text; *at; at++) {
-        if (*at < '0' || *at > '9')
-            return false;
-        n = 10 * n + (unsigned)(*at - '0');
-    }
-    *out = *text ? n : PAGE;
-    return *out >= 1 && *out <= PAGE_MAX;
-}
-
 enum problem ljs__admin_list(struct asking *a)
 {
     static const char *const names[] = { "prefix", "cursor", "limit", "removed", "account", NULL };
-    char prefix[24], cursor[24], limit[8], removed[8];
+    char removed[8];
     struct page p = { .a = a };
     const char *whose;
-    ljs_eui first, last, after = 0;
+    ljs_eui first, last;
     ljs_err err;
 
-    if (ljs__admin_query_only(a, names) || !ljs__admin_query(prefix, sizeof prefix, a, "prefix") ||
-        !ljs__admin_query(cursor, sizeof cursor, a, "cursor") || !ljs__admin_query(limit, sizeof limit, a, "limit") ||
+    if (ljs__admin_query_only(a, names) || !ljs__admin_range(&first, &last, a) || !ljs__admin_limit(&p.left, a) ||
         !ljs__admin_query(removed, sizeof removed, a, "removed") ||
-        !ljs__admin_query(p.account, sizeof p.account, a, "account") || !read_prefix(&first, &last, prefix) ||
-        !read_limit(&p.left, limit) || (*cursor && ljs_eui_parse(&after, cursor)) ||
+        !ljs__admin_query(p.account, sizeof p.account, a, "account") ||
         (*removed && strcmp(removed, "true") != 0 && strcmp(removed, "false") != 0))
         return P_BAD_REQUEST;
     whose = *a->who.account ? a->who.account : p.account;
     if (*whose && !ljs__account_name_ok(whose, LJS_ACCOUNT_MAX))
         return P_BAD_REQUEST;
     p.removed = strcmp(removed, "true") == 0;
-    if (*cursor && after > first) /* a cursor is where the next page begins */
-        first = after;
     ljs__json_open(&a->body, '{');
     ljs__json_name(&a->body, "devices");
     ljs__json_open(&a->body, '[');
     err = *whose ? ljs_server_each_claim_of(a->server, whose, first, last, owned_row, &p)
                  : ljs_server_each_device_in(a->server, first, last, list_row, &p);
     ljs__json_close(&a->body, ']');
-    if (p.more) {
-        ljs__json_name(&a->body, "next_cursor");
-        ljs__json_hex_number(&a->body, p.next, 16);
-    }
+    if (p.more)
+        ljs__admin_next_page(a, p.next);
     ljs__json_close(&a->body, '}');
     return p.more ? FINE : ljs__admin_problem_of(err);
-}
-
-static void show_decision(struct wr *w, const ljs_event *e)
-{
-    static const struct {
-        ljs_frame_kind kind;
-        const char *text;
-    } kinds[] = { { LJS_FRAME_REJOIN0, "rejoin0" },
-                  { LJS_FRAME_REJOIN1, "rejoin1" },
-                  { LJS_FRAME_REJOIN2, "rejoin2" } };
-    const char *kind = "join";
-
-    for (size_t i = 0; i < COUNT(kinds); i++)
-        if (kinds[i].kind == e->kind)
-            kind = kinds[i].text;
-    ljs__json_open(w, '{');
-    ljs__json_name(w, "at");
-    ljs__json_number(w, e->at);
-    ljs__json_name(w, "result");
-    ljs__json_text(w, ljs_errname(e->err));
-    ljs__json_name(w, "text");
-    ljs__json_text(w, ljs_strerror(e->err));
-    ljs__json_name(w, "remedy");
-    ljs__json_text(w, ljs_remedy(e->err));
-    ljs__json_name(w, "type");
-    ljs__json_text(w, ljs_message_type_text(e->type));
-    ljs__json_name(w, "kind");
-    ljs__json_text(w, kind);
-    ljs__json_name(w, "net_id");
-    ljs__json_hex_number(w, e->net_id, 6);
-    ljs__json_name(w, "nonce");
-    ljs__json_number(w, e->nonce);
-    ljs__json_name(w, "count");
-    ljs__json_number(w, e->count);
-    ljs__json_name(w, "repeat");
-    ljs__json_bool(w, e->repeat);
-    ljs__json_name(w, "on_word");
-    ljs__json_bool(w, e->on_word);
-    ljs__json_name(w, "peer");
-    ljs__json_text(w, e->peer);
-    ljs__json_close(w, '}');
-}
-
-/* Which of them: since when, and refusals or repeats alone. */
-struct wanted {
-    int64_t since;
-    bool refused, repeated;
-};
-
-static bool read_wanted(struct wanted *out, const struct asking *a)
-{
-    static const char *const names[] = { "since", "outcome", NULL };
-    char since[16], outcome[16];
-
-    *out = (struct wanted){ .since = 0 };
-    if (ljs__admin_query_only(a, names) || !ljs__admin_query(since, sizeof since, a, "since") ||
-        !ljs__admin_query(outcome, sizeof outcome, a, "outcome"))
-        return false;
-    for (const char *at = since; *at; at++) {
-        if (*at < '0' || *at > '9')
-            return false;
-        out->since = 10 * out->since + (*at - '0');
-    }
-    out->refused = !*outcome || !strcmp(outcome, "refused");
-    out->repeated = !*outcome || !strcmp(outcome, "repeated");
-    return out->refused || out->repeated;
-}
-
-/* An owner sees nothing of the one before: not what was in the second of the change either. */
-static ljs_err since_owned(struct wanted *want, const struct asking *a)
-{
-    struct claim claim;
-    ljs_err err = ljs__claim_load(&claim, a->server, a->dev_eui);
-    int64_t from = err ? 0 : ljs__claim_seen_from(&claim);
-
-    if (from && want->since <= from)
-        want->since = from + 1;
-    return err;
-}
-
-enum problem ljs__admin_decisions(struct asking *a)
-{
-    ljs_buf record = { NULL, 0 };
-    struct wanted want;
-    ljs_event e;
-    ljs_err err;
-
-    if (!read_wanted(&want, a))
-        return P_BAD_REQUEST;
-    err = ljs_server_get_device(&record, a->server, a->dev_eui);
-    ljs_buf_free(&record);
-    if (!err && *a->who.account)
-        err = since_owned(&want, a);
-    if (err)
-        return ljs__admin_problem_of(err);
-    ljs__json_open(&a->body, '{');
-    ljs__json_name(&a->body, "decisions");
-    ljs__json_open(&a->body, '[');
-    for (unsigned i = 0; !(err = ljs_server_decision(&e, a->server, a->dev_eui, i)); i++)
-        if (e.at >= want.since && (e.err ? want.refused : want.repeated))
-            show_decision(&a->body, &e);
-    ljs__json_close(&a->body, ']');
-    ljs__json_close(&a->body, '}');
-    return err == LJS_E_NOTFOUND ? FINE : ljs__admin_problem_of(err);
 }
 
 /* ---- changing ---------------------------------------------------------------------- */

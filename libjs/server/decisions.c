@@ -302,36 +302,76 @@ out:
     return err;
 }
 
-static ljs_err decision_once(ljs_event *out, ljs_server *server, ljs_eui dev_eui, unsigned i)
+static ljs_err load_once(struct decisions *out, ljs_server *server, ljs_eui dev_eui)
 {
     struct key key = ljs__key_eui(SPACE_DECISION, dev_eui);
-    struct decisions d;
     ljs_buf value = { NULL, 0 };
     uint64_t version;
     ljs_err err = ljs__server_alive(server);
 
-    memset(out, 0, sizeof *out);
+    out->len = 0;
     if (!err)
         err = ljs_store_get(&value, &version, server->store, key.at, key.len);
     if (!err)
-        err = read_decisions(&d, server->vault, dev_eui, &value);
+        err = read_decisions(out, server->vault, dev_eui, &value);
     ljs_buf_free(&value);
-    if (err)
-        return err;
-    if (i >= d.len)
-        return LJS_E_NOTFOUND;
-    *out = d.event[i];
-    return LJS_OK;
+    return err;
 }
 
-ljs_err ljs_server_decision(ljs_event *out, ljs_server *server, ljs_eui dev_eui, unsigned i)
+static ljs_err load(struct decisions *out, ljs_server *server, ljs_eui dev_eui)
 {
     const struct masters *had;
     ljs_err err;
 
     do {
         had = ljs__masters(server);
-        err = decision_once(out, server, dev_eui, i);
+        err = load_once(out, server, dev_eui);
     } while (err == LJS_E_SEAL && ljs__masters_again(server, had));
     return err;
+}
+
+ljs_err ljs_server_decision(ljs_event *out, ljs_server *server, ljs_eui dev_eui, unsigned i)
+{
+    struct decisions d;
+    ljs_err err = load(&d, server, dev_eui);
+
+    if (!err && i >= d.len)
+        err = LJS_E_NOTFOUND;
+    *out = err ? (ljs_event){ .at = 0 } : d.event[i];
+    return err;
+}
+
+struct visit {
+    ljs_server *server;
+    ljs_event_row *row;
+    void *user;
+};
+
+ljs_err ljs__decisions_of(ljs_server *server, ljs_eui dev_eui, ljs_event_row *row, void *user)
+{
+    struct decisions d;
+    ljs_err err = load(&d, server, dev_eui);
+
+    if (err == LJS_E_SEAL || err == LJS_E_VERSION) { /* which must not hide the others */
+        d.event[0] = (ljs_event){ .dev_eui = dev_eui, .err = err };
+        d.len = 1;
+        err = LJS_OK;
+    }
+    for (size_t i = 0; !err && i < d.len; i++)
+        err = row(user, &d.event[i]);
+    return err == LJS_E_NOTFOUND && !d.len ? LJS_OK : err;
+}
+
+static ljs_err visit_one(void *user, ljs_eui dev_eui)
+{
+    const struct visit *v = user;
+
+    return ljs__decisions_of(v->server, dev_eui, v->row, v->user);
+}
+
+ljs_err ljs_server_each_decision(ljs_server *server, ljs_eui first, ljs_eui last, ljs_event_row *row, void *user)
+{
+    struct visit v = { server, row, user };
+
+    return ljs__each_eui_in(server, SPACE_DECISION, first, last, visit_one, &v);
 }

@@ -331,6 +331,8 @@ ljs_err ljs__decisions_init(ljs_server *server);
 void ljs__decisions_free(ljs_server *server);
 /* Count it, log it, and keep it for `why` where it is of a known device and no new session. */
 void ljs__decide(ljs_server *server, const ljs_event *event, bool known);
+/* ljs_server_each_decision() of one device, without a look for it; none is no error. */
+ljs_err ljs__decisions_of(ljs_server *server, ljs_eui dev_eui, ljs_event_row *row, void *user);
 
 /* ---- alarms.c: signs of a cloned device ------------------------------------------ */
 

@@ -53,6 +53,7 @@ class AdminAct(enum.IntEnum):
     ACCOUNTS = native.LJS_ACT_ACCOUNTS
     LIST_ACCOUNTS = native.LJS_ACT_LIST_ACCOUNTS
     LIST_LOTS = native.LJS_ACT_LIST_LOTS
+    LIST_DECISIONS = native.LJS_ACT_LIST_DECISIONS
 
 
 @dataclass(frozen=True, slots=True)

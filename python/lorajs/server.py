@@ -324,6 +324,12 @@ class JoinServer:
                 raise error(err)
             found.append(Decision._from(event))
 
+    def each_decision(self, row: Callable[[Decision], object], first: int = 0, last: int = 0xffffffffffffffff) -> None:
+        """Give decisions() of every device from `first` to `last` to `row`, DevEUIs rising, of each the newest first.
+        Of a device whose decisions cannot be read there is one with code SEAL or VERSION and a count of 0.  What `row`
+        raises comes out of here, and ends it."""
+        native.server_each_decision(self._open, first, last, lambda event: row(Decision._from(event)))
+
     # -- KEKs
 
     @handles("kek")

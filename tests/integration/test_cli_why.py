@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 
 import pytest
 
-from conftest import REFUSED, device_line
+from conftest import REFUSED, USAGE, device_line
 
 EUI = "0102030405060708"
 JOIN_EUI = "70b3d57ed0000000"
@@ -102,6 +103,51 @@ def test_newest_first_and_no_more_than_asked_for(told, run, data):
     few = run("why", EUI, "--data", data, "--json", "--limit", 1).stdout.splitlines()
     assert len(few) == 2 and json.loads(few[1]) == said[1]
     assert text.count("\n20") + text.startswith("20") == len(said) - 1
+
+
+def refuse(run, data, server, *euis: int) -> None:
+    """A join of each with a MIC that is none."""
+    run("device", "import", "-", "--data", data, "--allow-weak-keys",
+        input="\n".join(device_line(eui, nwk_key=KEY, join_eui=JOIN_EUI) for eui in euis))
+    for eui in euis:
+        phy = "00" + bytes.fromhex(JOIN_EUI)[::-1].hex() + eui.to_bytes(8, "little").hex() + "0100" + "00000000"
+        server.ask(request(phy, DevEUI=f"{eui:016x}"))
+
+
+def test_all_devices(run, data, server):
+    """Who was refused, and nobody else; in words and as JSON, by time and by outcome."""
+    first = int(EUI, 16)
+    run("device", "import", "-", "--data", data, input=device_line(first + 9))
+    refuse(run, data, server, first + 5, first, first + 2)
+    assert server.stop() == 0
+    said = [json.loads(o) for o in run("why", "--all", "--data", data, "--json").stdout.splitlines()]
+    assert [s["dev_eui"] for s in said] == [f"{first + i:016x}" for i in (0, 2, 5)]
+    assert {s["error"] for s in said} == {"MIC"} and all(s["decision"] == "refused" and s["remedy"] for s in said)
+    text = run("why", "--all", "--data", data).stdout
+    assert re.findall(r"^(\w{16})  LoRaWAN 1.0.3, provisioned", text, re.M) == [s["dev_eui"] for s in said]
+    assert text.count("what to do: ") == 3
+    assert run("why", "--all", "--data", data, "--outcome", "refused", "--json").stdout.splitlines() == [
+        o for o in run("why", "--all", "--data", data, "--json", "--since", said[0]["at"] - 5).stdout.splitlines()]
+    for words in (("--outcome", "repeated"), ("--since", "2099-01-01")):
+        assert run("why", "--all", "--data", data, "--json", *words).stdout == ""
+        assert run("why", "--all", "--data", data, *words).stdout == "Nothing of the kind.\n"
+        assert len(run("why", EUI, "--data", data, "--json", *words).stdout.splitlines()) == 1
+    assert "either a DevEUI or --all" in run("why", "--data", data, code=USAGE).stderr
+    assert "either a DevEUI or --all" in run("why", EUI, "--all", "--data", data, code=USAGE).stderr
+    assert "--since takes" in run("why", "--all", "--data", data, "--since", "yesterday", code=USAGE).stderr
+
+
+def test_what_cannot_be_read_hides_no_other(run, data, server):
+    first = int(EUI, 16)
+    refuse(run, data, server, first, first + 1)
+    assert server.stop() == 0
+    with sqlite3.connect(data / "lorajs.db") as db:
+        key = b"w" + first.to_bytes(8, "big")
+        [[value]] = db.execute("SELECT value FROM kv WHERE key = ?", (key,)).fetchall()
+        db.execute("UPDATE kv SET value = ? WHERE key = ?", (value[:-1] + bytes([value[-1] ^ 1]), key))
+    done = run("why", "--all", "--data", data, "--json", code=REFUSED)
+    assert [json.loads(o)["dev_eui"] for o in done.stdout.splitlines()] == [f"{first + 1:016x}"]
+    assert f"{EUI}: its decisions: " in done.stderr and "SEAL" in done.stderr
 
 
 def test_an_unknown_device(run, data, server):

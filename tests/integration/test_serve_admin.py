@@ -113,6 +113,7 @@ def test_each_role_at_each_path(admin):
             ("DELETE", DEVICE, None, "provision"), ("POST", DEVICE + "/block", None, "operate"),
             ("POST", DEVICE + "/unblock", None, "operate"), ("POST", DEVICE + "/reset-nonces", None, "operate"),
             ("POST", DEVICE + "/export", {}, "export"), ("GET", DEVICE + "/decisions", None, "claim operate audit"),
+            ("GET", "/v1/decisions", None, "operate audit"),
             ("GET", "/v1/keks", None, "provision claim operate audit"),
             ("GET", "/v1/keks/none", None, "provision claim operate audit"),
             ("PUT", "/v1/keks/none", {}, "provision"), ("DELETE", "/v1/keks/none", None, "provision"),
@@ -252,7 +253,7 @@ def test_no_key_comes_out(admin, run, data, server, tmp_path):
         admin("POST", DEVICE + "/export", body)
         admin("PUT", "/v1/keks/ns", body)
     admin("PUT", "/v1/keks/ns", {"key": KEK})
-    for target in (DEVICE, "/v1/devices", "/v1/keks", "/v1/keks/ns", DEVICE + "/decisions", f"/v1/{MARKER}",
+    for target in (DEVICE, "/v1/devices", "/v1/keks", "/v1/keks/ns", DEVICE + "/decisions", "/v1/decisions", f"/v1/{MARKER}",
                    f"/v1/devices/{MARKER}", f"/v1/devices?prefix={MARKER}", f"/v1/devices?{MARKER}=1"):
         for method in ("GET", "DELETE", "PUT", "POST"):
             admin(method, target, If_Match=MARKER, Idempotency_Key=MARKER)

@@ -166,6 +166,12 @@ def test_administration(server: lorajs.JoinServer, key: lorajs.Key) -> None:
     assert server.count(lorajs.MessageType.JOIN_REQ) == 1
     server.flush()
     assert any(d.error == "BLOCKED" and d.remedy for d in server.decisions(DEV_EUI))
+    of_all: list[lorajs.Decision] = []
+    server.each_decision(of_all.append)
+    server.each_decision(of_all.append, DEV_EUI + 1)
+    assert of_all == server.decisions(DEV_EUI)
+    with pytest.raises(ZeroDivisionError):
+        server.each_decision(lambda decision: 1 // 0)
     server.put_kek("ns", lorajs.Key.generate(24))
     with pytest.raises(lorajs.Fault):
         server.put_kek("ns", lorajs.Key.generate())

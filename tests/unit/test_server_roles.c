@@ -18,13 +18,14 @@ static void test_the_matrix(void **state)
 {
     static const char *const want[] = {
         /* provision claim operate export audit */
-        [LJS_ACT_LIST] = "xxx.x",      [LJS_ACT_READ] = "xxxxx",          [LJS_ACT_PROVISION] = "x....",
-        [LJS_ACT_REMOVE] = "x....",    [LJS_ACT_ROUTE] = ".x...",         [LJS_ACT_BLOCK] = "..x..",
-        [LJS_ACT_UNBLOCK] = "..x..",   [LJS_ACT_RESET_NONCES] = "..x..",  [LJS_ACT_EXPORT] = "...x.",
-        [LJS_ACT_LIST_KEKS] = "xxx.x", [LJS_ACT_PUT_KEK] = "x....",       [LJS_ACT_REMOVE_KEK] = "x....",
-        [LJS_ACT_DECISIONS] = ".xx.x", [LJS_ACT_ASSIGN] = "x....",        [LJS_ACT_ENROL] = "x....",
-        [LJS_ACT_CLAIM] = ".x...",     [LJS_ACT_SUSPEND] = "..x..",       [LJS_ACT_LIST_CLAIMS] = "xxx.x",
-        [LJS_ACT_ACCOUNTS] = "x....",  [LJS_ACT_LIST_ACCOUNTS] = "x.x.x", [LJS_ACT_LIST_LOTS] = "x.x.x",
+        [LJS_ACT_LIST] = "xxx.x",           [LJS_ACT_READ] = "xxxxx",          [LJS_ACT_PROVISION] = "x....",
+        [LJS_ACT_REMOVE] = "x....",         [LJS_ACT_ROUTE] = ".x...",         [LJS_ACT_BLOCK] = "..x..",
+        [LJS_ACT_UNBLOCK] = "..x..",        [LJS_ACT_RESET_NONCES] = "..x..",  [LJS_ACT_EXPORT] = "...x.",
+        [LJS_ACT_LIST_KEKS] = "xxx.x",      [LJS_ACT_PUT_KEK] = "x....",       [LJS_ACT_REMOVE_KEK] = "x....",
+        [LJS_ACT_DECISIONS] = ".xx.x",      [LJS_ACT_ASSIGN] = "x....",        [LJS_ACT_ENROL] = "x....",
+        [LJS_ACT_CLAIM] = ".x...",          [LJS_ACT_SUSPEND] = "..x..",       [LJS_ACT_LIST_CLAIMS] = "xxx.x",
+        [LJS_ACT_ACCOUNTS] = "x....",       [LJS_ACT_LIST_ACCOUNTS] = "x.x.x", [LJS_ACT_LIST_LOTS] = "x.x.x",
+        [LJS_ACT_LIST_DECISIONS] = ".xx.x",
     };
 
     (void)state;

@@ -1,0 +1,225 @@
+/* The join log: what was refused or repeated, of a device and of all. */
+#include "server/admin.h"
+#include "server/claim.h"
+
+static void show_decision(struct wr *w, const ljs_event *e)
+{
+    static const struct {
+        ljs_frame_kind kind;
+        const char *text;
+    } kinds[] = { { LJS_FRAME_REJOIN0, "rejoin0" },
+                  { LJS_FRAME_REJOIN1, "rejoin1" },
+                  { LJS_FRAME_REJOIN2, "rejoin2" } };
+    const char *kind = "join";
+
+    for (size_t i = 0; i < COUNT(kinds); i++)
+        if (kinds[i].kind == e->kind)
+            kind = kinds[i].text;
+    ljs__json_open(w, '{');
+    ljs__json_name(w, "at");
+    ljs__json_number(w, e->at);
+    ljs__json_name(w, "result");
+    ljs__json_text(w, ljs_errname(e->err));
+    ljs__json_name(w, "text");
+    ljs__json_text(w, ljs_strerror(e->err));
+    ljs__json_name(w, "remedy");
+    ljs__json_text(w, ljs_remedy(e->err));
+    ljs__json_name(w, "type");
+    ljs__json_text(w, ljs_message_type_text(e->type));
+    ljs__json_name(w, "kind");
+    ljs__json_text(w, kind);
+    ljs__json_name(w, "net_id");
+    ljs__json_hex_number(w, e->net_id, 6);
+    ljs__json_name(w, "nonce");
+    ljs__json_number(w, e->nonce);
+    ljs__json_name(w, "count");
+    ljs__json_number(w, e->count);
+    ljs__json_name(w, "repeat");
+    ljs__json_bool(w, e->repeat);
+    ljs__json_name(w, "on_word");
+    ljs__json_bool(w, e->on_word);
+    ljs__json_name(w, "peer");
+    ljs__json_text(w, e->peer);
+    ljs__json_close(w, '}');
+}
+
+/* ---- which of them ----------------------------------------------------------------- */
+
+/* Since when, and refusals or repeats alone. */
+struct wanted {
+    int64_t since;
+    bool refused, repeated;
+};
+
+static bool read_wanted(struct wanted *out, const struct asking *a)
+{
+    char since[16], outcome[16];
+
+    *out = (struct wanted){ .since = 0 };
+    if (!ljs__admin_query(since, sizeof since, a, "since") || !ljs__admin_query(outcome, sizeof outcome, a, "outcome"))
+        return false;
+    for (const char *at = since; *at; at++) {
+        if (*at < '0' || *at > '9')
+            return false;
+        out->since = 10 * out->since + (*at - '0');
+    }
+    out->refused = !*outcome || !strcmp(outcome, "refused");
+    out->repeated = !*outcome || !strcmp(outcome, "repeated");
+    return out->refused || out->repeated;
+}
+
+static bool is_wanted(const struct wanted *want, const ljs_event *e)
+{
+    return e->at >= want->since && (e->err ? want->refused : want->repeated);
+}
+
+/* An owner sees nothing of the one before: not what was in the second of the change either. */
+static ljs_err since_owned(struct wanted *want, ljs_server *server, ljs_eui dev_eui)
+{
+    struct claim claim;
+    ljs_err err = ljs__claim_load(&claim, server, dev_eui);
+    int64_t from = err ? 0 : ljs__claim_seen_from(&claim);
+
+    if (from && want->since <= from)
+        want->since = from + 1;
+    return err;
+}
+
+/* ---- of a device ------------------------------------------------------------------- */
+
+enum problem ljs__admin_decisions(struct asking *a)
+{
+    static const char *const names[] = { "since", "outcome", NULL };
+    ljs_buf record = { NULL, 0 };
+    struct wanted want;
+    ljs_event e;
+    ljs_err err;
+
+    if (ljs__admin_query_only(a, names) || !read_wanted(&want, a))
+        return P_BAD_REQUEST;
+    err = ljs_server_get_device(&record, a->server, a->dev_eui);
+    ljs_buf_free(&record);
+    if (!err && *a->who.account)
+        err = since_owned(&want, a->server, a->dev_eui);
+    if (err)
+        return ljs__admin_problem_of(err);
+    ljs__json_open(&a->body, '{');
+    ljs__json_name(&a->body, "decisions");
+    ljs__json_open(&a->body, '[');
+    for (unsigned i = 0; !(err = ljs_server_decision(&e, a->server, a->dev_eui, i)); i++)
+        if (is_wanted(&want, &e))
+            show_decision(&a->body, &e);
+    ljs__json_close(&a->body, ']');
+    ljs__json_close(&a->body, '}');
+    return err == LJS_E_NOTFOUND ? FINE : ljs__admin_problem_of(err);
+}
+
+/* ---- of all devices ---------------------------------------------------------------- */
+
+struct page {
+    struct asking *a;
+    struct wanted want, of_one;    /* what is asked for; of the device that is looked at */
+    char account[LJS_ACCOUNT_MAX]; /* "" for all */
+    unsigned left, looked;
+    bool more, begun; /* the page is full; there is something of this device */
+    ljs_eui next;
+};
+
+static bool is_full(struct page *p, ljs_eui next)
+{
+    p->more = !p->left || p->looked++ == PASSED_MOST;
+    p->next = next;
+    return p->more;
+}
+
+/* Of a device that cannot be read there is one event, which counts nothing. */
+static ljs_err one_decision(void *user, const ljs_event *e)
+{
+    struct page *p = user;
+    struct wr *w = &p->a->body;
+
+    if (e->count && !is_wanted(&p->of_one, e))
+        return LJS_OK;
+    if (!p->begun) {
+        ljs__json_open(w, '{');
+        ljs__json_name(w, "dev_eui");
+        ljs__json_hex_number(w, e->dev_eui, 16);
+        if (!e->count) {
+            ljs__json_name(w, "fault");
+            ljs__json_text(w, ljs_errname(e->err));
+        }
+        ljs__json_name(w, "decisions");
+        ljs__json_open(w, '[');
+        p->begun = true;
+    }
+    if (e->count)
+        show_decision(w, e);
+    return w->bad ? LJS_E_NOMEM : LJS_OK;
+}
+
+static ljs_err show_device(struct page *p, ljs_eui dev_eui)
+{
+    ljs_err err;
+
+    p->begun = false;
+    err = ljs__decisions_of(p->a->server, dev_eui, one_decision, p);
+    if (p->begun) {
+        ljs__json_close(&p->a->body, ']');
+        ljs__json_close(&p->a->body, '}');
+        p->left--;
+    }
+    return err;
+}
+
+static ljs_err any_row(void *user, ljs_eui dev_eui)
+{
+    struct page *p = user;
+
+    if (is_full(p, dev_eui))
+        return LJS_E_BUSY; /* enough */
+    p->of_one = p->want;
+    return show_device(p, dev_eui);
+}
+
+/* Of one account: what it is offered is not its own. */
+static ljs_err owned_row(void *user, const ljs_claim *claim)
+{
+    struct page *p = user;
+    const char *mine = *p->a->who.account ? p->a->who.account : p->account;
+    ljs_err err = LJS_OK;
+
+    if (is_full(p, claim->dev_eui))
+        return LJS_E_BUSY;
+    if (strcmp(claim->account, mine) || (*p->account && strcmp(claim->account, p->account)))
+        return LJS_OK;
+    p->of_one = p->want;
+    if (*p->a->who.account)
+        err = since_owned(&p->of_one, p->a->server, claim->dev_eui);
+    return err ? err : show_device(p, claim->dev_eui);
+}
+
+enum problem ljs__admin_all_decisions(struct asking *a)
+{
+    static const char *const names[] = { "since", "outcome", "prefix", "cursor", "limit", "account", NULL };
+    struct page p = { .a = a };
+    const char *whose;
+    ljs_eui first, last;
+    ljs_err err;
+
+    if (ljs__admin_query_only(a, names) || !read_wanted(&p.want, a) || !ljs__admin_range(&first, &last, a) ||
+        !ljs__admin_limit(&p.left, a) || !ljs__admin_query(p.account, sizeof p.account, a, "account"))
+        return P_BAD_REQUEST;
+    whose = *a->who.account ? a->who.account : p.account;
+    if (*whose && !ljs__account_name_ok(whose, LJS_ACCOUNT_MAX))
+        return P_BAD_REQUEST;
+    ljs__json_open(&a->body, '{');
+    ljs__json_name(&a->body, "devices");
+    ljs__json_open(&a->body, '[');
+    err = *whose ? ljs_server_each_claim_of(a->server, whose, first, last, owned_row, &p)
+                 : ljs__each_eui_in(a->server, SPACE_DECISION, first, last, any_row, &p);
+    ljs__json_close(&a->body, ']');
+    if (p.more)
+        ljs__admin_next_page(a, p.next);
+    ljs__json_close(&a->body, '}');
+    return p.more ? FINE : ljs__admin_problem_of(err);
+}
