@@ -449,7 +449,8 @@ static enum problem handle(struct asking *a)
         return ljs__admin_fault(a, "there is none here");
     if (route->with_body && !is_json(req->content_type) && !is_ttjs(req->target))
         return P_MEDIA_TYPE;
-    return route->run(a);
+    problem = route->run(a);
+    return problem ? problem : in_his_account(a, route); /* it may be another's since, and so may what was read */
 }
 
 ljs_err ljs_admin_handle(ljs_admin_ans *out, ljs_server *server, const ljs_admin_req *req, const uint8_t *in,

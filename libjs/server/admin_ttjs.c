@@ -104,15 +104,14 @@ enum problem ljs__ttjs_read(struct asking *a)
     ljs_device device;
     ljs_buf record = { NULL, 0 };
     struct wr *w = &a->body;
-    enum problem problem = look(&claim, a, a->dev_eui);
-    ljs_err err;
+    ljs_err err = ljs_server_get_device(&record, a->server, a->dev_eui);
+    enum problem problem = look(&claim, a, a->dev_eui); /* then the record was of his time, too */
 
-    if (problem)
-        return problem;
-    err = ljs_server_get_device(&record, a->server, a->dev_eui);
     if (!err)
         err = ljs_device_read(&device, record.data, record.len);
     ljs_buf_free(&record);
+    if (problem)
+        return problem;
     if (err)
         return refused(a, err, "");
     ljs__json_open(w, '{');

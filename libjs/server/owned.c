@@ -172,6 +172,7 @@ struct walk {
     owned_fault *fault; /* NULL: nobody is told */
     void *user;
     struct mending *mend; /* NULL: nothing is changed */
+    bool again;           /* something was written meanwhile that was to be mended */
 };
 
 static ljs_err mend_all(struct walk *w)
@@ -179,8 +180,10 @@ static ljs_err mend_all(struct walk *w)
     struct mending *m = w->mend;
     ljs_err err = m && m->len ? ljs_store_commit(w->server->store, m->change, m->len) : LJS_OK;
 
-    for (size_t i = 0; m && !err && i < m->len; i++) /* after a conflict, who was first has seen to it */
-        if (m->change[i].result != LJS_E_CONFLICT)
+    for (size_t i = 0; m && !err && i < m->len; i++) /* after a conflict it may stand otherwise, or as it did */
+        if (m->change[i].result == LJS_E_CONFLICT)
+            w->again = true;
+        else
             err = m->change[i].result;
     for (size_t i = 0; m && i < m->claims; i++)
         ljs_buf_free(&m->claim[i]);
@@ -309,11 +312,15 @@ static ljs_err put_mark(ljs_server *server, bool there)
 /* Without the mark as long as it lasts: who comes after a crash begins again. */
 static ljs_err build(ljs_claim_index *out, ljs_server *server, bool entries)
 {
-    struct walk w = { .server = server, .out = out, .mend = calloc(1, sizeof *w.mend) };
+    ljs_claim_index once_more = { 0 };
+    struct walk w = { .server = server, .out = out, .mend = calloc(1, sizeof *w.mend), .again = true };
     ljs_err err = w.mend ? LJS_OK : LJS_E_NOMEM;
 
-    if (!err)
-        err = walk(&w, entries);
+    for (unsigned n = 0; !err && w.again; n++) {
+        w.again = false;
+        err = n == ROUNDS ? LJS_E_BUSY : walk(&w, entries);
+        w.out = &once_more; /* it is told what was found first */
+    }
     for (size_t i = 0; w.mend && i < w.mend->claims; i++)
         ljs_buf_free(&w.mend->claim[i]);
     free(w.mend);
@@ -379,16 +386,13 @@ struct visit {
     void *user;
 };
 
+/* The claim has the say, whatever the entry's value is: what is damaged hides nothing. */
 static ljs_err visit_one(void *user, ljs_eui dev_eui)
 {
     const struct visit *v = user;
-    struct key key = entry_key(v->account, dev_eui);
     struct claim claim;
-    uint64_t version;
-    ljs_err err = get_entry(&version, v->server, &key);
+    ljs_err err = ljs__claim_load(&claim, v->server, dev_eui);
 
-    if (!err)
-        err = ljs__claim_load(&claim, v->server, dev_eui);
     return err || !concerns(&claim.c, v->account) ? err : v->row(v->user, &claim.c);
 }
 

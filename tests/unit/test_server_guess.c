@@ -1,6 +1,6 @@
 /* Guessing owner tokens: what the limits let through, that owners claim meanwhile, what the log tells, and that no
  * answer and no work says which guess was near. */
-#include "server/claim.h"
+#include "server/chip.h"
 
 #include "audit_world.h"
 #include "random.h"
@@ -34,6 +34,8 @@ static void token_of(char out[9], unsigned device)
     snprintf(out, 9, "%08X", (device + 1) * 2654435761U); /* 32 bits, as on many labels */
 }
 
+static bool proof; /* is shown with what is claimed; a wrong one */
+
 static ljs_err with(ljs_claim_act act, unsigned device, const char *client, const char *account, int64_t now,
                     const char *token)
 {
@@ -45,6 +47,10 @@ static ljs_err with(ljs_claim_act act, unsigned device, const char *client, cons
     snprintf(req.account, sizeof req.account, "%s", account);
     req.routing =
         (ljs_routing){ .struct_size = sizeof req.routing, .set = LJS_ROUTE_HOME_NET_ID, .has_home_net_id = 1 };
+    if (proof) {
+        req.has_chip = 1;
+        memset(req.signature, 1, sizeof req.signature);
+    }
     err = ljs_server_claim(&got, w.server, &req, (const uint8_t *)token, strlen(token));
     ljs_buf_free(&got);
     return err;
@@ -234,39 +240,67 @@ static void test_a_million_guesses(void **state)
 
 /* ---- which it was ------------------------------------------------------------------------ */
 
-/* Unknown, without a token, wrong, out of time and somebody else's: one answer and as much hashed. */
+/* As a manifest has left it. */
+static void put_chip(unsigned device, uint8_t required)
+{
+    ljs_chip chip = { .struct_size = sizeof chip, .dev_eui = DEV + device, .at = NOW, .required = required };
+    struct key key = ljs__key_eui(SPACE_CHIP, chip.dev_eui);
+    ljs_change change = { .key = key.at, .key_len = key.len };
+    ljs_buf value;
+
+    strcpy(chip.unique_id, "012300000000000127");
+    assert_int_equal(ljs__chip_write(&value, vault, &chip), LJS_OK);
+    change.in = value.data;
+    change.in_len = value.len;
+    assert_int_equal(ljs_store_commit(w.store, &change, 1), LJS_OK);
+    assert_int_equal(change.result, LJS_OK);
+    ljs_buf_free(&value);
+}
+
+/* Unknown, without a token, wrong, out of time and somebody else's, with a chip and without one, with a wrong proof of
+ * it or none: one answer and as much hashed. */
 static void test_equal_work(void **state)
 {
+    enum { DEVICES = 7 };
     static const struct {
         unsigned device;
         const char *what;
+        bool right; /* the token is */
     } rows[] = {
-        { 99, "unknown" }, { 0, "wrong" }, { 1, "another's" }, { 2, "released" }, { 3, "retired" },
+        { 99, "unknown", false },     { 0, "wrong", false },         { 1, "another's", true },
+        { 2, "released", true },      { 3, "retired", true },        { 4, "wrong, and a chip", false },
+        { 5, "chip required", true }, { 6, "another's chip", true },
     };
     char token[9];
 
     (void)state;
-    guess_begin(4);
-    for (unsigned device = 1; device < 4; device++) {
+    guess_begin(DEVICES);
+    for (unsigned device = 1; device < DEVICES; device++) {
         token_of(token, device);
-        assert_int_equal(try(device, "acme-1", "acme", NOW, token), LJS_OK);
+        if (device != 4 && device != 5)
+            assert_int_equal(try(device, "acme-1", "acme", NOW, token), LJS_OK);
     }
     assert_int_equal(with(LJS_CLAIM_RELEASE, 2, "acme-1", "acme", NOW, ""), LJS_OK);
     assert_int_equal(with(LJS_CLAIM_RETIRE, 3, "", "", NOW, ""), LJS_OK);
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+    for (unsigned device = 4; device < DEVICES; device++)
+        put_chip(device, device == 5);
+    for (size_t i = 0; i < 2 * COUNT_OF(rows); i++) {
         static unsigned want_tags;
+        const char *what = rows[i % COUNT_OF(rows)].what;
+        unsigned device = rows[i % COUNT_OF(rows)].device;
 
+        proof = i >= COUNT_OF(rows);
+        token_of(token, device);
+        token[0] ^= !rows[i % COUNT_OF(rows)].right;
         tags = hashed = 0;
-        token_of(token, rows[i].device);
-        if (rows[i].device == 0)
-            token[0] ^= 1;
-        if (try(rows[i].device, "eve-1", "eve", NOW, token) != LJS_E_CLAIM)
-            fail_msg("%s", rows[i].what);
-        if (i == 0)
+        if (try(device, proof ? "eve-2" : "eve-1", "eve", NOW, token) != LJS_E_CLAIM)
+            fail_msg("%s", what);
+        if (i % COUNT_OF(rows) == 0)
             want_tags = tags;
-        assert_int_equal(hashed, 1);
-        assert_int_equal(tags, want_tags);
+        if (tags != want_tags || hashed != 1U + proof)
+            fail_msg("%s: %u tags, not %u; %u hashes", what, tags, want_tags, hashed);
     }
+    proof = false;
     guess_end();
 }
 

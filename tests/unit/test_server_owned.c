@@ -89,6 +89,15 @@ static bool agree(const char *account)
     return by_index.len == by_claims.len && !memcmp(by_index.at, by_claims.at, by_index.len * sizeof *by_index.at);
 }
 
+/* Of what the index has, as the claims have it: nothing that is not the account's, nothing twice. */
+static bool agree_where_it_is(const char *account)
+{
+    struct list by_index = { .len = 0 };
+
+    assert_int_equal(ljs_server_each_claim_of(w.server, account, DEV + 3, DEV + 3, add_row, &by_index), LJS_OK);
+    return by_index.len == 1 && by_index.at[0] == DEV + 3;
+}
+
 static unsigned faults(void)
 {
     ljs_audit_report *report;
@@ -292,6 +301,7 @@ static void test_mending(void **state)
     assert_int_equal(put_entry("nobody", DEV + 99, true), LJS_OK); /* no device at all */
     assert_int_equal(put_entry("acme", DEV + 3, false), LJS_OK);   /* not as it was written */
     assert_false(agree("acme.b"));
+    assert_true(agree_where_it_is("acme")); /* what is damaged hides nothing, and the claim has the say */
     assert_true(faults() >= 7);
     assert_int_equal(ljs_server_index_claims(&found, w.server, 1), LJS_OK);
     assert_true(found.entries == 0 && found.missing == 5 && found.stray == 2);
@@ -310,15 +320,12 @@ static void test_mending(void **state)
 }
 
 /* Another master key changes nothing of it, and the old one can be retired. */
-static void test_another_master_key(void **state)
+static void another_master_key(void)
 {
     ljs_rewrap *rewrap;
     ljs_rewrapped done = { .done = 0 };
     ljs_key *to;
 
-    (void)state;
-    owned_begin();
-    assert_int_equal(act(LJS_CLAIM_ASSIGN, 0, "acme", ""), LJS_OK);
     assert_int_equal(ljs_key_generate(&to, LJS_MASTER_LEN), LJS_OK);
     assert_int_equal(ljs_server_rotate(w.server, to), LJS_OK);
     ljs_key_free(to);
@@ -328,16 +335,25 @@ static void test_another_master_key(void **state)
     assert_int_equal(done.damaged, 0);
     assert_int_equal(ljs_rewrap_retire(rewrap, 0), LJS_OK);
     ljs_rewrap_free(rewrap);
+}
+
+static void test_another_master_key(void **state)
+{
+    (void)state;
+    owned_begin();
+    assert_int_equal(act(LJS_CLAIM_ASSIGN, 0, "acme", ""), LJS_OK);
+    another_master_key();
     check();
     server_end(&w);
 }
 
-/* ---- the end of an account, at the same time -------------------------------------------------- */
+/* ---- at the same time ------------------------------------------------------------------------- */
 
 /* A store in whose commit something else happens first, once. */
 struct between {
     ljs_store *inner;
     void (*first)(void);
+    unsigned after; /* so many commits */
 };
 static struct between between;
 
@@ -349,9 +365,10 @@ static ljs_err b_get(ljs_buf *out, uint64_t *version, void *self, const uint8_t 
 static ljs_err b_commit(void *self, ljs_change *changes, size_t len)
 {
     struct between *b = self;
-    void (*first)(void) = b->first;
+    void (*first)(void) = b->after ? NULL : b->first;
 
-    b->first = NULL;
+    b->after -= b->after != 0;
+    b->first = first ? NULL : b->first;
     if (first)
         first();
     return ljs_store_commit(b->inner, changes, len);
@@ -366,6 +383,50 @@ static void b_close(void *self)
 {
     ljs_store_free(((struct between *)self)->inner);
 }
+
+static const ljs_store_ops between_ops = {
+    .struct_size = sizeof between_ops, .get = b_get, .commit = b_commit, .each = b_each, .close = b_close
+};
+
+static void begin_between(void)
+{
+    ljs_store *store;
+
+    assert_int_equal(ljs_store_memory(&between.inner), LJS_OK);
+    assert_int_equal(ljs_store_custom(&store, &between_ops, &between), LJS_OK);
+    server_begin(&w, store, &lab);
+}
+
+/* A claim that is written anew, and says the same, is a conflict for whoever makes the index, and nobody has seen to
+ * its entries. */
+static void test_another_master_key_meanwhile(void **state)
+{
+    ljs_claim_index found;
+
+    (void)state;
+    begin_between();
+    add_devices(&w, 3);
+    add_account("acme");
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(act(LJS_CLAIM_ASSIGN, i, "acme", ""), LJS_OK);
+    drop_index(true);
+    another_server();
+    between.first = another_master_key;
+    assert_true(agree("acme"));
+    assert_null(between.first);
+    assert_int_equal(faults(), 0);
+    drop_index(false);
+    between.first = another_master_key;
+    between.after = 1; /* that of the mark, which goes first */
+    assert_int_equal(ljs_server_index_claims(&found, w.server, 0), LJS_OK);
+    assert_null(between.first);
+    assert_true(found.missing == 3 && found.stray == 0);
+    assert_true(agree("acme"));
+    assert_int_equal(faults(), 0);
+    server_end(&w);
+}
+
+/* ---- the end of an account --------------------------------------------------------------------- */
 
 static ljs_err add_credential(const char *account)
 {
@@ -398,19 +459,13 @@ static void late_end(void)
 
 static void test_nothing_dangles(void **state)
 {
-    static const ljs_store_ops ops = {
-        .struct_size = sizeof ops, .get = b_get, .commit = b_commit, .each = b_each, .close = b_close
-    };
     static void (*const late[])(void) = { late_credential, late_kek };
     ljs_account a;
     ljs_kek kek;
-    ljs_store *store;
 
     (void)state;
     for (unsigned i = 0; i < COUNT_OF(late); i++) {
-        assert_int_equal(ljs_store_memory(&between.inner), LJS_OK);
-        assert_int_equal(ljs_store_custom(&store, &ops, &between), LJS_OK);
-        server_begin(&w, store, &lab);
+        begin_between();
         add_account("acme");
         /* The account is about to end, and somebody is given something of it. */
         between.first = late[i];
@@ -435,10 +490,15 @@ static void test_nothing_dangles(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_act),   cmocka_unit_test(test_a_page),
-        cmocka_unit_test(test_from_before), cmocka_unit_test(test_acts_while_there_is_none),
-        cmocka_unit_test(test_mending),     cmocka_unit_test(test_another_master_key),
-        cmocka_unit_test(test_nobody),      cmocka_unit_test(test_nothing_dangles),
+        cmocka_unit_test(test_every_act),
+        cmocka_unit_test(test_a_page),
+        cmocka_unit_test(test_from_before),
+        cmocka_unit_test(test_acts_while_there_is_none),
+        cmocka_unit_test(test_mending),
+        cmocka_unit_test(test_another_master_key),
+        cmocka_unit_test(test_nobody),
+        cmocka_unit_test(test_nothing_dangles),
+        cmocka_unit_test(test_another_master_key_meanwhile),
     };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);

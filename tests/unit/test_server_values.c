@@ -191,8 +191,17 @@ static ljs_err read_value(struct world *w, const struct value *v)
     return LJS_OK;
 }
 
+/* One of each schema: nobody's, and a second owner's. */
 static void claim_some(struct world *w)
 {
+    static const struct {
+        unsigned device;
+        ljs_claim_act act;
+        const char *account;
+    } acts[] = { { 0, LJS_CLAIM_ENROL, "account-0" },
+                 { 1, LJS_CLAIM_ASSIGN, "account-0" },
+                 { 1, LJS_CLAIM_RELEASE, "account-0" },
+                 { 1, LJS_CLAIM_ASSIGN, "account-1" } };
     ljs_account a = { .struct_size = sizeof a, .at = NOW };
     ljs_claim_req req = { .struct_size = sizeof req, .now = NOW };
     ljs_buf token;
@@ -200,9 +209,11 @@ static void claim_some(struct world *w)
     for (unsigned i = 0; i < 2; i++) {
         snprintf(a.name, sizeof a.name, "account-%u", i);
         assert_int_equal(ljs_server_add_account(w->server, &a), LJS_OK);
-        req.dev_eui = DEV + i;
-        req.act = i ? LJS_CLAIM_ASSIGN : LJS_CLAIM_ENROL;
-        strcpy(req.account, a.name);
+    }
+    for (size_t i = 0; i < COUNT_OF(acts); i++) {
+        req.dev_eui = DEV + acts[i].device;
+        req.act = acts[i].act;
+        strcpy(req.account, acts[i].account);
         assert_int_equal(ljs_server_claim(&token, w->server, &req, NULL, 0), LJS_OK);
         ljs_buf_free(&token);
     }
@@ -229,6 +240,7 @@ static void fill(struct world *w)
 {
     const struct generation generation = { .number = 2, .before = 1 };
     const char *kinds = "mgidkwacoqslp";
+    unsigned schemas = 0;
     ljs_credential c = { .struct_size = sizeof c, .roles = LJS_ROLE_OPERATE, .at = NOW };
     ljs_buf token;
 
@@ -262,6 +274,9 @@ static void fill(struct world *w)
             n += values[i].key[0] == (uint8_t)kinds[k];
         assert_in_range(n, strchr("mgi", kinds[k]) ? 1 : 2, VALUES_MAX);
     }
+    for (unsigned i = 0; i < values_len; i++) /* the schema stands behind what begins an array */
+        schemas |= values[i].key[0] == SPACE_CLAIM ? 1U << values[i].octets.data[1] : 0;
+    assert_int_equal(schemas, 1U << 1 | 1U << 2);
     for (unsigned i = 0; i < values_len; i++)
         assert_int_equal(read_value(w, &values[i]), LJS_OK);
 }
