@@ -349,10 +349,27 @@ static void test_asked_again_after_all_has_changed(void **state)
 struct meanwhile {
     ljs_store *real;
     ljs_server *other;
-    enum { ENDS, SUSPENDS, CLAIMS, CLAIMS_AND_KEEPS, ENROLS } what;
+    enum { ENDS, SUSPENDS, CLAIMS, CLAIMS_AND_KEEPS, CLAIMS_UNLOCKED, ENROLS, OFFERS_AGAIN } what;
     bool armed;
     ljs_err got;
 };
+
+/* Taken back, given to the same account again, and offered to whom it was offered to: his second owner's offer. */
+static ljs_err offer_again(const struct meanwhile *m)
+{
+    static const ljs_claim_act acts[] = { LJS_CLAIM_RELEASE, LJS_CLAIM_ASSIGN, LJS_CLAIM_OFFER };
+    ljs_err err = LJS_OK;
+
+    for (size_t i = 0; i < COUNT_OF(acts) && !err; i++) {
+        ljs_claim_req req = req_of(acts[i], "acme");
+        ljs_buf none;
+
+        strcpy(req.to, "globex");
+        req.until = NOW + 60;
+        err = ljs_server_claim(&none, m->other, &req, NULL, 0);
+    }
+    return err;
+}
 
 static ljs_err do_it(const struct meanwhile *m)
 {
@@ -365,7 +382,10 @@ static ljs_err do_it(const struct meanwhile *m)
         return ljs_server_del_account(m->other, "acme");
     if (m->what == SUSPENDS)
         return ljs_server_suspend_account(m->other, "acme", 1);
-    req.keep_token = m->what == CLAIMS_AND_KEEPS;
+    if (m->what == OFFERS_AGAIN)
+        return offer_again(m);
+    req.keep_token = m->what == CLAIMS_AND_KEEPS || m->what == CLAIMS_UNLOCKED;
+    req.unlocked = m->what == CLAIMS_UNLOCKED;
     err = ljs_server_claim(&got, m->other, &req, (const uint8_t *)(m->what == ENROLS ? "C05EA29D" : "C05EA29C"), 8);
     ljs_buf_free(&got);
     return err;
@@ -453,8 +473,50 @@ static void test_the_token_meanwhile(void **state)
         m.armed = true;
         assert_int_equal(simply(LJS_CLAIM_CLAIM, "acme", "C05EA29C"), LJS_E_CLAIM);
         assert_string_equal(claim_now().account, what == ENROLS ? "" : "globex");
-        assert_int_equal(claim_now().locked, what != ENROLS);
+        assert_int_equal(claim_now().locked, what != ENROLS && what != CLAIMS_UNLOCKED);
         two_end(&m);
+    }
+}
+
+/* What the chip has said was said of one owner, and is no word for the next one's offer. */
+static void test_the_offer_meanwhile(void **state)
+{
+    struct meanwhile m = { .what = OFFERS_AGAIN };
+    ljs_claim_req req = req_of(LJS_CLAIM_OFFER, "acme");
+
+    (void)state;
+    two_begin(&m);
+    assert_int_equal(simply(LJS_CLAIM_ASSIGN, "acme", ""), LJS_OK);
+    strcpy(req.to, "globex");
+    req.until = NOW + 60;
+    assert_int_equal(act(&req, ""), LJS_OK);
+    m.armed = true;
+    assert_int_equal(simply(LJS_CLAIM_ACCEPT, "globex", ""), LJS_E_CLAIM);
+    assert_string_equal(claim_now().account, "acme");
+    assert_int_equal(simply(LJS_CLAIM_ACCEPT, "globex", ""), LJS_OK);
+    two_end(&m);
+}
+
+/* ---- since when it is whose -------------------------------------------------------------------------------- */
+
+/* A later owner's is his from his own time on; where an older lorajs has not said when that was, since it stands so. */
+static void test_from_when_on_it_is_seen(void **state)
+{
+    static const struct {
+        uint32_t owners;
+        int64_t owned_at, want;
+    } rows[] = { { 0, 0, 0 }, { 1, 0, 0 }, { 2, 0, NOW }, { 2, NOW - 7, NOW - 7 }, { 1, NOW - 7, NOW - 7 } };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct claim got,
+            claim = { .c = { .dev_eui = DEV, .owners = rows[i].owners, .at = NOW }, .owned_at = rows[i].owned_at };
+        ljs_buf value;
+
+        assert_int_equal(ljs__claim_write(&value, vault, &claim), LJS_OK);
+        assert_int_equal(ljs__claim_read(&got, vault, DEV, &value), LJS_OK);
+        assert_int_equal(ljs__claim_seen_from(&got), rows[i].want);
+        ljs_buf_free(&value);
     }
 }
 
@@ -465,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_removed_is_nobodys),        cmocka_unit_test(test_a_clock_that_is_set_back),
         cmocka_unit_test(test_the_account_meanwhile),     cmocka_unit_test(test_the_token_meanwhile),
         cmocka_unit_test(test_all_newcomers_together),    cmocka_unit_test(test_asked_again_after_all_has_changed),
+        cmocka_unit_test(test_the_offer_meanwhile),       cmocka_unit_test(test_from_when_on_it_is_seen),
     };
 
     world_audit = LJS_AUDIT_ON;

@@ -75,6 +75,8 @@ static void hand_over(void)
     act(LJS_CLAIM_ASSIGN, "globex", "as.globex");
 }
 
+static bool lab_too; /* joins are answered, in clear */
+
 static void begin(char token[TOKEN_ROOM])
 {
     static const ljs_store_ops ops = {
@@ -90,7 +92,7 @@ static void begin(char token[TOKEN_ROOM])
     before.left = 0;
     assert_int_equal(ljs_store_memory(&before.inner), LJS_OK);
     assert_int_equal(ljs_store_custom(&store, &ops, &before), LJS_OK);
-    server_begin(&w, store, NULL);
+    server_begin(&w, store, lab_too ? &lab : NULL);
     add_devices(&w, 1);
     for (unsigned i = 0; i < COUNT_OF(names); i++) {
         ljs_account a = { .struct_size = sizeof a, .at = NOW };
@@ -152,9 +154,48 @@ static void test_whoever_reads_meanwhile(void **state)
     }
 }
 
+/* ---- the join log of a later owner -------------------------------------------------------- */
+
+/* What was in the second of the change is the former owner's. */
+static void test_the_log_begins_with_its_owner(void **state)
+{
+    ljs_admin_req req = { .struct_size = sizeof req, .now = NOW + 9, .method = "GET" };
+    ljs_claim_req release = req_of(LJS_CLAIM_RELEASE, "acme", ""), assign = req_of(LJS_CLAIM_ASSIGN, "acme", "as.acme");
+    char token[TOKEN_ROOM], at[32], body[4096] = "";
+    ljs_admin_ans ans;
+    ljs_buf none;
+
+    (void)state;
+    lab_too = true;
+    begin(token);
+    lab_too = false;
+    ask(&w, NOW + 1, join_of(0, 1, false), "Success");
+    ask(&w, NOW + 1, join_of(0, 2, false), "Success");
+    ask(&w, NOW + 4, join_of(0, 1, false), "JoinReqFailed");
+    release.now = assign.now = NOW + 5;
+    assert_int_equal(ljs_server_claim(&none, w.server, &release, NULL, 0), LJS_OK);
+    assert_int_equal(ljs_server_claim(&none, w.server, &assign, NULL, 0), LJS_OK);
+    ask(&w, NOW + 5, join_of(0, 2, true), "MICFailed");
+    ask(&w, NOW + 6, join_of(0, 1, false), "JoinReqFailed");
+    assert_int_equal(ljs_server_flush(w.server), LJS_OK);
+    snprintf(req.target, sizeof req.target, "/v1/devices/%s/decisions", DEV_TEXT);
+    snprintf(req.authorization, sizeof req.authorization, "Bearer %s", token);
+    assert_int_equal(ljs_admin_handle(&ans, w.server, &req, NULL, 0), LJS_OK);
+    assert_int_equal(ans.status, 200);
+    assert_in_range(ans.body.len, 1, sizeof body - 1);
+    memcpy(body, ans.body.data, ans.body.len);
+    for (int later = 1; later < 8; later++) {
+        snprintf(at, sizeof at, "\"at\":%d,", NOW + later);
+        assert_int_equal(strstr(body, at) != NULL, later == 6);
+    }
+    ljs_buf_free(&ans.body);
+    server_end(&w);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_whoever_reads_meanwhile) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_whoever_reads_meanwhile),
+                                        cmocka_unit_test(test_the_log_begins_with_its_owner) };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);
 }

@@ -158,6 +158,46 @@ static void test_an_entry_is_as_it_was_believed(void **state)
     end();
 }
 
+/* No octet of what is gone by can be another. */
+static void test_every_octet_of_an_entry_is_stamped(void **state)
+{
+    ljs_register_opts opts = opts_of("");
+    ljs_manifest_entry e = entry_of(0);
+    const struct {
+        void *at;
+        size_t len;
+    } parts[] = { { &e.version, sizeof e.version },
+                  { &e.has_dev_eui, sizeof e.has_dev_eui },
+                  { &e.has_join_eui, sizeof e.has_join_eui },
+                  { &e.has_key, sizeof e.has_key },
+                  { &e.suffix, sizeof e.suffix },
+                  { &e.dev_eui, sizeof e.dev_eui },
+                  { &e.join_eui, sizeof e.join_eui },
+                  { e.public_key, sizeof e.public_key },
+                  { e.unique_id, sizeof e.unique_id },
+                  { e.model, sizeof e.model },
+                  { e.part_number, sizeof e.part_number },
+                  { e.timestamp, sizeof e.timestamp },
+                  { e.group_id, sizeof e.group_id },
+                  { e.signer, sizeof e.signer },
+                  { e.stamp, sizeof e.stamp } };
+    ljs_registered what;
+
+    (void)state;
+    begin();
+    opts.dry = 1;
+    e = *believed(&e);
+    for (size_t i = 0; i < COUNT_OF(parts); i++)
+        for (size_t k = 0; k < parts[i].len; k++) {
+            ((uint8_t *)parts[i].at)[k] ^= 2;
+            if (ljs_server_register(&what, w.server, &opts, &e) != LJS_E_SEAL)
+                fail_msg("part %zu, octet %zu", i, k);
+            ((uint8_t *)parts[i].at)[k] ^= 2;
+        }
+    assert_int_equal(ljs_server_register(&what, w.server, &opts, &e), LJS_OK);
+    end();
+}
+
 enum { MANY = 50 };
 
 static void many(ljs_manifest_entry entries[MANY])
@@ -397,6 +437,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_keys_first),
         cmocka_unit_test(test_what_is_not_registered),
         cmocka_unit_test(test_an_entry_is_as_it_was_believed),
+        cmocka_unit_test(test_every_octet_of_an_entry_is_stamped),
         cmocka_unit_test(test_many_together),
         cmocka_unit_test(test_the_store_fails),
         cmocka_unit_test(test_one_that_does_not_open),
