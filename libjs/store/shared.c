@@ -16,9 +16,9 @@
 #include <sys/stat.h>
 
 enum {
-    IDLE_MAX = 16,   /* readers kept open; more are opened when more threads read at once */
-    LOG_STEP = 1000, /* pages of the log that are copied back together */
-    LOG_MOST = 4000, /* of the log, before commits wait for its end: 16 MiB, see LOG_SIZE in sqlite.c */
+    IDLE_MAX = 16,       /* readers kept open; more are opened when more threads read at once */
+    LOG_STEP = 4096000,  /* octets of pages in the log that are copied back together */
+    LOG_MOST = 16384000, /* before commits wait for its end: with the frames around them LOG_SIZE, see sqlite.c */
 };
 
 struct shared {
@@ -37,7 +37,7 @@ struct shared {
     pthread_cond_t wanted; /* of the keeper */
     bool kept, ends;       /* it runs; it shall end */
     bool copy;             /* it shall copy the log back, which had */
-    unsigned log;          /* so many pages by then */
+    uint64_t log;          /* so many octets of pages by then */
     bool holds;            /* commits wait for it */
     bool failed;           /* it could not: who commits next copies back himself, and tells if he cannot */
 };
@@ -371,7 +371,7 @@ static void end_keeping(struct shared *s)
 /* Under the lock, after a commit: has the log grown by another step? */
 static void watch_log(struct shared *s)
 {
-    unsigned log = s->writer ? s->writer->log : 0;
+    uint64_t log = s->writer ? s->writer->log : 0;
 
     if (log < s->log)
         s->log = 0; /* it has begun anew */

@@ -18,7 +18,7 @@ struct db_file {
 struct db {
     struct db *next; /* for whoever keeps several */
     bool broken;     /* it met a fault */
-    unsigned log;    /* of who writes: pages in the log after the last commit */
+    uint64_t log;    /* of who writes: octets of the pages in the log after the last commit */
 };
 
 /* A call of commit, waiting. */

@@ -213,7 +213,7 @@ static void pause_ms(unsigned ms)
 
 /* ---- commit returns when its results survive power loss ---- */
 
-enum { KEYS = 5 };
+enum { KEYS = 5, BLOCK = 512 };
 
 /* The folder as it may stand after the power went: of each file that has a lasting name, every
  * block is what was synced last or, when `luck` wants it, what was written since. */
@@ -229,8 +229,8 @@ static char *after_power_loss(unsigned luck)
 
         if (kept->named && kept->synced && now) {
             len = luck % 2 ? now_len : kept->len;
-            for (size_t at = 0; at < len; at += 4096) {
-                size_t n = len - at < 4096 ? len - at : 4096;
+            for (size_t at = 0; at < len; at += BLOCK) {
+                size_t n = len - at < BLOCK ? len - at : BLOCK;
                 bool old = at + n <= kept->len && (luck < 2 || rand() % 2);
 
                 if (old)
@@ -697,7 +697,7 @@ static void test_not_ours(void **state)
     write_file(path, (const uint8_t *)"hello", 5);
     refused(p, LJS_E_STORE);
     memcpy(bad, good, len);
-    memset(bad + 100, 0xff, 3996); /* the first page */
+    memset(bad + 100, 0xff, 1948); /* the first page */
     write_file(path, bad, len);
     refused(p, LJS_E_STORE);
 
@@ -763,6 +763,60 @@ static void test_modes(void **state)
     umask(old);
 }
 
+/* ---- a file of before: its pages are larger ---- */
+
+static void set_page_size(const char *path, const char *octets)
+{
+    sqlite3 *db;
+    char sql[100];
+
+    snprintf(sql, sizeof sql, "PRAGMA journal_mode=DELETE; PRAGMA page_size=%s; VACUUM", octets);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static unsigned page_size(const char *path)
+{
+    size_t len;
+    uint8_t *data = read_file(&len, path);
+    unsigned size;
+
+    assert_non_null(data);
+    assert_true(len > 100);
+    size = (unsigned)data[16] << 8 | data[17];
+    free(data);
+    return size;
+}
+
+static void test_larger_pages(void **state)
+{
+    struct place *p = *state;
+    char *path = strdup(in_dir(p->dir, file_names[DB]));
+    char other[300], value[3000];
+    ljs_store *copied;
+
+    memset(value, 'v', sizeof value);
+    value[sizeof value - 1] = 0;
+    put(p->store, "k", value);
+    close_store(p);
+    assert_int_equal(page_size(path), 2048);
+    set_page_size(path, "4096");
+    reopen(p);
+    put(p->store, "l", value);
+    contract_expect(p->store, "k", value);
+    snprintf(other, sizeof other, "%s/copy.db", p->dir);
+    assert_int_equal(ljs_store_copy(p->store, other), LJS_OK);
+    close_store(p);
+    assert_int_equal(page_size(path), 4096);
+    assert_int_equal(page_size(other), 2048);
+    assert_int_equal(ljs_store_sqlite(&copied, other), LJS_OK);
+    contract_expect(copied, "k", value);
+    contract_expect(copied, "l", value);
+    ljs_store_free(copied);
+    free(path);
+}
+
 static void test_removed_values_are_gone(void **state)
 {
     struct place *p = *state;
@@ -822,9 +876,9 @@ static void test_damage(void **state)
             bad_len = (size_t)rand() % len;
         else
             for (int n = rand() % 200; n >= 0; n--) {
-                size_t page = (size_t)rand() % (len / 4096) * 4096;
+                size_t page = (size_t)rand() % (len / 2048) * 2048;
 
-                bad[page + (size_t)rand() % (round % 2 ? 20 : 4096)] = (uint8_t)rand();
+                bad[page + (size_t)rand() % (round % 2 ? 20 : 2048)] = (uint8_t)rand();
             }
         write_file(path, bad, bad_len);
         if (open_in(&store, p->dir)) {
@@ -910,6 +964,7 @@ int main(void)
         CHECK(test_not_ours),
         CHECK(test_paths),
         CHECK(test_modes),
+        CHECK(test_larger_pages),
         CHECK(test_removed_values_are_gone),
         CHECK(test_damage),
         CHECK(test_lost_file),
