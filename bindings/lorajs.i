@@ -1048,6 +1048,8 @@ static PyObject *registering_give(const struct registering *r, swig_type_info *k
 %thread ljs_server_note;
 %thread ljs_server_flush_audit;
 %thread ljs_server_each_link;
+%thread ljs_server_each_link_from;
+%thread ljs_audit_entry_json;
 %thread ljs_server_get_link;
 %thread ljs_device_route;
 %thread ljs_server_route_device;

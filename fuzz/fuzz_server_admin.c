@@ -9,6 +9,7 @@
 #include "fuzz.h"
 
 #include <lorajs/admin.h>
+#include <lorajs/audit.h>
 #include <lorajs/backend.h>
 
 #include <stdbool.h>
@@ -21,18 +22,31 @@ static ljs_store *store;
 static char authorization[256];
 static ljs_buf nobody;
 
+/* An audit log that has ended: there to be read, and nothing is added to it. */
+static void add_log(void)
+{
+    const ljs_server_opts opts = { .struct_size = sizeof opts, .audit = LJS_AUDIT_ON };
+    ljs_server *writer;
+
+    CHECK(!ljs_server_new(&writer, vault, store, &opts));
+    CHECK(!ljs_server_note(writer, LJS_AUDIT_NOTE, 0x0102030405060708, LJS_OK, "here"));
+    ljs_server_free(writer);
+}
+
 static void begin(void)
 {
     static const uint8_t master[32] = { 1, 2, 3 };
     static const char line[] = "{\"dev_eui\":\"0102030405060708\",\"join_eui\":\"70b3d57ed0000000\","
                                "\"lorawan_version\":\"1.0.4\",\"nwk_key\":\"a7c1f36e58d90b42e6137cf85a2d9e04\"}";
+    const ljs_server_opts opts = { .struct_size = sizeof opts, .audit = LJS_AUDIT_SWITCH_OFF };
     ljs_credential boss = { .struct_size = sizeof boss, .name = "boss", .roles = LJS_ROLES_ALL };
     ljs_admin_req req = { .struct_size = sizeof req, .method = "POST", .target = "/v1/devices" };
     ljs_admin_ans ans;
     ljs_buf token;
 
     CHECK(!ljs_vault_new(&vault, master, sizeof master) && !ljs_store_memory(&store));
-    CHECK(!ljs_server_new(&server, vault, store, NULL));
+    add_log();
+    CHECK(!ljs_server_new(&server, vault, store, &opts));
     CHECK(!ljs_server_add_credential(&token, server, &boss));
     snprintf(authorization, sizeof authorization, "Bearer %.*s", (int)token.len, (const char *)token.data);
     ljs_buf_free(&token);

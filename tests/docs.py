@@ -276,9 +276,9 @@ def administer(t: Trial, b: Blocks) -> None:
     t.sh(b.take("admin-api.md", "sh", "lorajs role add").replace("$DATA", "tried"))
     process, _, url = t.serve(f"lorajs serve --data tried --listen {FREE} --admin-listen {FREE}", 2)
     url = re.findall(r"^admin on (\S+)$", t.log.read_text(), re.M)[0]
-    said = "".join(t.sh(b.take("admin-api.md", "sh", marker).replace("http://127.0.0.1:8081", url))
-                   for marker in ("key generate", "If-Match", "v1/decisions"))
-    for want in ('"result":"added"', '{"devices":[]}', '"devices":[{"dev_eui":"70b3d57ed0000a01"', '"home_net_id":"000013"'):
+    said = "".join(t.sh(b.take("admin-api.md", "sh", marker).replace("http://127.0.0.1:8081", url).replace("$DATA", "tried"))
+                   for marker in ("key generate", "If-Match", "v1/decisions", "role add auditor"))
+    for want in ('"result":"added"', '{"devices":[]}', '"kind":"route"', '"devices":[{"dev_eui":"70b3d57ed0000a01"', '"home_net_id":"000013"'):
         check(want in said, said)
     own(t, b, url)
     t.stop(process)

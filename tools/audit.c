@@ -210,41 +210,15 @@ static void print_entry(const ljs_audit_link *link, const ljs_audit_entry *e)
     putchar('\n');
 }
 
-static void print_tag(const char *name, const uint8_t tag[16])
+static ljs_err print_entry_json(const ljs_audit_link *link, const ljs_audit_entry *e)
 {
-    printf(",\"%s\":\"", name);
-    for (unsigned i = 0; i < 16; i++)
-        printf("%02x", tag[i]);
-    putchar('"');
-}
+    ljs_buf text;
+    ljs_err err = ljs_audit_entry_json(&text, link, e);
 
-static void print_entry_json(const ljs_audit_link *link, const ljs_audit_entry *e)
-{
-    printf("{\"at\":%" PRId64 ",\"chain\":\"%016" PRIx64 "\",\"sequence\":%" PRIu64
-           ",\"kind\":\"%s\",\"result\":\"%s\"",
-           link->at, link->writer, link->sequence, ljs_audit_kind_text(e->kind), ljs_errname(e->err));
-    if (e->dev_eui)
-        printf(",\"dev_eui\":\"%016" PRIx64 "\"", e->dev_eui);
-    if (e->join_nonce)
-        printf(",\"join_nonce\":%" PRIu32, e->join_nonce);
-    if (e->kind == LJS_AUDIT_JOIN || e->kind == LJS_AUDIT_REJOIN || e->kind == LJS_AUDIT_REPEAT ||
-        e->kind == LJS_AUDIT_ALARM)
-        printf(",\"nonce\":%" PRIu32 ",\"net_id\":\"%06" PRIx32 "\"", e->nonce, e->net_id);
-    if (e->count)
-        printf(",\"count\":%" PRIu32, e->count);
-    if (*e->who) {
-        fputs(",\"who\":", stdout);
-        print_json_text(stdout, e->who);
-    }
-    if (*e->text) {
-        fputs(",\"text\":", stdout);
-        print_json_text(stdout, e->text);
-    }
-    if (e->has_before)
-        print_tag("before", e->before);
-    if (e->has_after)
-        print_tag("after", e->after);
-    puts("}");
+    if (!err)
+        printf("%.*s\n", (int)text.len, (const char *)text.data);
+    ljs_buf_free(&text);
+    return err;
 }
 
 /* ---- show and tail ---------------------------------------------------------- */
@@ -370,7 +344,7 @@ static ljs_err print_found(struct reading *r, size_t most)
         if (!err && !(err = ljs_audit_link_read(&link, octets.data, octets.len)) &&
             !(err = ljs_audit_link_entry(&e, p->entry, octets.data, octets.len))) {
             if (r->opts->json)
-                print_entry_json(&link, &e);
+                err = print_entry_json(&link, &e);
             else
                 print_entry(&link, &e);
         }

@@ -56,7 +56,7 @@ static const struct usage add_usage = {
     "    claim      say which servers a device belongs to\n"
     "    operate    block, unblock, reset nonces; see decisions\n"
     "    export     send devices, keys and all, to another Join Server\n"
-    "    audit      see everything but keys, change nothing\n"
+    "    audit      see everything but keys, the audit log too; change nothing\n"
     "What is missing in the data directory is made. The daemon may be running.",
     add_flags,
     1,

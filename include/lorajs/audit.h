@@ -142,6 +142,10 @@ LJS_MUST ljs_err ljs_server_flush_audit(ljs_server *server, int64_t now);
 typedef ljs_err ljs_audit_row(void *user, uint64_t writer, uint64_t sequence);
 /** Each link, chain by chain and each chain from its first on; stops when `row` fails, with its result. */
 LJS_MUST ljs_err ljs_server_each_link(ljs_server *server, ljs_audit_row *row, void *user);
+/** Likewise from this link on, which need not be there: for who shows a page at a time, or goes on where he was.  What
+ * is added to a chain that he has passed is not among it. */
+LJS_MUST ljs_err ljs_server_each_link_from(ljs_server *server, uint64_t writer, uint64_t sequence, ljs_audit_row *row,
+                                           void *user);
 /** A link, its tag checked, for ljs_audit_link_read() and ljs_audit_link_entry().
  *  @return ::LJS_E_NOTFOUND, ::LJS_E_SEAL, ::LJS_E_VERSION */
 LJS_MUST ljs_err ljs_server_get_link(ljs_buf *out, ljs_server *server, uint64_t writer, uint64_t sequence);
@@ -150,6 +154,10 @@ LJS_MUST ljs_err ljs_server_get_link(ljs_buf *out, ljs_server *server, uint64_t 
 LJS_MUST ljs_err ljs_audit_link_read(ljs_audit_link *out, const uint8_t *in, size_t in_len);
 /** The i-th entry of a link.  @return ::LJS_E_NOTFOUND past the last */
 LJS_MUST ljs_err ljs_audit_link_entry(ljs_audit_entry *out, unsigned i, const uint8_t *in, size_t in_len);
+
+/** An entry of a link as one JSON object, as `lorajs audit show --json` prints it and GET /v1/audit has it, without a
+ *  newline: what the entry says nothing of is left out. */
+LJS_MUST ljs_err ljs_audit_entry_json(ljs_buf *out, const ljs_audit_link *link, const ljs_audit_entry *entry);
 
 /* ---- verifying -------------------------------------------------------------- */
 

@@ -52,10 +52,11 @@ typedef enum ljs_act {
     LJS_ACT_LIST_ACCOUNTS = 20,  /**< see them */
     LJS_ACT_LIST_LOTS = 21,      /**< their labels */
     LJS_ACT_LIST_DECISIONS = 22, /**< what was decided, of all devices; ::LJS_ROLE_CLAIM: for an account, of its own */
+    LJS_ACT_AUDIT = 23,          /**< the audit log (audit.h) */
 } ljs_act;
 
 enum {
-    LJS_ACTS = 22,
+    LJS_ACTS = 23,
     LJS_ROLES_ALL = 31,
     LJS_CREDENTIAL_NAME_MAX = 64, /**< octets of a name, with its NUL */
     LJS_ACCOUNT_MAX = 64,         /**< octets of the name of an account (claim.h), with its NUL */

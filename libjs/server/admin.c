@@ -22,6 +22,7 @@ static const struct route {
     { "GET /v1/devices/{DevEUI}/decisions", LJS_ACT_DECISIONS, ljs__admin_decisions, false },
     { "GET /v1/devices/{DevEUI}/chip", LJS_ACT_READ, ljs__admin_chip, false },
     { "GET /v1/decisions", LJS_ACT_LIST_DECISIONS, ljs__admin_all_decisions, false },
+    { "GET /v1/audit", LJS_ACT_AUDIT, ljs__admin_audit, false },
     { "POST /v1/manifests", LJS_ACT_PROVISION, ljs__admin_manifest, true },
     { "GET /v1/keks", LJS_ACT_LIST_KEKS, ljs__admin_keks, false },
     { "GET /v1/keks/{label}", LJS_ACT_LIST_KEKS, ljs__admin_kek_read, false },
@@ -348,6 +349,21 @@ bool ljs__admin_limit(unsigned *out, const struct asking *a)
     }
     *out = *text ? n : PAGE;
     return *out >= 1 && *out <= PAGE_MAX;
+}
+
+bool ljs__admin_since(int64_t *out, const struct asking *a)
+{
+    char text[16];
+
+    *out = 0;
+    if (!ljs__admin_query(text, sizeof text, a, "since"))
+        return false;
+    for (const char *at = text; *at; at++) {
+        if (*at < '0' || *at > '9')
+            return false;
+        *out = 10 * *out + (*at - '0');
+    }
+    return true;
 }
 
 bool ljs__admin_range(ljs_eui *first, ljs_eui *last, const struct asking *a)

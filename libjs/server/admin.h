@@ -72,6 +72,8 @@ handler ljs__admin_list, ljs__admin_create, ljs__admin_read, ljs__admin_patch, l
     ljs__admin_unblock, ljs__admin_reset, ljs__admin_parcel;
 /* admin_decisions.c */
 handler ljs__admin_decisions, ljs__admin_all_decisions;
+/* admin_audit.c */
+handler ljs__admin_audit;
 /* admin_keks.c */
 handler ljs__admin_keks, ljs__admin_kek_read, ljs__admin_kek_put, ljs__admin_kek_remove;
 /* admin_lots.c */
@@ -116,6 +118,8 @@ enum problem ljs__admin_query_only(const struct asking *a, const char *const *na
 enum { PAGE = 100, PAGE_MAX = 1000, PASSED_MOST = 10000 /* devices that a page looks at: more come with the next */ };
 /* "limit" of the query, else PAGE. */
 bool ljs__admin_limit(unsigned *out, const struct asking *a);
+/* "since" of the query, Unix time in seconds, else 0. */
+bool ljs__admin_since(int64_t *out, const struct asking *a);
 /* "prefix" and "cursor": DevEUIs that begin with these digits, from where the page begins. */
 bool ljs__admin_range(ljs_eui *first, ljs_eui *last, const struct asking *a);
 /* Into the answer: where the next page begins. */

@@ -53,16 +53,11 @@ struct wanted {
 
 static bool read_wanted(struct wanted *out, const struct asking *a)
 {
-    char since[16], outcome[16];
+    char outcome[16];
 
     *out = (struct wanted){ .since = 0 };
-    if (!ljs__admin_query(since, sizeof since, a, "since") || !ljs__admin_query(outcome, sizeof outcome, a, "outcome"))
+    if (!ljs__admin_since(&out->since, a) || !ljs__admin_query(outcome, sizeof outcome, a, "outcome"))
         return false;
-    for (const char *at = since; *at; at++) {
-        if (*at < '0' || *at > '9')
-            return false;
-        out->since = 10 * out->since + (*at - '0');
-    }
     out->refused = !*outcome || !strcmp(outcome, "refused");
     out->repeated = !*outcome || !strcmp(outcome, "repeated");
     return out->refused || out->repeated;
@@ -73,13 +68,15 @@ static bool is_wanted(const struct wanted *want, const ljs_event *e)
     return e->at >= want->since && (e->err ? want->refused : want->repeated);
 }
 
-/* An owner sees nothing of the one before: not what was in the second of the change either. */
-static ljs_err since_owned(struct wanted *want, ljs_server *server, ljs_eui dev_eui)
+/* An owner sees nothing of the one before: not what was in the second of the change either.  `his`: it is the asker's.
+ */
+static ljs_err since_owned(bool *his, struct wanted *want, const struct asking *a, ljs_eui dev_eui)
 {
     struct claim claim;
-    ljs_err err = ljs__claim_load(&claim, server, dev_eui);
+    ljs_err err = ljs__claim_load(&claim, a->server, dev_eui);
     int64_t from = err ? 0 : ljs__claim_seen_from(&claim);
 
+    *his = !err && !strcmp(claim.c.account, a->who.account);
     if (from && want->since <= from)
         want->since = from + 1;
     return err;
@@ -93,6 +90,7 @@ enum problem ljs__admin_decisions(struct asking *a)
     ljs_buf record = { NULL, 0 };
     struct wanted want;
     ljs_event e;
+    bool his; /* who asks is asked whether he owns it, before this and after */
     ljs_err err;
 
     if (ljs__admin_query_only(a, names) || !read_wanted(&want, a))
@@ -100,7 +98,7 @@ enum problem ljs__admin_decisions(struct asking *a)
     err = ljs_server_get_device(&record, a->server, a->dev_eui);
     ljs_buf_free(&record);
     if (!err && *a->who.account)
-        err = since_owned(&want, a->server, a->dev_eui);
+        err = since_owned(&his, &want, a, a->dev_eui);
     if (err)
         return ljs__admin_problem_of(err);
     ljs__json_open(&a->body, '{');
@@ -118,10 +116,10 @@ enum problem ljs__admin_decisions(struct asking *a)
 
 struct page {
     struct asking *a;
-    struct wanted want, of_one;    /* what is asked for; of the device that is looked at */
+    struct wanted want;
     char account[LJS_ACCOUNT_MAX]; /* "" for all */
     unsigned left, looked;
-    bool more, begun; /* the page is full; there is something of this device */
+    bool more; /* the page is full */
     ljs_eui next;
 };
 
@@ -132,70 +130,89 @@ static bool is_full(struct page *p, ljs_eui next)
     return p->more;
 }
 
-/* Of a device that cannot be read there is one event, which counts nothing. */
-static ljs_err one_decision(void *user, const ljs_event *e)
-{
-    struct page *p = user;
-    struct wr *w = &p->a->body;
+/* What there is of a device: of one that cannot be read one event, which counts nothing. */
+struct events {
+    ljs_event at[DECISIONS_MAX];
+    size_t len;
+};
 
-    if (e->count && !is_wanted(&p->of_one, e))
-        return LJS_OK;
-    if (!p->begun) {
-        ljs__json_open(w, '{');
-        ljs__json_name(w, "dev_eui");
-        ljs__json_hex_number(w, e->dev_eui, 16);
-        if (!e->count) {
-            ljs__json_name(w, "fault");
-            ljs__json_text(w, ljs_errname(e->err));
-        }
-        ljs__json_name(w, "decisions");
-        ljs__json_open(w, '[');
-        p->begun = true;
-    }
-    if (e->count)
-        show_decision(w, e);
-    return w->bad ? LJS_E_NOMEM : LJS_OK;
+static ljs_err add_event(void *user, const ljs_event *e)
+{
+    struct events *all = user;
+
+    if (all->len < COUNT(all->at))
+        all->at[all->len++] = *e;
+    return LJS_OK;
 }
 
-static ljs_err show_device(struct page *p, ljs_eui dev_eui)
+static void begin_device(struct wr *w, const ljs_event *e)
 {
-    ljs_err err;
+    ljs__json_open(w, '{');
+    ljs__json_name(w, "dev_eui");
+    ljs__json_hex_number(w, e->dev_eui, 16);
+    if (!e->count) {
+        ljs__json_name(w, "fault");
+        ljs__json_text(w, ljs_errname(e->err));
+    }
+    ljs__json_name(w, "decisions");
+    ljs__json_open(w, '[');
+}
 
-    p->begun = false;
-    err = ljs__decisions_of(p->a->server, dev_eui, one_decision, p);
-    if (p->begun) {
-        ljs__json_close(&p->a->body, ']');
-        ljs__json_close(&p->a->body, '}');
+static ljs_err show_device(struct page *p, const struct wanted *want, const struct events *all)
+{
+    struct wr *w = &p->a->body;
+    bool begun = false;
+
+    for (size_t i = 0; i < all->len; i++) {
+        const ljs_event *e = &all->at[i];
+
+        if (e->count && !is_wanted(want, e))
+            continue;
+        if (!begun)
+            begin_device(w, e);
+        if (e->count)
+            show_decision(w, e);
+        begun = true;
+    }
+    if (begun) {
+        ljs__json_close(w, ']');
+        ljs__json_close(w, '}');
         p->left--;
     }
-    return err;
+    return w->bad ? LJS_E_NOMEM : LJS_OK;
 }
 
 static ljs_err any_row(void *user, ljs_eui dev_eui)
 {
     struct page *p = user;
+    struct events all = { .len = 0 };
+    ljs_err err;
 
     if (is_full(p, dev_eui))
         return LJS_E_BUSY; /* enough */
-    p->of_one = p->want;
-    return show_device(p, dev_eui);
+    err = ljs__decisions_of(p->a->server, dev_eui, add_event, &all);
+    return err ? err : show_device(p, &p->want, &all);
 }
 
-/* Of one account: what it is offered is not its own. */
+/* Of one account: what it is offered is not its own.  Whose the device is is asked once more when its decisions have
+ * been read: then they are of his own time. */
 static ljs_err owned_row(void *user, const ljs_claim *claim)
 {
     struct page *p = user;
     const char *mine = *p->a->who.account ? p->a->who.account : p->account;
-    ljs_err err = LJS_OK;
+    struct wanted want = p->want;
+    struct events all = { .len = 0 };
+    bool his = true;
+    ljs_err err;
 
     if (is_full(p, claim->dev_eui))
         return LJS_E_BUSY;
     if (strcmp(claim->account, mine) || (*p->account && strcmp(claim->account, p->account)))
         return LJS_OK;
-    p->of_one = p->want;
-    if (*p->a->who.account)
-        err = since_owned(&p->of_one, p->a->server, claim->dev_eui);
-    return err ? err : show_device(p, claim->dev_eui);
+    err = ljs__decisions_of(p->a->server, claim->dev_eui, add_event, &all);
+    if (!err && *p->a->who.account)
+        err = since_owned(&his, &want, p->a, claim->dev_eui);
+    return err || !his ? err : show_device(p, &want, &all);
 }
 
 enum problem ljs__admin_all_decisions(struct asking *a)

@@ -4,6 +4,13 @@
 
 #include "server/internal.h"
 
+/* ---- audit_read.c: an entry as JSON; the members that say which link it is of ---------- */
+
+void ljs__audit_json(struct wr *w, const ljs_audit_link *link, const ljs_audit_entry *e);
+void ljs__audit_json_place(struct wr *w, uint64_t writer, uint64_t sequence);
+
+/* ---- the writers --------------------------------------------------------------------- */
+
 /* The store's word: [schema, generation, kept], and the tag. */
 struct mark {
     uint32_t generation; /* 0: it says nothing */

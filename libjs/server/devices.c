@@ -287,29 +287,36 @@ static ljs_err one_row(void *user, const uint8_t *key, size_t key_len)
 
 /* A range is at most 2,040 blocks of keys that begin alike, each the largest that begins where the one
  * before has ended. */
-ljs_err ljs__each_eui_under(ljs_server *server, const struct key *prefix, ljs_eui first, ljs_eui last,
-                            ljs_device_row *row, void *user)
+ljs_err ljs__each_key_under(ljs_server *server, const struct key *prefix, uint64_t first, uint64_t last,
+                            ljs_store_row *row, void *user)
 {
-    struct rows rows = { row, user, prefix->len };
     ljs_err err = ljs__server_alive(server);
 
     while (!err && first <= last) {
         struct key key = *prefix;
-        unsigned octets = 8; /* of the EUI that all of the block share */
-        ljs_eui end = first;
+        unsigned octets = 8; /* of the number that all of the block share */
+        uint64_t end = first;
 
-        for (ljs_eui size = 255; octets > 0 && !(first & size) && size <= last - first; size = size << 8 | 255) {
+        for (uint64_t size = 255; octets > 0 && !(first & size) && size <= last - first; size = size << 8 | 255) {
             octets--;
             end = first + size;
         }
         for (unsigned i = 0; i < octets; i++)
             key.at[key.len++] = (uint8_t)(first >> (56 - 8 * i));
-        err = ljs_store_each(server->store, key.at, key.len, one_row, &rows);
+        err = ljs_store_each(server->store, key.at, key.len, row, user);
         if (end == UINT64_MAX)
             break;
         first = end + 1;
     }
     return err;
+}
+
+ljs_err ljs__each_eui_under(ljs_server *server, const struct key *prefix, ljs_eui first, ljs_eui last,
+                            ljs_device_row *row, void *user)
+{
+    struct rows rows = { row, user, prefix->len };
+
+    return ljs__each_key_under(server, prefix, first, last, one_row, &rows);
 }
 
 ljs_err ljs__each_eui_in(ljs_server *server, enum space space, ljs_eui first, ljs_eui last, ljs_device_row *row,

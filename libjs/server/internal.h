@@ -374,7 +374,10 @@ ljs_err ljs__route_device(ljs_server *server, ljs_eui dev_eui, const ljs_routing
 /* Each DevEUI of a space from `first` to `last`, rising. */
 ljs_err ljs__each_eui_in(ljs_server *server, enum space space, ljs_eui first, ljs_eui last, ljs_device_row *row,
                          void *user);
-/* The same of keys that have a prefix before it. */
+/* Each key that has a number of 64 bits from `first` to `last` behind a prefix, and whatever behind that, rising. */
+ljs_err ljs__each_key_under(ljs_server *server, const struct key *prefix, uint64_t first, uint64_t last,
+                            ljs_store_row *row, void *user);
+/* The same where it is a DevEUI and nothing is behind it. */
 ljs_err ljs__each_eui_under(ljs_server *server, const struct key *prefix, ljs_eui first, ljs_eui last,
                             ljs_device_row *row, void *user);
 /* LJS_E_EXISTS for a device that is there, whatever its keys. */

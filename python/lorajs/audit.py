@@ -188,10 +188,11 @@ def heads(server: JoinServer) -> bytes:
     return native.server_heads(server._open)
 
 
-def entries(server: JoinServer) -> Iterator[Entry]:
-    """Every entry, chain by chain and each chain from its first on; SealError at a link that was altered."""
+def entries(server: JoinServer, writer: int = 0, sequence: int = 0) -> Iterator[Entry]:
+    """Every entry, chain by chain and each chain from its first on, or from this link of this chain on; SealError at a
+    link that was altered."""
     places: list[tuple[int, int]] = []
-    native.server_each_link(server._open, lambda writer, sequence: places.append((writer, sequence)))
+    native.server_each_link_from(server._open, writer, sequence, lambda *place: places.append(place))
     for writer, sequence in places:
         octets = native.server_get_link(server._open, writer, sequence)
         link = native.audit_link_read(octets)

@@ -54,6 +54,7 @@ class AdminAct(enum.IntEnum):
     LIST_ACCOUNTS = native.LJS_ACT_LIST_ACCOUNTS
     LIST_LOTS = native.LJS_ACT_LIST_LOTS
     LIST_DECISIONS = native.LJS_ACT_LIST_DECISIONS
+    AUDIT = native.LJS_ACT_AUDIT
 
 
 @dataclass(frozen=True, slots=True)

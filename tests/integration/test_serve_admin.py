@@ -113,7 +113,7 @@ def test_each_role_at_each_path(admin):
             ("DELETE", DEVICE, None, "provision"), ("POST", DEVICE + "/block", None, "operate"),
             ("POST", DEVICE + "/unblock", None, "operate"), ("POST", DEVICE + "/reset-nonces", None, "operate"),
             ("POST", DEVICE + "/export", {}, "export"), ("GET", DEVICE + "/decisions", None, "claim operate audit"),
-            ("GET", "/v1/decisions", None, "operate audit"),
+            ("GET", "/v1/decisions", None, "operate audit"), ("GET", "/v1/audit", None, "audit"),
             ("GET", "/v1/keks", None, "provision claim operate audit"),
             ("GET", "/v1/keks/none", None, "provision claim operate audit"),
             ("PUT", "/v1/keks/none", {}, "provision"), ("DELETE", "/v1/keks/none", None, "provision"),
@@ -206,6 +206,12 @@ def test_the_audit_log_tells_who_did_it(admin, run, data):
     by = {(row["kind"], row.get("who")) for row in told}
     assert {("device-make", "boss"), ("route", "boss"), ("kek-put", "boss"), ("denied", "eyes")} <= by, by
     assert [row["text"] for row in told if row["kind"] == "denied"] == ["POST /v1/devices/{DevEUI}/block"]
+    rows, cursor = [], ""
+    while cursor is not None:  # the same over HTTP, in pages
+        page = admin("GET", f"/v1/audit?limit=2{cursor}", by="eyes").json
+        rows, cursor = rows + page["entries"], f"&cursor={page['next_cursor']}" if "next_cursor" in page else None
+    assert sorted(map(json.dumps, rows)) == sorted(map(json.dumps, told))
+    assert admin("GET", "/v1/audit", by="boss").status == 200
     run("audit", "verify", "--data", data)
 
 
@@ -253,7 +259,7 @@ def test_no_key_comes_out(admin, run, data, server, tmp_path):
         admin("POST", DEVICE + "/export", body)
         admin("PUT", "/v1/keks/ns", body)
     admin("PUT", "/v1/keks/ns", {"key": KEK})
-    for target in (DEVICE, "/v1/devices", "/v1/keks", "/v1/keks/ns", DEVICE + "/decisions", "/v1/decisions", f"/v1/{MARKER}",
+    for target in (DEVICE, "/v1/devices", "/v1/keks", "/v1/keks/ns", DEVICE + "/decisions", "/v1/decisions", "/v1/audit", f"/v1/{MARKER}",
                    f"/v1/devices/{MARKER}", f"/v1/devices?prefix={MARKER}", f"/v1/devices?{MARKER}=1"):
         for method in ("GET", "DELETE", "PUT", "POST"):
             admin(method, target, If_Match=MARKER, Idempotency_Key=MARKER)

@@ -48,6 +48,8 @@ def test_written_and_read() -> None:
         assert (three.join_nonce, three.nonce, three.net_id, three.at) == (1, 7, 0x13, NOW + 1)
         assert three.before == two.after and three.after == server.record(DEV_EUI)[-16:]
         assert (four.text, four.code, four.who) == ("to a partner", lorajs.Code.OK, "ana")
+        assert list(audit.entries(server, one.writer, 2)) == [three, four]  # from a link on
+        assert list(audit.entries(server, one.writer + 1)) == list(audit.entries(server, one.writer, 4)) == []
         report = audit.verify(server)
         assert report.findings == () and (report.links, report.entries, report.devices) == (4, 4, 1)
         assert report.anchor == audit.heads(server) and report.kept and report.generation == 1

@@ -23,6 +23,7 @@ static void test_each_role_at_each_path(void **state)
         { "GET", DEVICE "/decisions", NULL, NULL, ".xx.x" },
         { "GET", DEVICE "/chip", NULL, NULL, "xxxxx" },
         { "GET", "/v1/decisions", NULL, NULL, "..x.x" }, /* claim: for an account alone */
+        { "GET", "/v1/audit", NULL, NULL, "....x" },
         { "POST", "/v1/manifests", "{}", NULL, "x...." },
         { "GET", "/v1/keks", NULL, NULL, "xxx.x" },
         { "GET", "/v1/keks/none", NULL, NULL, "xxx.x" },

@@ -1,8 +1,10 @@
-/* The join log of all devices: page by page, to whom it belongs, and however long it is. */
+/* The join log of all devices, and the audit log: page by page, to whom they belong, and however long they are. */
 #include "admin_world.h"
 
 #include "base/pack.h"
 #include "server/internal.h"
+
+#include <lorajs/audit.h>
 
 enum { MANY = 10001 };
 
@@ -277,12 +279,286 @@ static void test_the_visit(void **state)
     admin_end();
 }
 
+/* ---- the audit log --------------------------------------------------------------------- */
+
+/* All entries, as JSON with commas between, by the calls that a tool has; from a link on. */
+struct listing {
+    char text[60000];
+    size_t len;
+    unsigned entries;
+    ljs_audit_kind kind;   /* 0: all */
+    uint64_t writer, last; /* of the longest chain */
+};
+
+static ljs_err list_link(void *user, uint64_t writer, uint64_t sequence)
+{
+    struct listing *l = user;
+    ljs_audit_link link;
+    ljs_audit_entry e;
+    ljs_buf octets, text;
+
+    assert_int_equal(ljs_server_get_link(&octets, aw.w.server, writer, sequence), LJS_OK);
+    assert_int_equal(ljs_audit_link_read(&link, octets.data, octets.len), LJS_OK);
+    for (unsigned i = 0; i < link.entries; i++) {
+        assert_int_equal(ljs_audit_link_entry(&e, i, octets.data, octets.len), LJS_OK);
+        if (l->kind && e.kind != l->kind)
+            continue;
+        assert_int_equal(ljs_audit_entry_json(&text, &link, &e), LJS_OK);
+        assert_true(l->len + text.len + 2 < sizeof l->text);
+        l->len += (size_t)snprintf(l->text + l->len, sizeof l->text - l->len, "%s%.*s", l->len ? "," : "",
+                                   (int)text.len, (const char *)text.data);
+        l->entries++;
+        ljs_buf_free(&text);
+    }
+    if (sequence >= l->last) {
+        l->last = sequence;
+        l->writer = writer;
+    }
+    ljs_buf_free(&octets);
+    return LJS_OK;
+}
+
+static struct listing *listing_of(ljs_audit_kind kind, uint64_t writer, uint64_t sequence)
+{
+    static struct listing l;
+
+    memset(&l, 0, sizeof l);
+    l.kind = kind;
+    assert_int_equal(ljs_server_each_link_from(aw.w.server, writer, sequence, list_link, &l), LJS_OK);
+    return &l;
+}
+
+/* What pages have between their brackets, one after the other; how many there were. */
+static unsigned audit_pages(char out[60000], const char *query)
+{
+    char target[200], cursor[48] = "";
+    unsigned pages = 0;
+
+    *out = 0;
+    do {
+        struct got *got;
+        char *at, *end;
+
+        snprintf(target, sizeof target, "/v1/audit?%s%s%s", query, *cursor ? "&cursor=" : "", cursor);
+        got = ASK(.method = "GET", .target = target, .as = AUDIT, .exactly = true);
+        expect(got, 200, NULL);
+        assert_int_equal(strncmp(got->body, "{\"entries\":[", 12), 0);
+        *cursor = 0;
+        if ((at = strstr(got->body, "\"next_cursor\":\"")))
+            assert_int_equal(sscanf(at + 15, "%40[0-9a-f]", cursor), 1);
+        end = strrchr(got->body, ']');
+        *end = 0;
+        if (got->body[12]) {
+            assert_true(strlen(out) + strlen(got->body) < 60000);
+            sprintf(out + strlen(out), "%s%s", *out ? "," : "", got->body + 12);
+        }
+        pages++;
+    } while (*cursor);
+    return pages;
+}
+
+static void more_chains(unsigned n)
+{
+    const ljs_server_opts opts = { .struct_size = sizeof opts, .audit = LJS_AUDIT_ON };
+
+    while (n--) {
+        ljs_server *other;
+
+        assert_int_equal(ljs_server_new(&other, vault, aw.w.store, &opts), LJS_OK);
+        assert_int_equal(ljs_server_set_actor(other, NOW + 7, "operator"), LJS_OK);
+        assert_int_equal(ljs_server_note(other, LJS_AUDIT_NOTE, eui_of(3), LJS_OK, "say \"hello\""), LJS_OK);
+        ljs_server_free(other);
+    }
+}
+
+static void logging_begin(void)
+{
+    world_audit = LJS_AUDIT_ON;
+    admin_begin();
+    for (unsigned n = 1; n <= 3; n++)
+        create(n);
+    expect(ASK(.method = "POST", .target = DEVICE "/block", .later = 5), 200, NULL);
+    more_chains(3);
+}
+
+static void logging_end(void)
+{
+    admin_end();
+    world_audit = LJS_AUDIT_AS_STORE;
+}
+
+/* Whatever the limit, pages are the log: each entry once, in its order, also where a link ends in the next page. */
+static void test_pages_are_the_log(void **state)
+{
+    static char got[60000];
+    char query[80];
+    struct listing *all;
+    unsigned pages;
+
+    (void)state;
+    logging_begin();
+    all = listing_of((ljs_audit_kind)0, 0, 0);
+    assert_true(all->entries > 15);
+    for (unsigned limit = 1; limit <= all->entries + 1; limit++) {
+        snprintf(query, sizeof query, "limit=%u", limit);
+        pages = audit_pages(got, query);
+        assert_string_equal(got, all->text);
+        assert_true(pages == (all->entries + limit - 1) / limit || pages == all->entries / limit + 1);
+    }
+    audit_pages(got, "kind=device-make&limit=2");
+    assert_string_equal(got, listing_of(LJS_AUDIT_DEVICE_MAKE, 0, 0)->text);
+    audit_pages(got, "device=70b3d5499f000001&kind=block");
+    assert_string_equal(got, listing_of(LJS_AUDIT_BLOCK, 0, 0)->text);
+    assert_non_null(strstr(got, "\"at\":1800000005,"));
+    assert_non_null(strstr(got, ",\"dev_eui\":\"70b3d5499f000001\",\"who\":\"boss\",\"before\":\""));
+    audit_pages(got, "since=1800000007&kind=note&device=70b3d5499f000003&limit=1");
+    assert_string_equal(got, listing_of(LJS_AUDIT_NOTE, 0, 0)->text);
+    assert_non_null(strstr(got, "\"text\":\"say \\\"hello\\\"\""));
+    audit_pages(got, "since=1900000000");
+    assert_string_equal(got, "");
+    logging_end();
+}
+
+/* Of one chain from a number on, which is how to go on with it; and what is asked wrongly. */
+static void test_a_chain(void **state)
+{
+    static const char *const bad[] = { "kind=?",
+                                       "kind=blocked",
+                                       "device=1",
+                                       "chain=1",
+                                       "from=1",
+                                       "chain=0000000000000001&from=x",
+                                       "chain=0000000000000001&from=-1",
+                                       "cursor=1",
+                                       "cursor=00000000000000010000000000000001000000zz",
+                                       "chain=0000000000000001&cursor=0000000000000002000000000000000100000000",
+                                       "since=x",
+                                       "limit=0",
+                                       "limit=1001",
+                                       "account=acme",
+                                       "prefix=70" };
+    static char got[60000];
+    char query[120];
+    struct listing *all;
+    uint64_t writer, last;
+
+    (void)state;
+    logging_begin();
+    all = listing_of((ljs_audit_kind)0, 0, 0);
+    writer = all->writer;
+    last = all->last;
+    assert_true(last > 3);
+    for (uint64_t from = 0; from <= last + 1; from++) {
+        const char *want = listing_of((ljs_audit_kind)0, writer, from)->text;
+        size_t n;
+
+        snprintf(query, sizeof query, "chain=%016llx&from=%llu&limit=2", (unsigned long long)writer,
+                 (unsigned long long)from);
+        audit_pages(got, query);
+        n = strlen(got);
+        assert_true(!strncmp(got, want, n) && (from > last) == !n); /* the other chains come behind it */
+        snprintf(query, sizeof query, "\"chain\":\"%016llx\"", (unsigned long long)writer);
+        assert_null(strstr(want + n, query));
+    }
+    expect(ASK(.method = "POST", .target = DEVICE "/unblock", .later = 9), 200, NULL);
+    snprintf(query, sizeof query, "chain=%016llx&from=%llu", (unsigned long long)writer, (unsigned long long)last + 1);
+    audit_pages(got, query);
+    assert_non_null(strstr(got, "\"kind\":\"unblock\""));
+    assert_null(strstr(got, "},{"));
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        snprintf(query, sizeof query, "/v1/audit?%s", bad[i]);
+        expect(ASK(.method = "GET", .target = query), 400, "bad-request");
+    }
+    logging_end();
+}
+
+/* Nobody but who audits; an account least of all, whose devices it tells of. */
+static void test_who_reads_it(void **state)
+{
+    enum { ACME = 6 };
+
+    (void)state;
+    logging_begin();
+    account_token(aw.token[ACME], "acme");
+    expect(ASK(.method = "POST", .target = "/v1/accounts/acme/assign", .body = "{\"devices\":[\"70b3d5499f000001\"]}"),
+           200, NULL);
+    for (unsigned as = 0; as <= ACME; as++) {
+        bool may = as == AUDIT || as == BOSS;
+
+        expect(ASK(.method = "GET", .target = "/v1/audit", .as = as, .exactly = true), may ? 200 : 403,
+               may ? NULL : "forbidden");
+        expect(
+            ASK(.method = "GET", .target = "/v1/audit?device=70b3d5499f000001&account=acme", .as = as, .exactly = true),
+            may ? 400 : 403, may ? "bad-request" : "forbidden");
+    }
+    logging_end();
+}
+
+static void test_a_link_that_was_altered(void **state)
+{
+    static char got[60000];
+    struct listing *all;
+    struct key key;
+    ljs_change change = { .group = 0 };
+    ljs_buf value, now;
+    char want[120];
+
+    (void)state;
+    logging_begin();
+    all = listing_of((ljs_audit_kind)0, 0, 0);
+    key = ljs__key_link(all->writer, 1);
+    change.key = key.at;
+    change.key_len = key.len;
+    assert_int_equal(ljs_store_get(&value, &change.if_version, aw.w.store, key.at, key.len), LJS_OK);
+    change.in = value.data;
+    change.in_len = value.len;
+    value.data[value.len / 2] ^= 1;
+    assert_int_equal(ljs_store_commit(aw.w.store, &change, 1), LJS_OK);
+    snprintf(want, sizeof want, "{\"chain\":\"%016llx\",\"sequence\":1,\"fault\":\"SEAL\"},",
+             (unsigned long long)all->writer);
+    audit_pages(got, "limit=1");
+    assert_non_null(strstr(got, want));
+    snprintf(want, sizeof want, "\"chain\":\"%016llx\",\"sequence\":2,\"kind\"", (unsigned long long)all->writer);
+    assert_non_null(strstr(got, want));
+
+    value.data[value.len / 2] ^= 1; /* what ends looks whether the log is whole */
+    assert_int_equal(ljs_store_get(&now, &change.if_version, aw.w.store, key.at, key.len), LJS_OK);
+    ljs_buf_free(&now);
+    assert_int_equal(ljs_store_commit(aw.w.store, &change, 1), LJS_OK);
+    assert_int_equal(change.result, LJS_OK);
+    ljs_buf_free(&value);
+    logging_end();
+}
+
+/* A page looks at ten thousand links, and goes on where it was. */
+static void test_a_long_log(void **state)
+{
+    static char got[60000];
+
+    (void)state;
+    logging_begin();
+    for (unsigned n = 0; n < MANY; n++)
+        assert_int_equal(ljs_server_note(aw.w.server, LJS_AUDIT_NOTE, 0, LJS_OK, "n"), LJS_OK);
+    expect(ASK(.method = "POST", .target = DEVICE "/unblock", .later = 9), 200, NULL);
+    assert_int_equal(audit_pages(got, "kind=unblock"), 2);
+    assert_non_null(strstr(got, "\"kind\":\"unblock\""));
+    assert_null(strstr(got, "},{"));
+    logging_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pages),       cmocka_unit_test(test_whose),
-        cmocka_unit_test(test_a_long_walk), cmocka_unit_test(test_what_cannot_be_read),
+        cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_whose),
+        cmocka_unit_test(test_a_long_walk),
+        cmocka_unit_test(test_what_cannot_be_read),
         cmocka_unit_test(test_the_visit),
+        cmocka_unit_test(test_pages_are_the_log),
+        cmocka_unit_test(test_a_chain),
+        cmocka_unit_test(test_who_reads_it),
+        cmocka_unit_test(test_a_link_that_was_altered),
+        cmocka_unit_test(test_a_long_log),
     };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);

@@ -69,13 +69,31 @@ static void act(ljs_claim_act what, const char *account, const char *as_id)
     assert_int_equal(ljs_server_claim(&none, w.server, &req, NULL, 0), LJS_OK);
 }
 
+/* A join by this network with a MIC that is none, which the device's log then has. */
+static void refused(const char *sender)
+{
+    const ljs_frame frame = { .kind = LJS_FRAME_JOIN, .join_eui = EUI, .dev_eui = DEV, .nonce = 9 };
+    ljs_join_req req = request(LJS_MAC_1_0_3);
+
+    set_phy(&req, &frame, nwk);
+    req.phy[req.phy_len - 1] ^= 1;
+    req.dl_settings = 0;
+    ask(&w, NOW + 2, join_text(&(struct say){ .dev_eui = DEV, .sender = sender }, &req), "MICFailed");
+    assert_int_equal(ljs_server_flush(w.server), LJS_OK);
+}
+
 static void hand_over(void)
 {
     act(LJS_CLAIM_RELEASE, "acme", "");
     act(LJS_CLAIM_ASSIGN, "globex", "as.globex");
+    refused("ABCDEF"); /* of the new owner's network */
 }
 
-static bool lab_too; /* joins are answered, in clear */
+/* Joins are answered, in clear; and no log is kept of it, or one is. */
+static const ljs_server_opts quiet = { .struct_size = sizeof quiet,
+                                       .anonymous = 1,
+                                       .clear = LJS_CLEAR_NS | LJS_CLEAR_AS };
+static bool lab_too;
 
 static void begin(char token[TOKEN_ROOM])
 {
@@ -92,7 +110,7 @@ static void begin(char token[TOKEN_ROOM])
     before.left = 0;
     assert_int_equal(ljs_store_memory(&before.inner), LJS_OK);
     assert_int_equal(ljs_store_custom(&store, &ops, &before), LJS_OK);
-    server_begin(&w, store, lab_too ? &lab : NULL);
+    server_begin(&w, store, lab_too ? &lab : &quiet);
     add_devices(&w, 1);
     for (unsigned i = 0; i < COUNT_OF(names); i++) {
         ljs_account a = { .struct_size = sizeof a, .at = NOW };
@@ -138,7 +156,8 @@ static void test_whoever_reads_meanwhile(void **state)
 {
     static const char *const targets[] = { "/v1/devices/" DEV_TEXT, "/v1/devices/" DEV_TEXT "/decisions",
                                            "/v1/claims/" DEV_TEXT,  "/v1/claims",
-                                           "/v1/devices",           "/api/v2/devices/" DEV_TEXT "/claim" };
+                                           "/v1/devices",           "/api/v2/devices/" DEV_TEXT "/claim",
+                                           "/v1/decisions" };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(targets); i++) {

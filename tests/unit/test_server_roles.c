@@ -25,7 +25,7 @@ static void test_the_matrix(void **state)
         [LJS_ACT_DECISIONS] = ".xx.x",      [LJS_ACT_ASSIGN] = "x....",        [LJS_ACT_ENROL] = "x....",
         [LJS_ACT_CLAIM] = ".x...",          [LJS_ACT_SUSPEND] = "..x..",       [LJS_ACT_LIST_CLAIMS] = "xxx.x",
         [LJS_ACT_ACCOUNTS] = "x....",       [LJS_ACT_LIST_ACCOUNTS] = "x.x.x", [LJS_ACT_LIST_LOTS] = "x.x.x",
-        [LJS_ACT_LIST_DECISIONS] = ".xx.x",
+        [LJS_ACT_LIST_DECISIONS] = ".xx.x", [LJS_ACT_AUDIT] = "....x",
     };
 
     (void)state;
