@@ -273,12 +273,13 @@ def in_token(t: Trial, b: Blocks) -> None:
 
 def administer(t: Trial, b: Blocks) -> None:
     """The requests of admin-api.md, in their order."""
-    t.sh(b.take("admin-api.md", "sh", "lorajs role add").replace("$DATA", "tried"))
+    t.sh(b.take("admin-api.md", "sh", "role add fleet").replace("$DATA", "tried"))
     process, _, url = t.serve(f"lorajs serve --data tried --listen {FREE} --admin-listen {FREE}", 2)
     url = re.findall(r"^admin on (\S+)$", t.log.read_text(), re.M)[0]
     said = "".join(t.sh(b.take("admin-api.md", "sh", marker).replace("http://127.0.0.1:8081", url).replace("$DATA", "tried"))
                    for marker in ("key generate", "If-Match", "v1/decisions", "role add auditor"))
-    for want in ('"result":"added"', '{"devices":[]}', '"kind":"route"', '"devices":[{"dev_eui":"70b3d57ed0000a01"', '"home_net_id":"000013"'):
+    check(said.count('{"devices":[') == 2, said)  # the list, and whose joins were refused
+    for want in ('"result":"added"', '"kind":"route"', '"devices":[{"dev_eui":"70b3d57ed0000a01"', '"home_net_id":"000013"'):
         check(want in said, said)
     own(t, b, url)
     t.stop(process)
