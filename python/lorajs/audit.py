@@ -192,7 +192,7 @@ def entries(server: JoinServer, writer: int = 0, sequence: int = 0) -> Iterator[
     """Every entry, chain by chain and each chain from its first on, or from this link of this chain on; SealError at a
     link that was altered."""
     places: list[tuple[int, int]] = []
-    native.server_each_link_from(server._open, writer, sequence, lambda *place: places.append(place))
+    native.server_each_link_from(server._open, writer, sequence, lambda of, at: places.append((of, at)))
     for writer, sequence in places:
         octets = native.server_get_link(server._open, writer, sequence)
         link = native.audit_link_read(octets)
