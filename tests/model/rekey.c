@@ -132,12 +132,12 @@ struct octs {
     uint8_t at[1400];
 };
 
-/* All of it, as a value. */
+/* All of it, as a value.  Two nodes are one where they mean the same up to `key`, and are the same from there on. */
 struct node {
     struct octs record, live, durable;
+    int64_t now;
     uint8_t key[LJS_SE_KEYS][16];
     bool has[LJS_SE_KEYS];
-    int64_t now;
     struct message air[AIR];
     uint8_t left[BUDGETS], accepted, commands;
     bool forced, restored;
@@ -271,7 +271,6 @@ static void set(struct octs *to, ljs_buf *from)
 {
     if (from->len > sizeof to->at)
         abort();
-    memset(to, 0, sizeof *to);
     memcpy(to->at, from->data, from->len);
     to->len = from->len;
     ljs_buf_free(from);
@@ -750,37 +749,46 @@ static struct {
     size_t slots;
 } known;
 
-static void digest_of(uint8_t out[16], const struct node *n)
+/* Most often it is the same as the last. */
+static void device_digest(uint8_t out[16], int64_t now, const struct octs *of)
 {
     static struct {
-        uint8_t live[16], durable[16];
-        struct node rest;
-    } image;
+        struct octs of;
+        int64_t now;
+        uint8_t digest[16];
+    } last;
 
-    MUST(ljs__end_device_digest(image.live, n->now, n->live.at, n->live.len));
-    MUST(ljs__end_device_digest(image.durable, n->now, n->durable.at, n->durable.len));
-    image.rest = *n;
-    memset(&image.rest.live, 0, sizeof image.rest.live);
-    memset(&image.rest.durable, 0, sizeof image.rest.durable);
-    image.rest.now = 0;
-    /* what is sealed has another nonce each time, and what it means is in the rest */
-    memset(&image.rest.record, 0, sizeof image.rest.record);
-    {
-        ljs_rekey rekey = rekey_of(n);
-        ljs_device device;
-        ljs_join_eui of[2] = { { 0 }, { 0 } };
-        uint8_t *at = image.rest.record.at;
-
-        MUST(ljs_device_read(&device, n->record.at, n->record.len));
-        for (unsigned i = 0; i < device.join_euis && i < 2; i++)
-            MUST(ljs_device_join_eui(&of[i], i, n->record.at, n->record.len));
-        device.sessions = 0; /* of old ones nothing is asked here, but for the repeat of the last */
-        memcpy(at, &rekey, sizeof rekey);
-        memcpy(at + sizeof rekey, of, sizeof of);
-        memcpy(at + sizeof rekey + sizeof of, &device.epoch, sizeof device.epoch);
-        memcpy(at + sizeof rekey + sizeof of + sizeof device.epoch, &device.next_join_nonce,
-               sizeof device.next_join_nonce);
+    if (last.now != now || last.of.len != of->len || memcmp(last.of.at, of->at, of->len) != 0) {
+        MUST(ljs__end_device_digest(last.digest, now, of->at, of->len));
+        last.now = now;
+        last.of = *of;
     }
+    memcpy(out, last.digest, 16);
+}
+
+static void digest_of(uint8_t out[16], const struct node *n)
+{
+    enum { REST = sizeof *n - offsetof(struct node, key) };
+    static struct {
+        uint8_t live[16], durable[16], rest[REST];
+        ljs_rekey rekey;
+        ljs_join_eui of[2];
+        uint32_t epoch, next_join_nonce;
+    } image;
+    ljs_device device;
+
+    memset(&image, 0, sizeof image);
+    device_digest(image.durable, n->now, &n->durable);
+    device_digest(image.live, n->now, &n->live);
+    memcpy(image.rest, (const uint8_t *)n + offsetof(struct node, key), sizeof image.rest);
+    /* Of the record what it says: what is sealed has another nonce each time, and what it means is in the rest; of old
+     * sessions nothing is asked here, but for the repeat of the last. */
+    image.rekey = rekey_of(n);
+    MUST(ljs_device_read(&device, n->record.at, n->record.len));
+    for (unsigned i = 0; i < device.join_euis && i < 2; i++)
+        MUST(ljs_device_join_eui(&image.of[i], i, n->record.at, n->record.len));
+    image.epoch = device.epoch;
+    image.next_join_nonce = device.next_join_nonce;
     ljs__hash(out, (const uint8_t *)&image, sizeof image);
 }
 
