@@ -3,6 +3,7 @@
 
 #include "limit.h"
 #include "manifest.h"
+#include "pair.h"
 
 #include <errno.h>
 #include <pthread.h>

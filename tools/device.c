@@ -23,8 +23,7 @@ const char *device_state_text(ljs_state state)
 
 /* ---- what happened to one device -------------------------------------------- */
 
-/* "0102030405060708: removed", or the same as a JSON object. */
-static void report(bool json, ljs_eui dev_eui, const char *what)
+void device_report(bool json, ljs_eui dev_eui, const char *what)
 {
     printf(json ? "{\"dev_eui\":\"%016" PRIx64 "\",\"result\":\"%s\"}\n" : "%016" PRIx64 ": %s\n", dev_eui, what);
 }
@@ -289,7 +288,7 @@ struct add_opts {
         *lot, *lot_keys;
     struct texts join_eui;
     int64_t next_join_nonce, last_dev_nonce;
-    bool require_1_1, allow_weak, replace_keys, json;
+    bool require_1_1, allow_weak, replace_keys, dry_run, json;
 };
 
 #define AT(member) offsetof(struct add_opts, member)
@@ -320,6 +319,7 @@ static const struct flag add_flags[] = {
       0 },
     { "replace-keys", NULL, "give a device that is there new root keys; it must join anew", FLAG_SWITCH,
       AT(replace_keys), 0, 0 },
+    { "dry-run", NULL, "check everything and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
     { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
@@ -420,7 +420,7 @@ static int cmd_add(int argc, char **argv)
         return code;
     if ((code = device_of(&import.device, import.join_eui, &opts)) ||
         (!opts.lot && (code = read_named_keys(keys, KEYS, opts.keys))) ||
-        (code = data_open(&data, &opts.where, DATA_CREATE, NULL)))
+        (code = data_try(&data, &opts.where, DATA_CREATE, opts.dry_run)))
         goto out;
     import.nwk = keys[NWK].key;
     import.app = keys[APP].key;
@@ -435,7 +435,7 @@ static int cmd_add(int argc, char **argv)
     }
     err = import_device(&data, &import,
                         (opts.replace_keys ? LJS_MAKE_REPLACE_KEYS : 0u) | (opts.allow_weak ? LJS_MAKE_ALLOW_WEAK : 0u),
-                        false);
+                        opts.dry_run);
     if (import_failed(err)) {
         code = complain_err(err, "device add");
     } else if (err == LJS_E_INVAL) {
@@ -447,7 +447,7 @@ static int cmd_add(int argc, char **argv)
         complain("device add: %s", fault);
         code = REFUSED;
     } else {
-        report(opts.json, import.device.dev_eui, "added");
+        device_report(opts.json, import.device.dev_eui, opts.dry_run ? "would be added" : "added");
     }
 out:
     free_named_keys(keys, KEYS);
@@ -588,8 +588,7 @@ int complain_device(ljs_err err, ljs_eui dev_eui)
     return complain_err(err, what);
 }
 
-/* Every word must be a DevEUI before anything is done. */
-static int check_euis(int argc, char **argv)
+int check_euis(int argc, char **argv)
 {
     ljs_eui eui;
     int code = DONE;
@@ -628,102 +627,6 @@ static int cmd_show(int argc, char **argv)
     return code;
 }
 
-/* ---- block, unblock, reset-nonces, remove ------------------------------------ */
-
-static const struct flag act_flags[] = {
-    WHERE_FLAGS(struct show_opts),
-    { "json", NULL, "a JSON object a device", FLAG_SWITCH, offsetof(struct show_opts, json), 0, 0 },
-    { 0 },
-};
-static const struct usage block_usage = {
-    "device block", "DEVEUI...", "Answers nothing more for a device but who its home network is.", act_flags, 1, 1000
-};
-static const struct usage unblock_usage = { "device unblock", "DEVEUI...", "Ends `device block`.", act_flags, 1, 1000 };
-static const struct usage move_back_usage = {
-    "device move-back",
-    "DEVEUI...",
-    "Ends `device export --move`: this server answers for the device again. Only when the one that it moved to does no "
-    "more, and what that knew was received from it (`device receive`): else a JoinNonce is given twice.",
-    act_flags,
-    1,
-    1000
-};
-static const struct usage reset_usage = {
-    "device reset-nonces",
-    "DEVEUI...",
-    "Forgets which DevNonces and RJcount1 were used, for a device that lost its own memory of them. Joins that were "
-    "recorded on the air can then be played back once more, so do it for that device only. JoinNonce goes on.",
-    act_flags,
-    1,
-    1000
-};
-static const struct usage remove_usage = {
-    "device remove",
-    "DEVEUI...",
-    "Forgets a device's keys and sessions. Its nonces are remembered, so that importing it again cannot repeat one.",
-    act_flags,
-    1,
-    1000
-};
-
-static int act(int argc, char **argv, const struct usage *usage, ljs_device_act what, const char *done)
-{
-    struct show_opts opts = { 0 };
-    struct data data;
-    int code = read_flags(usage, &opts, &argc, &argv);
-
-    if (code != GO_ON)
-        return code;
-    if ((code = check_euis(argc, argv)) || (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
-        return code;
-    for (int i = 0; i < argc; i++) {
-        ljs_eui eui;
-        ljs_err err = ljs_eui_parse(&eui, argv[i]);
-
-        if (!err)
-            err = ljs_server_step_device(data.server, eui, what);
-        if (err == LJS_E_MOVED) {
-            complain("%016" PRIx64 ": it has moved to another Join Server; see `lorajs device move-back --help`", eui);
-            code = REFUSED;
-        } else if (err == LJS_E_STATE) {
-            complain("%016" PRIx64 ": its state does not allow that; see `lorajs device show %016" PRIx64 "`", eui,
-                     eui);
-            code = REFUSED;
-        } else if (err) {
-            code = complain_device(err, eui);
-        } else {
-            report(opts.json, eui, done);
-        }
-    }
-    data_close(&data);
-    return code;
-}
-
-static int cmd_block(int argc, char **argv)
-{
-    return act(argc, argv, &block_usage, LJS_DEVICE_BLOCK, "blocked");
-}
-
-static int cmd_unblock(int argc, char **argv)
-{
-    return act(argc, argv, &unblock_usage, LJS_DEVICE_UNBLOCK, "unblocked");
-}
-
-static int cmd_move_back(int argc, char **argv)
-{
-    return act(argc, argv, &move_back_usage, LJS_DEVICE_MOVE_BACK, "moved back");
-}
-
-static int cmd_reset(int argc, char **argv)
-{
-    return act(argc, argv, &reset_usage, LJS_DEVICE_RESET_NONCES, "nonces reset");
-}
-
-static int cmd_remove(int argc, char **argv)
-{
-    return act(argc, argv, &remove_usage, LJS_DEVICE_REMOVE, "removed");
-}
-
 const struct command device_commands[] = {
     { "add", "provision one device", cmd_add, NULL, &add_usage },
     { "import", "provision many, from JSON lines", cmd_import, NULL, &import_usage },
@@ -731,10 +634,10 @@ const struct command device_commands[] = {
     { "receive", "take what was sealed to this one", cmd_receive, NULL, &receive_usage },
     { "show", "what is remembered of a device", cmd_show, NULL, &show_usage },
     { "list", "all devices", cmd_device_list, NULL, &device_list_usage },
-    { "block", "answer nothing more for it", cmd_block, NULL, &block_usage },
-    { "unblock", "end that", cmd_unblock, NULL, &unblock_usage },
-    { "move-back", "answer for one that had moved", cmd_move_back, NULL, &move_back_usage },
-    { "reset-nonces", "forget its used DevNonces", cmd_reset, NULL, &reset_usage },
-    { "remove", "forget its keys and sessions", cmd_remove, NULL, &remove_usage },
+    { "block", "answer nothing more for it", cmd_device_block, NULL, &device_block_usage },
+    { "unblock", "end that", cmd_device_unblock, NULL, &device_unblock_usage },
+    { "move-back", "answer for one that had moved", cmd_device_move_back, NULL, &device_move_back_usage },
+    { "reset-nonces", "forget its used DevNonces", cmd_device_reset, NULL, &device_reset_usage },
+    { "remove", "forget its keys and sessions", cmd_device_remove, NULL, &device_remove_usage },
     { 0 },
 };

@@ -21,6 +21,7 @@ static const struct flag add_flags[] = {
     { "replace", NULL, "put it in the place of another key of this label", FLAG_SWITCH, AT(replace), 0, 0 },
     { "allow-weak-keys", NULL, "take a key that is so regular that it is no secret", FLAG_SWITCH, AT(allow_weak), 0,
       0 },
+    { "dry-run", NULL, "look whether it could be added and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
     { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
@@ -42,6 +43,12 @@ static const struct flag rotate_flags[] = {
 static const struct flag retire_flags[] = {
     WHERE_FLAGS(struct kek_opts),
     { "back", NULL, "take it back: it may be used again", FLAG_SWITCH, AT(back), 0, 0 },
+    { "dry-run", NULL, "look whether it is there and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
+    { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
+    { 0 },
+};
+static const struct flag remove_flags[] = {
+    WHERE_FLAGS(struct kek_opts),
     { "dry-run", NULL, "look whether it is there and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
     { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
@@ -88,7 +95,7 @@ static const struct usage list_usage = {
 };
 static const struct usage remove_usage = {
     "kek remove", "LABEL", "Forgets a KEK. Devices and peers that name it are refused until there is another.",
-    list_flags,   1,       1
+    remove_flags, 1,       1
 };
 
 static void report(bool json, const char *label, size_t bits, const char *what)
@@ -140,7 +147,7 @@ static int cmd_add(int argc, char **argv)
         code = REFUSED;
         goto out;
     }
-    if ((code = data_open(&data, &opts.where, DATA_CREATE, NULL)))
+    if ((code = data_try(&data, &opts.where, DATA_CREATE, opts.dry_run)))
         goto out;
     err = ljs_server_put_kek(data.server, argv[0], key, opts.replace);
     if (err == LJS_E_EXISTS) {
@@ -149,7 +156,7 @@ static int cmd_add(int argc, char **argv)
     } else if (err) {
         code = complain_err(err, argv[0]);
     } else {
-        report(opts.json, argv[0], 8 * ljs_key_len(key), "added");
+        report(opts.json, argv[0], 8 * ljs_key_len(key), opts.dry_run ? "would be added" : "added");
     }
 out:
     ljs_key_free(key);
@@ -238,7 +245,7 @@ static int cmd_remove(int argc, char **argv)
 
     if (code != GO_ON)
         return code;
-    if ((code = check_label(argv[0])) || (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
+    if ((code = check_label(argv[0])) || (code = data_try(&data, &opts.where, DATA_OPEN, opts.dry_run)))
         return code;
     err = ljs_server_del_kek(data.server, argv[0]);
     if (err == LJS_E_NOTFOUND) {
@@ -247,7 +254,7 @@ static int cmd_remove(int argc, char **argv)
     } else if (err) {
         code = complain_err(err, argv[0]);
     } else {
-        report(opts.json, argv[0], 0, "removed");
+        report(opts.json, argv[0], 0, opts.dry_run ? "would be removed" : "removed");
     }
     data_close(&data);
     return code;

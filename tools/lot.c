@@ -18,6 +18,7 @@ static const struct flag add_flags[] = {
       0 },
     { "allow-weak-keys", NULL, "take a key that is so regular that it is no secret", FLAG_SWITCH, AT(allow_weak), 0,
       0 },
+    { "dry-run", NULL, "look whether it could be added and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
     { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
@@ -72,15 +73,17 @@ static void warn_of_software(const struct data *data, const char *label)
                  label);
 }
 
-static void report(bool json, const char *label)
+static void report(const struct lot_opts *opts, const char *label)
 {
-    if (!json) {
-        printf("%s: added\n", label);
+    const char *what = opts->dry_run ? "would be added" : "added";
+
+    if (!opts->json) {
+        printf("%s: %s\n", label, what);
         return;
     }
     printf("{\"label\":");
     print_json_text(stdout, label);
-    puts(",\"result\":\"added\"}");
+    printf(",\"result\":\"%s\"}\n", what);
 }
 
 static int cmd_add(int argc, char **argv)
@@ -106,7 +109,7 @@ static int cmd_add(int argc, char **argv)
         code = REFUSED;
         goto out;
     }
-    if ((code = data_open(&data, &opts.where, DATA_CREATE, NULL)))
+    if ((code = data_try(&data, &opts.where, DATA_CREATE, opts.dry_run)))
         goto out;
     err = ljs_server_put_lot(data.server, argv[0], key);
     if (err == LJS_E_EXISTS) {
@@ -117,8 +120,9 @@ static int cmd_add(int argc, char **argv)
     } else if (err) {
         code = complain_err(err, argv[0]);
     } else {
-        warn_of_software(&data, argv[0]);
-        report(opts.json, argv[0]);
+        if (!opts.dry_run)
+            warn_of_software(&data, argv[0]);
+        report(&opts, argv[0]);
     }
 out:
     ljs_key_free(key);

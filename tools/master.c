@@ -1,5 +1,4 @@
-/* master.c -- who keeps the master key: the directory, a passphrase, or somebody else; and
- * `lorajs master ...`, which changes that. */
+/* master.c -- who keeps the master key: the directory, a passphrase, or somebody else. */
 #include "master.h"
 
 #include <errno.h>
@@ -256,8 +255,6 @@ static int write_key(const struct place *place, const ljs_key *key)
     return code;
 }
 
-static int check_same(const ljs_key *there, const ljs_key *key, const struct source *source);
-
 /* Opened once more before it counts: a key under words that do not open it would be lost. */
 static int write_sealed(const struct place *place, const struct source *source, const struct stretch *stretch,
                         const ljs_key *key)
@@ -280,7 +277,7 @@ static int write_sealed(const struct place *place, const struct source *source, 
         code = complain_err(err, "passphrase");
     }
     if (!code)
-        code = check_same(again, key, source);
+        code = master_check_same(again, key, source);
     if (!code)
         code = write_text(place, stand_in[KEPT_SEALED].fresh, sealed.data, sealed.len);
     ljs_key_free(again);
@@ -308,7 +305,7 @@ static int write_mark(const struct place *place, const ljs_key *key)
 }
 
 /* Is it the key that elsewhere there should be? */
-static int check_same(const ljs_key *there, const ljs_key *key, const struct source *source)
+int master_check_same(const ljs_key *there, const ljs_key *key, const struct source *source)
 {
     uint8_t mark[MARK_LEN];
     ljs_vault *a = NULL, *b = NULL;
@@ -353,7 +350,7 @@ int master_begin(ljs_key **out, const struct place *place, const struct source *
     if (source->kept == KEPT_ELSEWHERE) {
         code = key_from_elsewhere(out, source);
         if (!code && key)
-            code = check_same(*out, key, source);
+            code = master_check_same(*out, key, source);
         if (!code)
             code = write_mark(place, *out);
     } else {
@@ -481,124 +478,3 @@ int master_look(ljs_key **out, const struct source *source)
     *out = NULL;
     return key_from_elsewhere(out, source);
 }
-
-/* ---- master move --------------------------------------------------------------- */
-
-struct move_opts {
-    struct where where;
-    const char *to;
-    struct stretch stretch;
-    bool json;
-};
-
-#define AT(member) offsetof(struct move_opts, member)
-static const struct flag move_flags[] = {
-    WHERE_FLAGS(struct move_opts),
-    { "to", "SOURCE", "who is to keep it, in the words of --master-key; needed", FLAG_TEXT, AT(to), 0, 0 },
-    { "stretch-memory", "MIB", "memory that one guess at the passphrase costs (default 256)", FLAG_NUMBER,
-      AT(stretch.memory), LJS_STRETCH_MEMORY_MIN / 1024, LJS_STRETCH_MEMORY_MAX / 1024 },
-    { "stretch-passes", "N", "passes over that memory (default 3)", FLAG_NUMBER, AT(stretch.passes), 1,
-      LJS_STRETCH_PASSES_MAX },
-    { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
-    { 0 },
-};
-#undef AT
-
-static const struct usage move_usage = {
-    "master move",
-    "",
-    "Gives the master key of a data directory another keeper, or a new passphrase. The key itself stays what it is, "
-    "and so does every record.\n"
-    "To a file elsewhere or a credential nothing is written: a copy of the key must be there already, and is compared. "
-    "What kept the key before is removed from the data directory once the new keeper has it; a disk may still hold "
-    "its octets. The daemon may be running; give it the new --master-key for its next start.",
-    move_flags,
-    0,
-    0,
-};
-
-/* What move would remove must not be what the new source names. */
-static bool is_only_copy(const struct place *place, const char *name, const struct source *to)
-{
-    struct stat here, there;
-
-    return to->kept == KEPT_ELSEWHERE && to->from == FROM_FILE && !stat(to->name, &there) &&
-           !fstatat(place->fd, name, &here, AT_SYMLINK_NOFOLLOW) && here.st_dev == there.st_dev &&
-           here.st_ino == there.st_ino && here.st_nlink == 1;
-}
-
-static int move(const struct place *place, const struct move_opts *opts, const struct source *to)
-{
-    struct source was;
-    const char *name;
-    struct data data = { NULL, NULL, NULL };
-    ljs_key *key = NULL, *moved = NULL, *again = NULL;
-    bool fresh = false, begun = false;
-    int code = place_settle(&was, &fresh, &begun, place, opts->where.master_key, DATA_OPEN);
-
-    if (code != GO_ON)
-        return code;
-    for (unsigned k = 0; k < KEEPERS; k++)
-        if (!faccessat(place->fd, stand_in[k].next, F_OK, 0)) {
-            complain("master move: a change of the master key is under way; finish it first, with `lorajs rewrap`");
-            return REFUSED;
-        }
-    if (was.kept == to->kept && to->kept != KEPT_SEALED) {
-        complain("master move: that is what keeps it already");
-        return REFUSED;
-    }
-    name = fresh ? stand_in[was.kept].fresh : stand_in[was.kept].name;
-    if (is_only_copy(place, name, to)) {
-        complain("master move: %s is the key in the data directory itself; put a copy of it elsewhere first", to->name);
-        return REFUSED;
-    }
-    if ((code = master_take(&key, place, &was, name)) || (code = place_use(&data, place, &was, key, NULL)) ||
-        (code = master_begin(&moved, place, to, &opts->stretch, key)))
-        goto out;
-    /* Read back what can be read back without asking anybody: a key under words that nobody
-     * typed is never left alone. */
-    if (to->kept == KEPT_HERE &&
-        ((code = master_take(&again, place, to, stand_in[to->kept].fresh)) || (code = check_same(again, key, to))))
-        goto out;
-    if ((code = place_name(place, &stand_in[to->kept])))
-        goto out;
-    if (was.kept != to->kept && (unlinkat(place->fd, name, 0) || fsync(place->fd))) {
-        complain("%s/%s: %s; remove it by hand", place->dir, name, strerror(errno));
-        code = FAILED;
-        goto out;
-    }
-    printf(opts->json ? "{\"master_key\":\"%s\",\"result\":\"moved\"}\n" : "%s: moved\n", stand_in[to->kept].name);
-out:
-    data_close(&data);
-    ljs_key_free(key);
-    ljs_key_free(moved);
-    ljs_key_free(again);
-    return code;
-}
-
-static int cmd_move(int argc, char **argv)
-{
-    struct move_opts opts = { 0 };
-    struct place place;
-    struct source to;
-    int code = read_flags(&move_usage, &opts, &argc, &argv);
-
-    if (code != GO_ON)
-        return code;
-    if (!opts.to) {
-        complain("master move needs --to (see `lorajs master move --help`)");
-        return USAGE;
-    }
-    if ((code = source_read(&to, opts.to)) != GO_ON)
-        return code;
-    code = place_open(&place, data_dir(opts.where.data), DATA_OPEN);
-    if (!code)
-        code = move(&place, &opts, &to);
-    place_close(&place);
-    return code;
-}
-
-const struct command master_commands[] = {
-    { "move", "give it another keeper, or a new passphrase", cmd_move, NULL, &move_usage },
-    { 0 },
-};

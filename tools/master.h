@@ -57,6 +57,8 @@ int master_begin(ljs_key **out, const struct place *place, const struct source *
 /* The key that the stand-in of this name is for. */
 int master_take(ljs_key **out, const struct place *place, const struct source *source, const char *name);
 
+/* Is the key that is there, by this source, the one that it should be? */
+int master_check_same(const ljs_key *there, const ljs_key *key, const struct source *source);
 /* The key that is kept elsewhere, whatever a stand-in says. */
 int master_look(ljs_key **out, const struct source *source);
 /* The mark of a vault that is kept elsewhere, durable under its `fresh` name; and is it that of the stand-in of this

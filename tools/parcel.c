@@ -1,11 +1,12 @@
-/* parcel.c -- `lorajs key pair`, `lorajs device export` and `lorajs device receive`: devices on
- * their way to another Join Server, sealed to it and signed.
+/* parcel.c -- `lorajs device export` and `lorajs device receive`: devices on their way to another Join Server, sealed
+ * to it and signed.
  *
  * A parcel is written and read piece by piece, whatever its length.  It is read three times: to see
  * that it is whole, to see that every device in it can be taken, and to take them; so what is
  * refused has changed nothing. */
 #include "leaving.h"
 #include "newfile.h"
+#include "pair.h"
 #include "standing.h"
 
 #include <errno.h>
@@ -15,139 +16,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PAIR_LEN = 32, PAIR_TEXT_MAX = 256, LEFT_OUT_TOLD = 10 };
-
-/* What the first word of a key's file says it is, so that none is used for another. */
-static const char x25519_secret[] = "x25519-secret", x25519_public[] = "x25519", ed25519_secret[] = "ed25519-secret",
-                  ed25519_public[] = "ed25519";
-
-/* ---- key pair ------------------------------------------------------------------ */
-
-struct pair_opts {
-    const char *output;
-};
-
-static const struct flag pair_flags[] = {
-    { "output", "FILE", "a new file of mode 0600 for the secret key; the public one goes to FILE.pub; needed",
-      FLAG_TEXT, offsetof(struct pair_opts, output), 0, 0 },
-    { 0 },
-};
-const struct usage pair_usage = {
-    "key pair",
-    "x25519|ed25519",
-    "Makes a key pair for `device export` and `device receive`: x25519 for whoever is to receive devices, ed25519 for "
-    "whoever sends them. Give FILE.pub to the other end, by a way that both trust, and FILE to nobody. A file that is "
-    "there is never overwritten.",
-    pair_flags,
-    1,
-    1,
-};
-
-static int write_new(const char *path, mode_t mode, const char *name, const uint8_t octets[PAIR_LEN])
-{
-    static const char digits[] = "0123456789abcdef";
-    struct newfile file;
-    char text[PAIR_TEXT_MAX];
-    size_t n = (size_t)snprintf(text, sizeof text, "%s ", name);
-    int code = newfile_open(&file, path, mode);
-
-    for (size_t i = 0; i < PAIR_LEN; i++) {
-        text[n++] = digits[octets[i] >> 4];
-        text[n++] = digits[octets[i] & 15];
-    }
-    text[n++] = '\n';
-    if (!code)
-        code = newfile_write(&file, text, n) ? newfile_keep(&file) : newfile_complain(&file);
-    newfile_drop(&file);
-    explicit_bzero(text, sizeof text);
-    return code;
-}
-
-int cmd_pair(int argc, char **argv)
-{
-    struct pair_opts opts = { NULL };
-    uint8_t public_key[PAIR_LEN] = { 0 };
-    char path[4200];
-    ljs_key *key = NULL;
-    ljs_buf octets = { NULL, 0 };
-    bool box;
-    ljs_err err;
-    int code = read_flags(&pair_usage, &opts, &argc, &argv);
-
-    if (code != GO_ON)
-        return code;
-    box = !strcmp(argv[0], x25519_public);
-    if (!box && strcmp(argv[0], ed25519_public) != 0) {
-        complain("key pair makes x25519 or ed25519");
-        return USAGE;
-    }
-    if (!opts.output) {
-        complain("key pair needs --output (see `lorajs key pair --help`)");
-        return USAGE;
-    }
-    snprintf(path, sizeof path, "%s.pub", opts.output);
-    if (!access(path, F_OK)) {
-        complain("%s: File exists", path);
-        return FAILED;
-    }
-    err = ljs_key_generate(&key, PAIR_LEN);
-    if (!err)
-        err = box ? ljs_x25519_public(public_key, key) : ljs_ed25519_public(public_key, key);
-    if (!err)
-        err = ljs_key_export(&octets, key);
-    code = err ? complain_err(err, "key pair")
-               : write_new(opts.output, 0600, box ? x25519_secret : ed25519_secret, octets.data);
-    if (!code && (code = write_new(path, 0644, box ? x25519_public : ed25519_public, public_key)))
-        unlink(opts.output);
-    ljs_buf_free(&octets);
-    ljs_key_free(key);
-    return code;
-}
-
-/* "x25519 HEX" into octets; complains without repeating what is there. */
-static int read_pair(uint8_t out[PAIR_LEN], const char *path, const char *name, bool secret)
-{
-    ljs_buf text = { NULL, 0 };
-    size_t n = strlen(name);
-    int fd = -1, code = secret ? open_secret(&fd, AT_FDCWD, path, path) : DONE;
-
-    if (!code)
-        code = secret ? read_fd(&text, fd, path, PAIR_TEXT_MAX) : read_all(&text, path, PAIR_TEXT_MAX);
-    if (fd >= 0)
-        close(fd);
-    while (text.len && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r'))
-        text.len--;
-    if (!code && (text.len != n + 1 + 2 * PAIR_LEN || memcmp(text.data, name, n) != 0 || text.data[n] != ' ' ||
-                  from_hex(out, PAIR_LEN, (const char *)text.data + n + 1, 2 * PAIR_LEN) != PAIR_LEN)) {
-        complain("%s: this is not the %s half of an %.*s key pair; `lorajs key pair` makes one", path,
-                 secret ? "secret" : "public", (int)strcspn(name, "-"), name);
-        code = REFUSED;
-    }
-    ljs_buf_free(&text);
-    return code;
-}
-
-static int read_secret(ljs_key **out, const char *path, const char *name)
-{
-    uint8_t octets[PAIR_LEN];
-    int code = read_pair(octets, path, name, true);
-    ljs_err err = code ? LJS_OK : ljs_key_import(out, octets, sizeof octets);
-
-    explicit_bzero(octets, sizeof octets);
-    return code ? code : err ? complain_err(err, path) : DONE;
-}
-
-int read_signer(ljs_key **out, const char *path)
-{
-    return read_secret(out, path, ed25519_secret);
-}
+enum { LEFT_OUT_TOLD = 10 };
 
 /* ---- device export --------------------------------------------------------------- */
 
 struct export_opts {
     struct where where;
     const char *to, *sign, *output;
-    bool all, block, move, again, json;
+    bool all, block, move, again, dry_run, json;
 };
 
 #define AT(member) offsetof(struct export_opts, member)
@@ -155,11 +31,13 @@ static const struct flag export_flags[] = {
     WHERE_FLAGS(struct export_opts),
     { "to", "FILE", "the recipient's public key, x25519; needed", FLAG_TEXT, AT(to), 0, 0 },
     { "sign", "FILE", "the secret key to sign with, ed25519; needed", FLAG_TEXT, AT(sign), 0, 0 },
-    { "output", "FILE", "the parcel, a new file of mode 0600; needed", FLAG_TEXT, AT(output), 0, 0 },
+    { "output", "FILE", "the parcel, a new file of mode 0600; needed, but for --dry-run", FLAG_TEXT, AT(output), 0, 0 },
     { "all", NULL, "every device that is not removed", FLAG_SWITCH, AT(all), 0, 0 },
     { "block", NULL, "answer nothing more for them, so that their nonces are final", FLAG_SWITCH, AT(block), 0, 0 },
     { "move", NULL, "the same, and for good: the recipient answers for them from now on", FLAG_SWITCH, AT(move), 0, 0 },
     { "again", NULL, "with --all: those that have moved already, too", FLAG_SWITCH, AT(again), 0, 0 },
+    { "dry-run", NULL, "look which could be exported, write no parcel, and change nothing", FLAG_SWITCH, AT(dry_run), 0,
+      0 },
     { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
@@ -228,7 +106,8 @@ static ljs_err export_row(void *user, ljs_eui dev_eui)
             tell_held(&is, dev_eui);
         return LJS_OK;
     }
-    return leaving_take(&run->leaving, dev_eui);
+    run->devices += run->opts->dry_run;
+    return run->opts->dry_run ? LJS_OK : leaving_take(&run->leaving, dev_eui);
 }
 
 /* Before anything is marked. */
@@ -302,6 +181,57 @@ static int export_all(struct export_run *run, int argc, char **argv)
     return !err ? DONE : run->said ? FAILED : complain_err(err, "device export");
 }
 
+/* What would go. */
+static int look_at_all(struct export_run *run, int argc)
+{
+    ljs_err err = LJS_OK;
+
+    run->devices = (uint64_t)argc; /* those named were looked at */
+    if (run->opts->all)
+        err = ljs_server_each_device(run->data->server, export_row, run);
+    return err ? complain_err(err, "device export") : DONE;
+}
+
+static int write_parcel(struct export_run *run, const ljs_key *signer, int argc, char **argv)
+{
+    const struct export_opts *opts = run->opts;
+    ljs_err err = ljs_parcel_pack(&run->parcel, signer, now_seconds(), run->recipient, PAIR_LEN);
+    int code = err ? complain_err(err, opts->to) : newfile_open(&run->file, opts->output, 0600);
+
+    if (code)
+        return code;
+    run->leaving = (struct leaving){ .server = run->data->server,
+                                     .mark = true,
+                                     .before = opts->move    ? LJS_DEVICE_MOVE
+                                               : opts->block ? LJS_DEVICE_BLOCK
+                                                             : 0,
+                                     .put = export_one,
+                                     .user = run };
+    code = export_all(run, argc, argv);
+    if (code || (code = newfile_keep(&run->file)))
+        complain("nothing was exported; %" PRIu64 " devices are marked as exposed%s nevertheless", run->leaving.marked,
+                 opts->move    ? " and moved"
+                 : opts->block ? " and blocked"
+                               : "");
+    newfile_drop(&run->file);
+    return code;
+}
+
+static void report_export(const struct export_run *run)
+{
+    const struct export_opts *opts = run->opts;
+
+    if (opts->json)
+        printf("{\"exported\":%" PRIu64 ",\"left_out\":%" PRIu64 ",\"blocked\":%s,\"moved\":%s,\"dry_run\":%s}\n",
+               run->devices, run->left_out, opts->block || opts->move ? "true" : "false", opts->move ? "true" : "false",
+               opts->dry_run ? "true" : "false");
+    else
+        printf("%" PRIu64 " %s\n", run->devices, opts->dry_run ? "would be exported" : "exported");
+    if (run->left_out)
+        complain("%" PRIu64 " devices %s left out: their root keys are being replaced", run->left_out,
+                 opts->dry_run ? "would be" : "were");
+}
+
 int cmd_export(int argc, char **argv)
 {
     struct export_opts opts = { 0 };
@@ -309,49 +239,20 @@ int cmd_export(int argc, char **argv)
     uint8_t recipient[PAIR_LEN];
     struct export_run run = { .opts = &opts, .data = &data, .file = NEWFILE_NONE, .recipient = recipient };
     ljs_key *signer = NULL;
-    ljs_err err;
     int code = read_flags(&export_usage, &opts, &argc, &argv);
 
     if (code != GO_ON)
         return code;
-    if (!opts.to || !opts.sign || !opts.output || opts.all == (argc > 0) || (opts.again && !opts.all)) {
+    if (!opts.to || !opts.sign || (!opts.output && !opts.dry_run) || opts.all == (argc > 0) ||
+        (opts.again && !opts.all)) {
         complain("device export needs --to, --sign, --output, and either --all or DEVEUI...");
         return USAGE;
     }
-    if ((code = read_pair(recipient, opts.to, x25519_public, false)) ||
-        (code = read_secret(&signer, opts.sign, ed25519_secret)) ||
-        (code = data_open(&data, &opts.where, DATA_OPEN, NULL)) || (code = check_named(&data, &opts, argc, argv)))
-        goto out;
-    if ((err = ljs_parcel_pack(&run.parcel, signer, now_seconds(), recipient, sizeof recipient))) {
-        code = complain_err(err, opts.to);
-        goto out;
-    }
-    if ((code = newfile_open(&run.file, opts.output, 0600)))
-        goto out;
-    run.leaving = (struct leaving){ .server = data.server,
-                                    .mark = true,
-                                    .before = opts.move    ? LJS_DEVICE_MOVE
-                                              : opts.block ? LJS_DEVICE_BLOCK
-                                                           : 0,
-                                    .put = export_one,
-                                    .user = &run };
-    code = export_all(&run, argc, argv);
-    if (code || (code = newfile_keep(&run.file))) {
-        complain("nothing was exported; %" PRIu64 " devices are marked as exposed%s nevertheless", run.leaving.marked,
-                 opts.move    ? " and moved"
-                 : opts.block ? " and blocked"
-                              : "");
-        goto out;
-    }
-    if (opts.json)
-        printf("{\"exported\":%" PRIu64 ",\"left_out\":%" PRIu64 ",\"blocked\":%s,\"moved\":%s}\n", run.devices,
-               run.left_out, opts.block || opts.move ? "true" : "false", opts.move ? "true" : "false");
-    else
-        printf("%" PRIu64 " exported\n", run.devices);
-    if (run.left_out)
-        complain("%" PRIu64 " devices were left out: their root keys are being replaced", run.left_out);
-out:
-    newfile_drop(&run.file);
+    if (!(code = read_public(recipient, opts.to, PAIR_X25519)) && !(code = read_signer(&signer, opts.sign)) &&
+        !(code = data_open(&data, &opts.where, DATA_OPEN, NULL)) && !(code = check_named(&data, &opts, argc, argv)))
+        code = opts.dry_run ? look_at_all(&run, argc) : write_parcel(&run, signer, argc, argv);
+    if (!code)
+        report_export(&run);
     ljs_parcel_free(run.parcel);
     ljs_key_free(signer);
     data_close(&data);
@@ -595,8 +496,7 @@ int cmd_receive(int argc, char **argv)
     }
     run.path = argv[0];
     run.flags = (opts.replace_keys ? LJS_MAKE_REPLACE_KEYS : 0u) | (opts.allow_weak ? LJS_MAKE_ALLOW_WEAK : 0u);
-    if ((code = read_pair(sender, opts.from, ed25519_public, false)) ||
-        (code = read_secret(&recipient, opts.key, x25519_secret)))
+    if ((code = read_public(sender, opts.from, PAIR_ED25519)) || (code = read_recipient(&recipient, opts.key)))
         goto out;
     if ((err = ljs_parcel_open(&run.parcel, recipient, sender, sizeof sender))) {
         code = complain_err(err, "device receive");

@@ -93,7 +93,7 @@ extern const struct command device_commands[];  /* device.c */
 extern const struct command kek_commands[];     /* kek.c */
 extern const struct command key_commands[];     /* kek.c */
 extern const struct command lot_commands[];     /* lot.c */
-extern const struct command master_commands[];  /* master.c */
+extern const struct command master_commands[];  /* master_move.c */
 extern const struct command audit_commands[];   /* audit.c */
 extern const struct command token_commands[];   /* token.c */
 extern const struct command role_commands[];    /* role.c */
@@ -114,9 +114,19 @@ command_fn cmd_claim_challenge;
 extern const struct usage claim_challenge_usage;
 int read_chip(ljs_claim_req *req, const char *path);
 
-/* parcel.c: rows of device_commands and key_commands */
+/* parcel.c and pair.c: rows of device_commands and key_commands */
 command_fn cmd_pair, cmd_export, cmd_receive;
 extern const struct usage pair_usage, export_usage, receive_usage;
+
+/* device_act.c: rows of device_commands */
+command_fn cmd_device_block, cmd_device_unblock, cmd_device_move_back, cmd_device_reset, cmd_device_remove;
+extern const struct usage device_block_usage, device_unblock_usage, device_move_back_usage, device_reset_usage,
+    device_remove_usage;
+
+/* device.c: "0102030405060708: removed", or the same as a JSON object; every word must be a DevEUI before anything is
+ * done */
+void device_report(bool json, ljs_eui dev_eui, const char *what);
+int check_euis(int argc, char **argv);
 
 /* device.c: of a device's record, for who lists, too; and what went wrong with one, with its remedy */
 const char *device_state_text(ljs_state state);
@@ -140,9 +150,6 @@ extern const struct usage rewrap_usage;
 extern const struct usage inspect_usage, why_usage, doctor_usage, completion_usage;
 extern const struct usage backup_usage, restore_usage;
 extern const struct usage serve_usage, simulate_usage; /* config.c, simulate.c */
-
-/* parcel.c: the secret half of an ed25519 pair, of `key pair`; complains itself. */
-int read_signer(ljs_key **out, const char *path);
 
 /* "lorajs: ..." on standard error, with a newline. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -173,6 +180,9 @@ enum data_mode {
  * a key without its database (but for DATA_CREATE on neither) is an error.  DONE, or an exit code. */
 int data_open(struct data *out, const struct where *where, enum data_mode mode, const ljs_server_opts *opts);
 void data_close(struct data *data);
+/* dry.c: data_open(), unless it is to be dry: then what is there is read, every step is done as it would be, and what
+ * comes of it is kept nowhere.  DATA_CREATE where nothing is: over a database in memory. */
+int data_try(struct data *out, const struct where *where, enum data_mode mode, bool dry);
 /* rewrap.c: the master key was changed and what we have opens the database no more: have it from its source, as it
  * is now.  DONE, or an exit code. */
 int data_follow(struct data *data, const struct where *where);

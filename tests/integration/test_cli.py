@@ -13,17 +13,26 @@ from conftest import DONE, FAILED, REFUSED, ROOT, USAGE
 
 GROUPS = {"device": ["add", "import", "export", "receive", "show", "list", "block", "unblock", "move-back",
                      "reset-nonces", "remove"],
-          "kek": ["add", "list", "remove"], "key": ["generate", "pair"], "lot": ["add", "make", "list"], "master": ["move"],
+          "kek": ["add", "list", "rotate", "retire", "remove"], "key": ["generate", "pair"], "lot": ["add", "make", "list"], "master": ["move"],
           "audit": ["verify", "show", "tail", "anchor"],
-          "token": ["init", "check"],
+          "token": ["init", "next", "check"],
           "role": ["add", "list", "remove"],
           "account": ["add", "list", "suspend", "resume", "remove"],
           "claim": ["enrol", "claim", "challenge", "assign", "release", "offer", "withdraw", "accept", "suspend", "resume", "retire",
-                    "show", "list"],
+                    "show", "list", "index"],
           "rekey": ["start", "status", "message", "abort", "release", "reopen", "resync"],
           "qr": ["read", "make"], "manifest": ["check", "keys", "register"]}
-SINGLE = ["serve", "import", "export", "inspect", "why", "doctor", "simulate", "completion", "version", "help"]
+SINGLE = ["serve", "import", "export", "rewrap", "backup", "restore", "inspect", "why", "doctor", "simulate", "completion", "version", "help"]
 RUNNABLE = [[c] for c in SINGLE] + [[g, c] for g, under in GROUPS.items() for c in under]
+
+# Every other command changes something, and so has --dry-run: those that only tell, those that make files of their own
+# and nothing else, and what runs until it is ended.
+NO_DRY_RUN = {
+    "device show", "device list", "kek list", "lot list", "role list", "account list", "claim challenge", "claim show", "claim list",
+    "rekey status", "audit verify", "audit show", "audit tail", "audit anchor", "token check", "manifest check", "qr read", "inspect",
+    "why", "doctor", "completion", "version", "help",
+    "key generate", "key pair", "qr make", "backup",
+    "serve", "simulate"}
 
 # What no flag, file or word of ours contains: when it is seen, a key was printed.
 MARKER = "c0ffee5ec2e7c0ffee5ec2e701234567"
@@ -42,6 +51,22 @@ def test_no_command_is_wrong_and_says_which_there_are(run):
 def test_help_lists_the_commands(run, words):
     done = run(*words)
     assert done.stderr == "" and all(f"\n  {c} " in done.stdout for c in [*GROUPS, *SINGLE])
+
+
+def commands_in(text: str) -> set[str]:
+    return set(re.findall(r"^  ([a-z-]+) ", text.split("Commands:\n")[1].split("\n\n")[0], re.M))
+
+
+def test_no_command_is_left_out_here(run):
+    """What the tests of all commands go through is all of them."""
+    assert commands_in(run("--help").stdout) == {*GROUPS, *SINGLE}
+    for group, under in GROUPS.items():
+        assert commands_in(run(group, "--help").stdout) == set(under), group
+
+
+@pytest.mark.parametrize("words", RUNNABLE, ids=" ".join)
+def test_what_changes_something_can_be_tried(run, words):
+    assert ("--dry-run" in flags_in(run(*words, "--help").stdout)) == (" ".join(words) not in NO_DRY_RUN)
 
 
 @pytest.mark.parametrize("words", RUNNABLE, ids=" ".join)

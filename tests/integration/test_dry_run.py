@@ -1,0 +1,124 @@
+"""--dry-run: it says what the command would, with the same exit code, and nothing is changed; the same words without it
+change something."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from conftest import DONE, REFUSED, device_line
+from test_backup import memory  # noqa: F401: a fixture
+
+FREE, JOINED, BLOCKED, OWNED, GONE = (f"{0x0102030405060708 + i:016x}" for i in range(5))
+KEY, OTHER = os.urandom(16).hex(), os.urandom(16).hex()
+
+
+@pytest.fixture(scope="module")
+def made(program) -> Iterator[pathlib.Path]:
+    """A data directory with one of each, and files beside it, where syncs cost nothing."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        make(program, pathlib.Path(folder))
+        yield pathlib.Path(folder)
+
+
+def make(program: str, folder: pathlib.Path) -> None:
+    data = folder / "data"
+
+    def do(*words: object, input: str = "") -> str:
+        return subprocess.run([program, *map(str, words), *([] if words[0] == "key" else ["--data", str(data)])],
+                              input=input.encode(), check=True, stdout=subprocess.PIPE).stdout.decode()
+
+    do("device", "import", "-", input="\n".join(
+        device_line(int(eui, 16), nwk_key=os.urandom(16).hex(), next_join_nonce=9) for eui in (FREE, JOINED, BLOCKED, OWNED, GONE)))
+    do("device", "block", BLOCKED)
+    do("device", "remove", GONE)
+    do("kek", "add", "ns", input=KEY)
+    do("kek", "add", "next", input=OTHER)
+    do("lot", "add", "meters", input=KEY)
+    do("account", "add", "acme")
+    do("account", "add", "globex")
+    do("account", "suspend", "globex")
+    do("claim", "assign", OWNED, "--account", "acme")
+    do("role", "add", "ops", "--roles", "audit", "--output", folder / "token")
+    do("key", "pair", "x25519", "--output", folder / "receiver")
+    do("key", "pair", "ed25519", "--output", folder / "sender")
+    (folder / "line").write_text(device_line(0x77, nwk_key=OTHER))
+    (folder / "elsewhere").write_text((data / "master.key").read_text())
+    (folder / "elsewhere").chmod(0o600)
+
+
+# Words, what is on standard input, and what they come to.
+WAYS = [
+    (["device", "add", "--dev-eui", "0" * 15 + "1", "--join-eui", "0" * 16, "--lorawan-version", "1.0.4"], "AppKey " + OTHER, DONE),
+    (["device", "add", "--dev-eui", FREE, "--join-eui", "0" * 16, "--lorawan-version", "1.0.4"], "AppKey " + OTHER, REFUSED),
+    (["device", "export", "--all", "--to", "FOLDER/receiver.pub", "--sign", "FOLDER/sender", "--output", "FOLDER/parcel"], "", DONE),
+    (["device", "export", FREE, GONE, "--to", "FOLDER/receiver.pub", "--sign", "FOLDER/sender", "--output", "FOLDER/parcel"], "", REFUSED),
+    (["device", "block", FREE, JOINED], "", DONE),
+    (["device", "block", BLOCKED], "", REFUSED),
+    (["device", "unblock", BLOCKED], "", DONE),
+    (["device", "move-back", FREE], "", REFUSED),
+    (["device", "reset-nonces", FREE], "", DONE),
+    (["device", "remove", OWNED], "", DONE),
+    (["device", "remove", GONE, "0" * 16], "", REFUSED),
+    (["kek", "add", "new"], OTHER, DONE),
+    (["kek", "add", "ns"], OTHER, REFUSED),
+    (["kek", "add", "ns", "--replace"], OTHER, DONE),
+    (["kek", "add", "@nobody/x"], OTHER, REFUSED),
+    (["kek", "retire", "ns"], "", DONE),
+    (["kek", "remove", "ns"], "", DONE),
+    (["kek", "remove", "none"], "", REFUSED),
+    (["lot", "add", "new"], OTHER, DONE),
+    (["lot", "add", "meters"], OTHER, REFUSED),
+    (["account", "add", "new"], "", DONE),
+    (["role", "add", "new", "--roles", "audit", "--output", "FOLDER/other-token"], "", DONE),
+    (["claim", "assign", FREE, "--account", "acme"], "", DONE),
+    (["master", "move", "--to", "file:FOLDER/elsewhere"], "", DONE),
+    (["master", "move", "--to", "file:FOLDER/token"], "", REFUSED)]
+
+
+def rows(data: pathlib.Path) -> list:
+    db = sqlite3.connect(data / "lorajs.db")
+    try:
+        return db.execute("SELECT key, version, value FROM kv ORDER BY key").fetchall()
+    finally:
+        db.close()
+
+
+def files(folder: pathlib.Path) -> dict:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*")
+            if path.is_file() and not path.name.startswith("lorajs.db")}
+
+
+@pytest.mark.parametrize("words, text, code", WAYS, ids=lambda way: " ".join(way[:3]) if isinstance(way, list) else "")
+def test_nothing_is_changed(run, made, memory, words, text, code):  # noqa: F811
+    words, data = [word.replace("FOLDER", str(made)) for word in words], made / "data"
+    before, beside = rows(data), files(made)
+    tried = run(*words, "--dry-run", "--data", data, input=text, code=code)
+    assert rows(data) == before and files(made) == beside
+    assert "would" in tried.stdout or "could" in tried.stdout or code or words[1] == "retire", tried.stdout
+    shutil.copytree(made, memory / "copy")
+    words = [word.replace(str(made), str(memory / "copy")) for word in words]
+    done = run(*words, "--data", memory / "copy/data", input=text, code=code)
+    if code == DONE:
+        assert rows(memory / "copy/data") != before or files(memory / "copy") != beside
+    else:
+        assert done.stderr.replace(str(memory / "copy"), str(made)) == tried.stderr
+
+
+def test_over_nothing(run, data):
+    """Where a command would make the data directory, it is tried over one that nobody sees."""
+    for words, text in ((["kek", "add", "ns"], KEY), (["lot", "add", "meters"], KEY),
+                        (["device", "add", "--dev-eui", FREE, "--join-eui", "0" * 16, "--lorawan-version", "1.1"],
+                         f"NwkKey {KEY}\nAppKey {OTHER}")):
+        [said] = map(json.loads, run(*words, "--dry-run", "--json", "--data", data, input=text).stdout.splitlines())
+        assert said["result"] == "would be added" and not data.exists()
+    assert not data.exists()
+    run("kek", "remove", "ns", "--dry-run", "--data", data, code=1)
