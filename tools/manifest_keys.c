@@ -62,7 +62,8 @@ struct taking {
     const struct keys_opts *opts;
     struct data data;
     ljs_key *recipient;
-    ljs_mac mac;
+    ljs_mac mac;       /* 0: the one that it has */
+    ljs_mac taken_for; /* the device that was looked at last */
     struct opened at[SECRETS_MAX];
     unsigned n;
     char why[WHY_MAX];
@@ -151,37 +152,36 @@ static ljs_key *named(struct taking *t, const char *kid)
     return found;
 }
 
-/* The device as it is there, or as the entry has it. */
+/* The device as the entry has it.  What is set of one that is there already stays (LJS_MAKE_KEEP), whoever changes it
+ * meanwhile; its version counts for which keys it takes, so that is asked for the report. */
 static ljs_err device_of(ljs_import *out, struct taking *t, const ljs_manifest_entry *e)
 {
     ljs_buf record = { NULL, 0 };
+    ljs_device there = { .struct_size = sizeof there };
     ljs_err err = ljs_server_get_device(&record, t->data.server, e->dev_eui);
+    bool is_new = err == LJS_E_NOTFOUND;
 
-    *out = (ljs_import){ .dev_nonce = -1 };
-    if (!err)
-        err = ljs_device_read(&out->device, record.data, record.len);
+    if (!err && !(err = ljs_device_read(&there, record.data, record.len)))
+        is_new = there.state == LJS_STATE_REMOVED;
     ljs_buf_free(&record);
-    if (err == LJS_E_NOTFOUND || (!err && out->device.state == LJS_STATE_REMOVED)) {
-        if (!e->has_join_eui)
-            snprintf(t->why, sizeof t->why, "it names no JoinEUI, and there is no such device");
-        out->device = (ljs_device){ .struct_size = sizeof out->device,
-                                    .dev_eui = e->dev_eui,
-                                    .join_eui = e->join_eui,
-                                    .mac = t->opts->mac ? t->mac : LJS_MAC_1_0_4 };
-        err = LJS_OK;
-    } else if (!err && t->opts->mac) {
-        out->device.mac = t->mac;
-    }
-    out->device.join_euis = 1; /* those that are there stay */
-    memset(out->device.lot, 0, sizeof out->device.lot);
+    *out = (ljs_import){ .dev_nonce = -1,
+                         .device = { .struct_size = sizeof out->device,
+                                     .dev_eui = e->dev_eui,
+                                     .join_eui = e->has_join_eui ? e->join_eui : there.join_eui,
+                                     .join_euis = 1,
+                                     .mac = t->mac } };
     out->join_eui[0] = out->device.join_eui;
-    return err;
+    if (is_new && !e->has_join_eui)
+        snprintf(t->why, sizeof t->why, "it names no JoinEUI, and there is no such device");
+    t->taken_for = t->mac ? t->mac : is_new ? LJS_MAC_1_0_4 : there.mac;
+    return is_new ? LJS_OK : err;
 }
 
 static ljs_err take_keys(struct taking *t, const ljs_manifest_entry *e)
 {
     const struct keys_opts *opts = t->opts;
-    unsigned flags = (opts->replace_keys ? LJS_MAKE_REPLACE_KEYS : 0U) | (opts->allow_weak ? LJS_MAKE_ALLOW_WEAK : 0U);
+    unsigned flags = (opts->replace_keys ? LJS_MAKE_REPLACE_KEYS : 0U) | (opts->allow_weak ? LJS_MAKE_ALLOW_WEAK : 0U) |
+                     LJS_MAKE_KEEP;
     ljs_import import;
     ljs_err err;
 
@@ -199,7 +199,7 @@ static ljs_err take_keys(struct taking *t, const ljs_manifest_entry *e)
         return LJS_OK;
     err = import_device(&t->data, &import, flags, opts->dry_run);
     if (err == LJS_E_INVAL)
-        snprintf(t->why, sizeof t->why, "LoRaWAN %s takes other keys", ljs_mac_text(import.device.mac));
+        snprintf(t->why, sizeof t->why, "LoRaWAN %s takes other keys", ljs_mac_text(t->taken_for));
     else if (err && !import_failed(err))
         import_fault(t->why, err, &import);
     return *t->why ? LJS_OK : err;

@@ -121,14 +121,17 @@ enum {
     LJS_MAKE_REPLACE_KEYS = 1, /**< other root keys than the record has begin a new epoch; DevNonces and RJcount1
                                 *   start afresh when the one that signs join-requests is another */
     LJS_MAKE_ALLOW_WEAK = 2,   /**< take keys that ljs_key_check() calls weak */
+    LJS_MAKE_KEEP = 4,         /**< what is set of a device that is there stays: of ljs_device only root keys, the next
+                                *   JoinNonce and the version are looked at, and mac 0 is the version that it has */
 };
 
 /** Make the record of a new device, or bring an existing one or a tombstone up to date:
  *  JoinNonce is never lowered, used DevNonces and counters are only ever added to while
  *  the root key that signs join-requests is the same, sessions stay.
  *  @param device  state, generation, exposed, moved, epoch, join_euis, sessions are not looked at;
- *                 next_join_nonce 0 means 1; keys says which come of the lot where there is one, 0 meaning NwkKey and
- *                 AppKey for LoRaWAN 1.1, AppKey before; else it is not looked at
+ *                 next_join_nonce 0 means 1; with ::LJS_MAKE_KEEP mac 0 of a new device means 1.0.4; keys says which
+ * come of the lot where there is one, 0 meaning NwkKey and AppKey for LoRaWAN 1.1, AppKey before; else it is not looked
+ * at
  *  @param keys    none at all for a device of a lot
  *  @param dev_nonce  last DevNonce used elsewhere, -1 for none (1.0.4 and later)
  *  @param in      DevNonces used elsewhere, two octets each, little-endian; NULL for none (before 1.0.4)

@@ -197,6 +197,28 @@ static void set_fields(ljs_device *to, const ljs_device *from)
     to->join_eui = had.join_eui;
 }
 
+/* What `device` says of a device that is there, as it stands now and not when somebody looked. */
+static ljs_err keep_settings(ljs_device *out, ljs_vault *vault, const ljs_device *device, const uint8_t *record,
+                             size_t record_len)
+{
+    struct record r = { .d.state = LJS_STATE_REMOVED };
+    ljs_err err = record ? ljs__record_load(&r, vault, record, record_len) : LJS_OK;
+
+    *out = *device;
+    if (!err && r.d.state != LJS_STATE_REMOVED) {
+        *out = r.d;
+        out->struct_size = device->struct_size;
+        out->dev_eui = device->dev_eui;
+        out->mac = device->mac ? device->mac : r.d.mac;
+        out->next_join_nonce = device->next_join_nonce;
+        out->keys = device->keys;
+        memcpy(out->lot, device->lot, sizeof out->lot);
+    }
+    if (!out->mac)
+        out->mac = LJS_MAC_1_0_4;
+    return err;
+}
+
 /* The context of a JoinEUI, made when it is new; NULL when there is no room. */
 static struct context *context_for(struct record *r, ljs_eui join_eui)
 {
@@ -318,10 +340,17 @@ ljs_err ljs_device_make(ljs_buf *out_record, ljs_vault *vault, const ljs_device 
     struct ring *ring = NULL;
     struct wr sealed = { 0 }, nonces = { 0 }, counted[LJS_JOIN_EUIS_MAX] = { { 0 } };
     struct context *c;
+    ljs_device kept;
     bool same = false, same_root = false, same_any = false, bad = false;
-    ljs_err err;
+    ljs_err err = LJS_OK;
 
     *out_record = (ljs_buf){ NULL, 0 };
+    if (flags & LJS_MAKE_KEEP) {
+        err = keep_settings(&kept, vault, device, record, record_len);
+        device = &kept;
+    }
+    if (err)
+        return err;
     if (!device_ok(device, dev_nonce, in_len) || (in_len && !in))
         return LJS_E_INVAL;
     if ((err = new_keys_ok(device, keys, flags)) || (err = ljs__vault_alive(vault)) || (err = ljs__ring_take(&ring)))

@@ -282,8 +282,9 @@ def _root_keys(nwk: Key | None, app: Key | None, gen_app: Key | None, rekey: Key
     return keys
 
 
-def _flags(replace_keys: bool, allow_weak: bool) -> int:
-    return (native.LJS_MAKE_REPLACE_KEYS if replace_keys else 0) | (native.LJS_MAKE_ALLOW_WEAK if allow_weak else 0)
+def _flags(replace_keys: bool, allow_weak: bool, keep_settings: bool = False) -> int:
+    return ((native.LJS_MAKE_REPLACE_KEYS if replace_keys else 0) | (native.LJS_MAKE_ALLOW_WEAK if allow_weak else 0)
+            | (native.LJS_MAKE_KEEP if keep_settings else 0))
 
 
 def _nonces(used: Iterable[int]) -> bytes | None:
@@ -293,8 +294,8 @@ def _nonces(used: Iterable[int]) -> bytes | None:
 @handles("vault", "nwk_key", "app_key", "gen_app_key", "rekey_key")
 def make_device(vault: Vault, device: Device, *, nwk_key: Key | None = None, app_key: Key | None = None,
                 gen_app_key: Key | None = None, rekey_key: Key | None = None, record: bytes | None = None,
-                replace_keys: bool = False, allow_weak: bool = False, last_dev_nonce: int = -1,
-                used_dev_nonces: Iterable[int] = ()) -> bytes:
+                replace_keys: bool = False, allow_weak: bool = False, keep_settings: bool = False,
+                last_dev_nonce: int = -1, used_dev_nonces: Iterable[int] = ()) -> bytes:
     """The record of a new device, or `record` (also a tombstone) brought up to date.
 
     For LoRaWAN 1.0.x the one root key is nwk_key where present, else app_key; a 1.1 device needs both.  A device of a
@@ -303,11 +304,13 @@ def make_device(vault: Vault, device: Device, *, nwk_key: Key | None = None, app
     join-requests is the same.
 
     replace_keys     other root keys than the record has begin a new epoch, else they are Fault EXISTS
+    keep_settings    what is set of a device that is there stays; of `device` only root keys, JoinNonce and version count
     allow_weak       take keys that are no secret, else Fault WEAK
     last_dev_nonce   used elsewhere, -1 for none (1.0.4 and later)
     used_dev_nonces  used elsewhere (before 1.0.4)"""
     return native.device_make(vault.native, device._native(), _root_keys(nwk_key, app_key, gen_app_key, rekey_key),
-                              _flags(replace_keys, allow_weak), last_dev_nonce, _nonces(used_dev_nonces), record)
+                              _flags(replace_keys, allow_weak, keep_settings), last_dev_nonce, _nonces(used_dev_nonces),
+                              record)
 
 
 class DeviceLine:

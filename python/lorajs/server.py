@@ -218,10 +218,12 @@ class JoinServer:
     @handles("nwk_key", "app_key", "gen_app_key", "rekey_key")
     def make_device(self, device: Device, *, nwk_key: Key | None = None, app_key: Key | None = None,
                     gen_app_key: Key | None = None, rekey_key: Key | None = None, replace_keys: bool = False,
-                    allow_weak: bool = False, last_dev_nonce: int = -1, used_dev_nonces: Iterable[int] = ()) -> None:
+                    allow_weak: bool = False, keep_settings: bool = False, last_dev_nonce: int = -1,
+                    used_dev_nonces: Iterable[int] = ()) -> None:
         """lorajs.make_device() over what the store has of the device."""
         native.server_make_device(self._open, device._native(), _root_keys(nwk_key, app_key, gen_app_key, rekey_key),
-                                  _flags(replace_keys, allow_weak), last_dev_nonce, _nonces(used_dev_nonces))
+                                  _flags(replace_keys, allow_weak, keep_settings), last_dev_nonce,
+                                  _nonces(used_dev_nonces))
 
     def import_device(self, line: DeviceLine, *, replace_keys: bool = False, allow_weak: bool = False) -> None:
         """A device as a line of JSON, as `lorajs device import` takes it."""

@@ -119,6 +119,69 @@ static void test_keys_come_to_one_that_is_blocked(void **state)
     ljs_buf_free(&record);
 }
 
+/* Whoever brings keys need not know what was set, nor be told when it is changed meanwhile. */
+static void test_settings_stay(void **state)
+{
+    const ljs_routing routing = { .struct_size = sizeof routing,
+                                  .set = LJS_ROUTE_HOME_NET_ID | LJS_ROUTE_AS_ID | LJS_ROUTE_NS_KEK_LABEL,
+                                  .has_home_net_id = 1,
+                                  .home_net_id = NET,
+                                  .as_id = "as.example",
+                                  .ns_kek_label = "ns" };
+    ljs_device d = { .struct_size = sizeof d, .dev_eui = DEV, .join_eui = EUI2, .next_join_nonce = 70 }, is;
+    ljs_buf record = keyless(LJS_MAC_1_0_3), next;
+
+    (void)state;
+    assert_int_equal(ljs_device_route(&next, vault, &routing, record.data, record.len), LJS_OK);
+    ljs_buf_free(&record);
+    assert_int_equal(make_on(&next, &d, NULL, app, LJS_MAKE_KEEP), LJS_OK);
+    is = read_device(&next);
+    assert_int_equal(is.keys, LJS_HAS_APP_KEY);
+    assert_int_equal(is.mac, LJS_MAC_1_0_3);
+    assert_int_equal(is.join_eui, EUI);
+    assert_int_equal(is.join_euis, 1);
+    assert_int_equal(is.home_net_id, NET);
+    assert_string_equal(is.as_id, "as.example");
+    assert_string_equal(is.ns_kek_label, "ns");
+    assert_int_equal(is.next_join_nonce, 70);
+
+    d.mac = LJS_MAC_1_1; /* that was said */
+    assert_int_equal(make_on(&next, &d, nwk, app, LJS_MAKE_KEEP), LJS_E_EXISTS);
+    assert_int_equal(make_on(&next, &d, nwk, app, LJS_MAKE_KEEP | LJS_MAKE_REPLACE_KEYS), LJS_OK);
+    is = read_device(&next);
+    assert_int_equal(is.mac, LJS_MAC_1_1);
+    assert_string_equal(is.as_id, "as.example");
+    d.struct_size--;
+    assert_int_equal(make_on(&next, &d, nwk, app, LJS_MAKE_KEEP), LJS_E_INVAL);
+    d.struct_size++;
+    next.data[next.len / 2] ^= 1;
+    assert_int_equal(make_on(&next, &d, nwk, app, LJS_MAKE_KEEP), LJS_E_SEAL);
+    ljs_buf_free(&next);
+}
+
+/* Of one that is not there, or not any more, what is said counts; only the version may be left out. */
+static void test_nothing_to_keep(void **state)
+{
+    ljs_device d = device_of(LJS_MAC_1_0_3), is;
+    ljs_buf record = { NULL, 0 };
+
+    (void)state;
+    strcpy(d.as_id, "as.example");
+    d.mac = (ljs_mac)0;
+    assert_int_equal(make_on(&record, &d, NULL, app, 0), LJS_E_INVAL);
+    assert_int_equal(make_on(&record, &d, NULL, app, LJS_MAKE_KEEP), LJS_OK);
+    is = read_device(&record);
+    assert_int_equal(is.mac, LJS_MAC_1_0_4);
+    assert_string_equal(is.as_id, "as.example");
+    assert_int_equal(act_on(&record, LJS_DEVICE_REMOVE), LJS_OK);
+    strcpy(d.as_id, "another");
+    assert_int_equal(make_on(&record, &d, NULL, app, LJS_MAKE_KEEP), LJS_OK);
+    is = read_device(&record);
+    assert_int_equal(is.mac, LJS_MAC_1_0_4);
+    assert_string_equal(is.as_id, "another");
+    ljs_buf_free(&record);
+}
+
 /* Removed without keys, it has no keys to know again; removed with them, it is keyless no more. */
 static void test_removed(void **state)
 {
@@ -146,6 +209,8 @@ int main(void)
         cmocka_unit_test(test_acts),
         cmocka_unit_test(test_keys_come),
         cmocka_unit_test(test_keys_come_to_one_that_is_blocked),
+        cmocka_unit_test(test_settings_stay),
+        cmocka_unit_test(test_nothing_to_keep),
         cmocka_unit_test(test_removed),
     };
 
