@@ -2,11 +2,7 @@
 
 #include "newfile.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { WRITER_DIGITS = 16, ANCHOR_MOST = 64 << 20 };
@@ -26,23 +22,8 @@ static bool has_chain(const ljs_buf *lines, const char *line, size_t len)
     return false;
 }
 
-static bool put(int fd, const char *text, size_t len)
-{
-    while (len) {
-        ssize_t n = write(fd, text, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        text += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 /* What the file had of other chains, then ours. */
-static bool put_all(int fd, const ljs_buf *old, const ljs_buf *heads)
+static bool put_all(struct newfile *file, const ljs_buf *old, const ljs_buf *heads)
 {
     const char *text = (const char *)old->data;
     bool good = true;
@@ -52,38 +33,37 @@ static bool put_all(int fd, const ljs_buf *old, const ljs_buf *heads)
 
         len = newline ? (size_t)(newline - text) + 1 - at : old->len - at;
         if (!has_chain(heads, text + at, len))
-            good = put(fd, text + at, len) && (newline || put(fd, "\n", 1));
+            good = newfile_write(file, text + at, len) && (newline || newfile_write(file, "\n", 1));
     }
-    return good && (!heads->len || put(fd, (const char *)heads->data, heads->len));
+    return good && (!heads->len || newfile_write(file, heads->data, heads->len));
+}
+
+/* Read while nobody else may write: another daemon at the same database may have the same anchor. */
+static int put_heads(struct newfile *file, const char *path, const ljs_buf *heads)
+{
+    ljs_buf old = { NULL, 0 };
+    int code = access(path, F_OK) == 0 ? read_all(&old, path, ANCHOR_MOST) : DONE;
+
+    if (!code)
+        code = put_all(file, &old, heads) ? newfile_keep(file) : newfile_complain(file);
+    newfile_drop(file);
+    ljs_buf_free(&old);
+    return code;
 }
 
 int anchor_write(const char *path, ljs_server *server)
 {
-    ljs_buf heads = { NULL, 0 }, old = { NULL, 0 };
-    char fresh[4200];
-    bool good;
-    int fd;
+    ljs_buf heads = { NULL, 0 };
+    struct newfile file = NEWFILE_NONE;
     ljs_err err = ljs_server_heads(&heads, server);
+    int code = err ? complain_err(err, path) : DONE;
 
-    if (err)
-        return complain_err(err, path);
-    if (!heads.len)
-        return DONE;
-    if (access(path, F_OK) == 0 && read_all(&old, path, ANCHOR_MOST)) {
-        ljs_buf_free(&heads);
-        return FAILED;
-    }
-    snprintf(fresh, sizeof fresh, "%s.new", path);
-    fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    good = fd >= 0 && put_all(fd, &old, &heads) && !fsync(fd);
-    if (fd >= 0)
-        good = !close(fd) && good;
-    good = good && !rename(fresh, path) && sync_folder(path);
-    if (!good)
-        complain("audit-anchor %s: %s", path, strerror(errno));
+    if (!code && heads.len && !(code = newfile_open_over(&file, path, 0600)))
+        code = put_heads(&file, path, &heads);
+    if (code)
+        complain("audit-anchor %s: it is not written", path);
     ljs_buf_free(&heads);
-    ljs_buf_free(&old);
-    return good ? DONE : FAILED;
+    return code;
 }
 
 ljs_err audit_tick(struct audit_timer *timer, ljs_server *server, int end)

@@ -5,9 +5,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { TRIES = 8 };
+enum { TRIES = 8, WAITS = 50, WAIT_MS = 20 };
 
 static int complain_errno(const char *path)
 {
@@ -39,6 +40,20 @@ static bool is_ours(const struct newfile *f, mode_t mode)
     return !(file.st_mode & 0777 & ~mode && fchmod(f->fd, mode)) && !(file.st_size && ftruncate(f->fd, 0));
 }
 
+/* Whoever replaces a file has done so in a moment. */
+static bool lock(const struct newfile *f)
+{
+    bool locked = false, waits = true;
+
+    for (int i = 0; !locked && waits && i < (f->over ? WAITS : 1); i++) {
+        if (i)
+            nanosleep(&(struct timespec){ .tv_nsec = WAIT_MS * 1000000 }, NULL);
+        locked = !flock(f->fd, LOCK_EX | LOCK_NB);
+        waits = errno == EWOULDBLOCK;
+    }
+    return locked || !waits; /* a file system without locks has none to respect */
+}
+
 /* O_NONBLOCK: what stands there may be a pipe. */
 static int open_beside(struct newfile *f, mode_t mode)
 {
@@ -48,7 +63,7 @@ static int open_beside(struct newfile *f, mode_t mode)
         f->fd = open(f->beside, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode);
         if (f->fd < 0)
             return complain_errno(f->beside);
-        if (flock(f->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+        if (!lock(f)) {
             complain("%s: somebody is writing to it", f->beside);
             close(f->fd);
             f->fd = -1;
@@ -66,21 +81,32 @@ static int open_beside(struct newfile *f, mode_t mode)
     return complain_errno(f->beside);
 }
 
-int newfile_open(struct newfile *f, const char *path, mode_t mode)
+static int open_new(struct newfile *f, const char *path, mode_t mode, bool over)
 {
     struct stat there;
 
     f->fd = -1;
+    f->over = over;
     if ((size_t)snprintf(f->path, sizeof f->path, "%s", path) >= sizeof f->path ||
         (size_t)snprintf(f->beside, sizeof f->beside, "%s.part", path) >= sizeof f->beside) {
         errno = ENAMETOOLONG;
         return complain_errno(path);
     }
-    if (!lstat(path, &there)) {
+    if (!over && !lstat(path, &there)) {
         errno = EEXIST;
         return complain_errno(path);
     }
     return open_beside(f, mode);
+}
+
+int newfile_open(struct newfile *f, const char *path, mode_t mode)
+{
+    return open_new(f, path, mode, false);
+}
+
+int newfile_open_over(struct newfile *f, const char *path, mode_t mode)
+{
+    return open_new(f, path, mode, true);
 }
 
 bool newfile_write(struct newfile *f, const void *in, size_t in_len)
@@ -104,6 +130,8 @@ int newfile_complain(const struct newfile *f)
 /* Not in the place of another.  Not every file system knows of that at a rename, nor each of links. */
 static bool give_name(const struct newfile *f)
 {
+    if (f->over)
+        return !rename(f->beside, f->path);
     if (!renameat2(AT_FDCWD, f->beside, AT_FDCWD, f->path, RENAME_NOREPLACE))
         return true;
     if ((errno != EINVAL && errno != ENOSYS) || link(f->beside, f->path))
@@ -112,7 +140,8 @@ static bool give_name(const struct newfile *f)
     return true;
 }
 
-bool sync_folder(const char *path)
+/* A new name is there after a crash when its directory is on the disk, too. */
+static bool sync_folder(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char dir[sizeof((struct newfile *)0)->path];
@@ -136,7 +165,8 @@ int newfile_keep(struct newfile *f)
         newfile_drop(f);
     } else if (!sync_folder(f->path)) {
         code = complain_errno(f->path);
-        (void)!unlink(f->path);
+        if (!f->over)
+            (void)!unlink(f->path);
     }
     if (f->fd >= 0)
         close(f->fd);

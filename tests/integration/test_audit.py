@@ -4,7 +4,9 @@ behind it is found, and where."""
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import pathlib
 import re
 import secrets
@@ -147,6 +149,44 @@ def test_an_anchor_finds_what_was_cut_off(run, serve, data, findings, tmp_path):
     found = findings("--anchor", anchor)
     assert ("cut-short", writer, int(sequence)) in {(f["fault"], f.get("chain"), f.get("sequence")) for f in found}
     assert "this is no anchor" in run("audit", "verify", "--data", data, "--anchor", data / "lorajs.db", code=REFUSED).stderr
+
+
+def test_two_who_write_one_anchor(run, serve, data, tmp_path):
+    """Another daemon is at it: what that has written so far stays whole, and ours waits for it."""
+    one, = devices(1)
+    import_devices(run, data, [one])
+    anchor, part, half = tmp_path / "anchor", tmp_path / "anchor.part", "00000000000000aa 3 0001"
+    server = serve(CLEAR, "--audit-anchor", anchor, "--audit-anchor-interval", 86400)
+    joined(server, one)
+    with open(part, "w") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        theirs.write(half)
+        theirs.flush()
+        assert server.stop() == 0
+        assert "somebody is writing" in server.stderr() and part.read_text() == half and not anchor.exists()
+    server = serve(CLEAR, "--audit-anchor", anchor, "--audit-anchor-interval", 86400)
+    joined(server, one)
+    with open(part, "w") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: fds_of(server.process.pid, part))
+        theirs.write(half + "02030405060708090a0b0c0d0e0f\n")
+        theirs.flush()
+        part.rename(anchor)
+    assert server.stop() == 0 and "somebody is writing" not in server.stderr()
+    lines = anchor.read_text().splitlines()
+    assert lines[0] == half + "02030405060708090a0b0c0d0e0f" and len(lines) == 2 and not part.exists()
+
+
+def fds_of(pid: int, path: pathlib.Path) -> bool:
+    """Has the process this file open?"""
+    for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if os.readlink(link) == str(path):
+                return True
+        except FileNotFoundError:
+            pass
+    return False
 
 
 def test_forged_joins_do_not_reach_the_disk(run, serve, data, told, findings):
