@@ -1022,6 +1022,7 @@ static PyObject *registering_give(const struct registering *r, swig_type_info *k
 %thread ljs_server_add_join_eui;
 %thread ljs_server_get_device;
 %thread ljs_server_land_device;
+%thread ljs_server_land_held;
 %thread ljs_server_step_device;
 %thread ljs_server_step_devices;
 %thread ljs_server_decision;

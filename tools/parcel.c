@@ -308,7 +308,7 @@ struct receive_run {
     int fd;
     uint8_t *piece;
     unsigned flags;
-    uint64_t devices, refused, landed;
+    uint64_t devices, refused, landed, held;
 };
 
 typedef int device_fn(struct receive_run *run, const ljs_device *device);
@@ -429,16 +429,31 @@ static int try_device(struct receive_run *run, const ljs_device *device)
     return DONE;
 }
 
+/* Of whose fault it may be the file's name tells as much as theirs: that each can be taken was seen. */
+static int land_held(struct receive_run *run)
+{
+    ljs_err err = ljs_server_land_held(run->data->server, run->parcel, run->flags);
+
+    if (err)
+        return complain_err(err, run->path);
+    run->landed += run->held;
+    run->held = 0;
+    return DONE;
+}
+
+/* With others, for one commit of all of them. */
 static int land_device(struct receive_run *run, const ljs_device *device)
 {
-    char what[32];
-    ljs_err err = ljs_server_land_device(run->data->server, run->parcel, run->flags);
+    ljs_err err = ljs_parcel_hold(run->parcel);
+    int code = DONE;
 
-    snprintf(what, sizeof what, "%016" PRIx64, device->dev_eui);
-    if (err)
-        return complain_err(err, what);
-    run->landed++;
-    return DONE;
+    (void)device;
+    if (err == LJS_E_EXISTS && !(code = land_held(run)))
+        err = ljs_parcel_hold(run->parcel);
+    if (!code && err)
+        code = complain_err(err, run->path);
+    run->held += !code;
+    return code;
 }
 
 static int begin_again(struct receive_run *run)
@@ -459,6 +474,8 @@ static int receive_all(struct receive_run *run)
         code = go_round(run, try_device);
     if (!code && !run->refused && !dry_run && !(code = begin_again(run)))
         code = go_round(run, land_device);
+    if (!code && run->held)
+        code = land_held(run);
     if (code && run->landed) { /* the disk, or somebody who changes file or database under us */
         complain("%" PRIu64 " devices of it were received before that, and stay; receive it once more when that is "
                  "mended",

@@ -36,7 +36,10 @@ extern "C" {
 
 typedef struct ljs_parcel ljs_parcel; /**< one that is being written, or read */
 
-enum { LJS_PARCEL_PIECE_MAX = 72 * 1024, /**< octets that ljs_parcel_wants() may ask for at once */ };
+enum {
+    LJS_PARCEL_PIECE_MAX = 72 * 1024, /**< octets that ljs_parcel_wants() may ask for at once */
+    LJS_PARCEL_HELD_MAX = 64,         /**< devices that ljs_parcel_hold() keeps */
+};
 
 /** @param signer  the sender's Ed25519 key
  *  @param now     Unix time in seconds, told to the recipient
@@ -80,6 +83,11 @@ LJS_API int64_t ljs_parcel_time(const ljs_parcel *parcel);
  *  would be more than ::LJS_JOIN_EUIS_MAX JoinEUIs, else what ljs_device_make() says */
 LJS_MUST ljs_err ljs_parcel_land(ljs_buf *out_record, ljs_parcel *parcel, ljs_vault *vault, unsigned flags,
                                  const uint8_t *record, size_t record_len);
+/** Keep the device that was fed last beside those kept before, to be landed with them: ljs_server_land_held().  They
+ * are forgotten with the next round.
+ *  @return ::LJS_E_STATE in the first round, ::LJS_E_NOTFOUND as ljs_parcel_device(), ::LJS_E_EXISTS when it is kept
+ *  already, or ::LJS_PARCEL_HELD_MAX are: land them first */
+LJS_MUST ljs_err ljs_parcel_hold(ljs_parcel *parcel);
 /** Wipe and free; NULL is taken. */
 LJS_API void ljs_parcel_free(ljs_parcel *parcel);
 

@@ -168,6 +168,11 @@ LJS_MUST ljs_err ljs_server_add_join_eui(ljs_server *server, ljs_eui dev_eui, lj
 LJS_MUST ljs_err ljs_server_get_device(ljs_buf *out, ljs_server *server, ljs_eui dev_eui);
 /** ljs_parcel_land() over what the store has of the device. */
 LJS_MUST ljs_err ljs_server_land_device(ljs_server *server, ljs_parcel *parcel, unsigned flags);
+/** ljs_parcel_land() of all that the parcel holds (ljs_parcel_hold()), with one commit: all of them, and then it holds
+ *  them no more, or none.  @return what is wrong with the first that cannot be landed; ::LJS_E_STATE after a fault of
+ * the parcel;
+ *  ::LJS_E_STORE when it is not known what was */
+LJS_MUST ljs_err ljs_server_land_held(ljs_server *server, ljs_parcel *parcel, unsigned flags);
 /** ljs_device_step() over the store. */
 LJS_MUST ljs_err ljs_server_step_device(ljs_server *server, ljs_eui dev_eui, ljs_device_act act);
 /** ljs_device_route() over the store. */

@@ -1,4 +1,4 @@
-#include <lorajs/parcel.h>
+#include "codec/parcel.h"
 
 #include <lorajs/master.h>
 
@@ -51,6 +51,11 @@ struct ljs_parcel {
     uint8_t kind; /* of the piece under way */
     size_t len;
     ljs_buf device; /* the record fed last, under `way` */
+    struct held {
+        ljs_eui dev_eui;
+        ljs_buf record; /* likewise */
+    } held[LJS_PARCEL_HELD_MAX];
+    size_t held_len;
 };
 
 static ljs_err copy_key(ljs_key **out, const ljs_key *key)
@@ -96,6 +101,7 @@ void ljs_parcel_free(ljs_parcel *parcel)
     ljs_vault_free(parcel->way);
     ljs__signing_free(parcel->signing);
     ljs_buf_free(&parcel->device);
+    ljs__parcel_let_go(parcel);
     ljs__wipe(parcel, sizeof *parcel);
     free(parcel);
 }
@@ -390,6 +396,7 @@ ljs_err ljs_parcel_again(ljs_parcel *parcel)
 {
     if (parcel->packing || !parcel->verified)
         return LJS_E_STATE;
+    ljs__parcel_let_go(parcel);
     ljs_buf_free(&parcel->device);
     ljs__signing_free(parcel->signing);
     if (!(parcel->signing = ljs__signing_new())) {
@@ -423,4 +430,50 @@ ljs_err ljs_parcel_land(ljs_buf *out_record, ljs_parcel *parcel, ljs_vault *vaul
         return LJS_E_NOTFOUND;
     return ljs__device_land(out_record, vault, parcel->way, parcel->device.data, parcel->device.len, flags, record,
                             record_len);
+}
+
+/* ---- held, to be landed together -------------------------------------------- */
+
+ljs_err ljs_parcel_hold(ljs_parcel *parcel)
+{
+    ljs_device device;
+    ljs_err err = parcel->verified ? ljs_parcel_device(&device, parcel) : LJS_E_STATE;
+
+    for (size_t i = 0; !err && i < parcel->held_len; i++)
+        if (parcel->held[i].dev_eui == device.dev_eui)
+            err = LJS_E_EXISTS;
+    if (!err && parcel->held_len == LJS_PARCEL_HELD_MAX)
+        err = LJS_E_EXISTS;
+    if (err)
+        return err;
+    parcel->held[parcel->held_len++] = (struct held){ device.dev_eui, parcel->device };
+    parcel->device = (ljs_buf){ NULL, 0 };
+    return LJS_OK;
+}
+
+size_t ljs__parcel_held(const ljs_parcel *parcel)
+{
+    return parcel->held_len;
+}
+
+ljs_eui ljs__parcel_held_eui(const ljs_parcel *parcel, size_t n)
+{
+    return parcel->held[n].dev_eui;
+}
+
+ljs_err ljs__parcel_land_held(ljs_buf *out_record, ljs_parcel *parcel, size_t n, ljs_vault *vault, unsigned flags,
+                              const uint8_t *record, size_t record_len)
+{
+    const ljs_buf *held = &parcel->held[n].record;
+
+    *out_record = (ljs_buf){ NULL, 0 };
+    if (!parcel->verified) /* a fault came after them */
+        return LJS_E_STATE;
+    return ljs__device_land(out_record, vault, parcel->way, held->data, held->len, flags, record, record_len);
+}
+
+void ljs__parcel_let_go(ljs_parcel *parcel)
+{
+    while (parcel->held_len)
+        ljs_buf_free(&parcel->held[--parcel->held_len].record);
 }

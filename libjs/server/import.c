@@ -2,6 +2,8 @@
  * written together. */
 #include "server/internal.h"
 
+#include "codec/parcel.h"
+
 struct many {
     ljs_server *server;
     ljs_err *results;
@@ -132,4 +134,48 @@ void ljs_server_step_devices(ljs_err *results, ljs_server *server, const ljs_eui
         if (act == LJS_DEVICE_REMOVE || m.results[0] == LJS_E_CONFLICT)
             step_alone(&m);
     }
+}
+
+/* ---- those that a parcel holds -------------------------------------------------- */
+
+struct landing {
+    ljs_server *server;
+    ljs_parcel *parcel;
+    unsigned flags;
+};
+
+static ljs_err land_all(void *user, struct valued *at)
+{
+    const struct landing *l = user;
+    ljs_err err = LJS_OK;
+
+    for (size_t n = 0; !err && n < ljs__parcel_held(l->parcel); n++)
+        err =
+            ljs__parcel_land_held(&at[n].new, l->parcel, n, l->server->vault, l->flags, at[n].old.data, at[n].old.len);
+    return err;
+}
+
+_Static_assert((int)LJS_PARCEL_HELD_MAX <= (int)GROUP_MAX, "all that is held goes with one commit");
+
+ljs_err ljs_server_land_held(ljs_server *server, ljs_parcel *parcel, unsigned flags)
+{
+    struct landing l = { .server = server, .parcel = parcel, .flags = flags };
+    struct valued at[LJS_PARCEL_HELD_MAX];
+    struct entry acts[LJS_PARCEL_HELD_MAX];
+    const size_t len = ljs__parcel_held(parcel);
+    ljs_err err = ljs__server_alive(server);
+
+    memset(at, 0, sizeof at);
+    for (size_t n = 0; n < len; n++) {
+        const ljs_eui dev_eui = ljs__parcel_held_eui(parcel, n);
+
+        acts[n] = (struct entry){ .kind = LJS_AUDIT_DEVICE_LAND, .dev_eui = dev_eui };
+        at[n].key = ljs__key_eui(SPACE_DEVICE, dev_eui);
+        at[n].act = &acts[n];
+    }
+    if (!err && len)
+        err = ljs__change_group(server, at, len, land_all, &l, NULL, NULL);
+    if (!err)
+        ljs__parcel_let_go(parcel);
+    return err;
 }

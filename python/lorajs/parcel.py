@@ -91,6 +91,12 @@ class Parcel:
         with self.alone:
             return native.parcel_land(self.native, vault.native, _flags(replace_keys, allow_weak), record)
 
+    def hold(self) -> None:
+        """Keep the device that comes by beside those kept before, until JoinServer.land_held().  Fault EXISTS where it is
+        kept already, or 64 are."""
+        with self.alone:
+            native.parcel_hold(self.native)
+
     def __repr__(self) -> str:
         return "<Parcel>"
 

@@ -267,6 +267,11 @@ class JoinServer:
         with parcel.alone:
             native.server_land_device(self._open, parcel.native, _flags(replace_keys, allow_weak))
 
+    def land_held(self, parcel: Parcel, *, replace_keys: bool = False, allow_weak: bool = False) -> None:
+        """land() of all that Parcel.hold() has kept, with one commit: all of them or none."""
+        with parcel.alone:
+            native.server_land_held(self._open, parcel.native, _flags(replace_keys, allow_weak))
+
     def step(self, dev_eui: int, act: Act) -> None:
         """lorajs.step_device() over the store."""
         native.server_step_device(self._open, dev_eui, act)

@@ -53,7 +53,7 @@ QUICK = set(
     key_export key_len mac_command_build mac_command_parse mac_command_text mac_parse mac_text manifest_end
     manifest_expect_join_eui manifest_verdict_name manifest_verdict_text message_init
     message_answers message_reply message_type_text net_id_parse ns_opts_init ns_state_text parcel_again parcel_device
-    parcel_head parcel_time register_why_name register_why_text parcel_wants peers_add peers_add_as_id peers_add_kek peers_add_net_id
+    parcel_head parcel_hold parcel_time register_why_name register_why_text parcel_wants peers_add peers_add_as_id peers_add_kek peers_add_net_id
     peers_add_ns_id peers_new qr_checksum rekey_build rekey_parse rekey_state_text rekey_status_text remedy result_code result_err role_text
     roles_allow roles_parse se_custom server_alarms server_count server_set_actor server_set_peers store_custom store_memory
     strerror vault_version

@@ -63,6 +63,23 @@ def test_into_a_server() -> None:
             server.land(parcel)
 
 
+def test_many_land_with_one_commit() -> None:
+    parcel = opened(packed(lorajs.Vault.generate(), 70))
+    with lorajs.JoinServer(lorajs.Vault.generate(), lorajs.Store.memory()) as server:
+        with pytest.raises(lorajs.NotFound):  # none comes by
+            parcel.hold()
+        for _ in parcel:
+            try:
+                parcel.hold()
+            except lorajs.Fault as full:
+                assert full.name == "EXISTS" and server.devices() == []
+                server.land_held(parcel)
+                assert len(server.devices()) == 64
+                parcel.hold()
+        server.land_held(parcel)
+        assert server.devices() == [0x100 + i for i in range(70)] and server.device(0x145).exposed
+
+
 def test_one_at_a_time() -> None:
     """The store of a server that takes a device asks for the next one meanwhile."""
 
