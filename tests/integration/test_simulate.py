@@ -270,6 +270,7 @@ def test_judges(run: Callable, tmp_path: pathlib.Path, lines: list[str], good: b
 def test_a_fleet_that_is_rekeyed(run):
     """Root keys are replaced while devices join, messages are lost and either side loses its power: each ends under them."""
     calm = json.loads(run("simulate", "--rekey", "--devices", 24, "--crash", 0, "--json").stdout)
+    assert calm["rounds"] == calm["joins"] == 2 * 24  # one that commits the new keys, and one more under them
     assert calm["rekeyed"] == 24 and calm["lost"] == calm["device_crashes"] == calm["server_crashes"] == 0
     rough = ("simulate", "--rekey", "--devices", 96, "--loss", 35, "--crash", 15, "--json")
     first, again, other = (json.loads(run(*rough, "--seed", seed).stdout) for seed in ("a", "a", "b"))
