@@ -32,12 +32,13 @@ static bool is_ours(const struct newfile *f, mode_t mode)
         errno = 0; /* who wrote it has given it its name meanwhile */
         return false;
     }
-    if (file.st_nlink != 1) { /* it has its name, and was not to have this one any more */
+    /* It has its name, and was not to have this one any more; or others could open it, and may have it open still. */
+    if (file.st_nlink != 1 || file.st_mode & 0777 & ~mode) {
         if (!unlink(f->beside))
             errno = 0;
         return false;
     }
-    return !(file.st_mode & 0777 & ~mode && fchmod(f->fd, mode)) && !(file.st_size && ftruncate(f->fd, 0));
+    return !(file.st_size && ftruncate(f->fd, 0));
 }
 
 /* Whoever replaces a file has done so in a moment. */
