@@ -108,12 +108,14 @@ ljs_err ljs_lot_make(ljs_buf *out, ljs_vault *vault, const char *label, const lj
     return err;
 }
 
-ljs_err ljs__lot_generate(ljs_buf *out, ljs_envelope *envelope, ljs_vault *vault, struct ring *ring, const char *label,
-                          const char *kek_label)
+ljs_err ljs__lot_generate(ljs_buf *out, uint8_t print[LOT_PRINT_LEN], ljs_envelope *envelope, ljs_vault *vault,
+                          struct ring *ring, const char *label, const char *kek_label)
 {
     ljs_err err = ljs__vault_make_key(vault, ring, KEY_WORK);
 
     *out = (ljs_buf){ NULL, 0 };
+    if (!err)
+        err = ljs__vault_fingerprint(print, vault, ring, work, lot_role, 1);
     if (!err)
         err = ljs__ring_envelopes(&envelope, ring, work, 1, KEY_WORK2, kek_label);
     return err ? err : write_value(out, vault, ring, label);
@@ -128,27 +130,68 @@ ljs_err ljs__lot_label(char label[LJS_LABEL_MAX], const ljs_vault *vault, const 
     return err;
 }
 
-ljs_err ljs__lot_same(bool *out, ljs_vault *vault, const uint8_t *in, size_t in_len, const ljs_key *key)
+/* ---- by what a key is known again --------------------------------------------- */
+
+ljs_err ljs__lot_print(uint8_t out[LOT_PRINT_LEN], const ljs_vault *vault, const ljs_key *key)
 {
-    static const enum key_id both[] = { KEY_WORK, KEY_WORK2 };
-    uint8_t print[2][16];
+    struct ring *ring = NULL;
+    ljs_err err = ljs_key_len(key) == KEY_LEN ? ljs__ring_take(&ring) : LJS_E_INVAL;
+
+    memset(out, 0, LOT_PRINT_LEN);
+    if (!err)
+        err = ljs__ring_load(ring, KEY_WORK, key);
+    if (!err)
+        err = ljs__vault_fingerprint(out, vault, ring, work, lot_role, 1);
+    ljs__ring_give(ring);
+    return err;
+}
+
+ljs_err ljs__lot_print_of(uint8_t out[LOT_PRINT_LEN], const ljs_vault *vault, const uint8_t *in, size_t in_len)
+{
     struct ring *ring = NULL;
     struct value v;
     ljs_err err = read_value(&v, vault, in, in_len);
 
-    *out = false;
+    memset(out, 0, LOT_PRINT_LEN);
     if (!err)
         err = ljs__ring_take(&ring);
     if (!err)
         err = open_value(ring, vault, v.label, v.sealed, v.len);
     if (!err)
-        err = ljs__ring_load(ring, KEY_WORK2, key);
-    for (unsigned i = 0; !err && i < 2; i++)
-        err = ljs__vault_fingerprint(print[i], vault, ring, &both[i], lot_role, 1);
-    if (!err)
-        *out = ljs__equal(print[0], print[1], sizeof print[0]);
+        err = ljs__vault_fingerprint(out, vault, ring, work, lot_role, 1);
     ljs__ring_give(ring);
     return err;
+}
+
+ljs_err ljs__lot_print_write(ljs_buf *out, const ljs_vault *vault, const char *label,
+                             const uint8_t print[LOT_PRINT_LEN])
+{
+    struct wr w = { 0 };
+
+    ljs__pack_array(&w, FIELDS);
+    ljs__pack_uint(&w, SCHEMA);
+    ljs__pack_text(&w, label);
+    ljs__pack_bin(&w, print, LOT_PRINT_LEN);
+    return ljs__vault_take(out, &w, vault, TAG_LOT_PRINT);
+}
+
+ljs_err ljs__lot_print_read(uint8_t out[LOT_PRINT_LEN], const ljs_vault *vault, const char *label, const uint8_t *in,
+                            size_t in_len)
+{
+    struct unpack u = { { in, in_len > TAG_LEN ? in_len - TAG_LEN : 0, false } };
+    ljs_err err = ljs__vault_check(vault, TAG_LOT_PRINT, in, in_len);
+    char whose[LJS_LABEL_MAX] = "";
+    unsigned fields;
+
+    memset(out, 0, LOT_PRINT_LEN);
+    if (err)
+        return err;
+    fields = ljs__unpack_array(&u);
+    if (ljs__unpack_uint(&u, 0xffff) > SCHEMA)
+        return LJS_E_VERSION;
+    ljs__unpack_text(&u, whose, sizeof whose);
+    ljs__unpack_fixed(&u, out, LOT_PRINT_LEN);
+    return rd_done(&u.rd) && fields == FIELDS && !strcmp(whose, label) ? LJS_OK : LJS_E_SEAL;
 }
 
 ljs_err ljs_lot_rewrap(ljs_buf *out, ljs_vault *vault, const uint8_t *in, size_t in_len)

@@ -67,6 +67,7 @@ enum tag_domain {
     TAG_CLAIM = 16,
     TAG_LOT = 17,
     TAG_CHIP = 18,
+    TAG_LOT_PRINT = 19,
     TAG_DOMAINS /* the next number is for the next kind, which goes before this line */
 };
 

@@ -30,6 +30,7 @@ enum space {
     SPACE_ACCOUNT = 'o',    /* name */
     SPACE_CLAIM = 'q',      /* DevEUI: who owns the device */
     SPACE_LOT = 'l',        /* label: the key that root keys of devices come of (lot.c) */
+    SPACE_LOT_PRINT = 'f',  /* label: by what the key of a lot that there was is known again */
     SPACE_CHIP = 's',       /* DevEUI: the secure element that is in it */
     SPACE_OWNED = 'p',      /* nothing: these are all there; account, NUL, DevEUI: owned or offered (owned.c) */
     SPACE_ONCE = 'i',       /* a digest of whose idempotency key it is, and of the key */

@@ -60,34 +60,64 @@ static ljs_err count(void *user, const uint8_t *key, size_t key_len)
     return ++*n < LJS_LOTS_MAX ? LJS_OK : LJS_E_INVAL;
 }
 
-static ljs_err put_lot(ljs_buf *out, void *user, const ljs_buf *old)
+static ljs_err check_room(const struct put *put)
+{
+    unsigned n = 0;
+
+    return ljs_store_each(put->server->store, prefix, sizeof prefix, count, &n);
+}
+
+/* A lot, and beside it by what its key is known again where the lot is lost. */
+enum { AT_LOT, AT_PRINT, VALUES };
+
+/* Never another: its devices' keys would be others, and nobody said so to them. */
+static ljs_err check_same(const struct put *put, const uint8_t print[LOT_PRINT_LEN], const struct valued *at)
+{
+    uint8_t of_lot[LOT_PRINT_LEN], kept[LOT_PRINT_LEN];
+    const ljs_vault *vault = put->server->vault;
+    const ljs_buf *lot = &at[AT_LOT].old, *was = &at[AT_PRINT].old;
+    ljs_err err = lot->data ? ljs__lot_print_of(of_lot, vault, lot->data, lot->len) : LJS_OK;
+
+    if (!err && was->data)
+        err = ljs__lot_print_read(kept, vault, put->label, was->data, was->len);
+    if (!err && ((lot->data && !ljs__equal(of_lot, print, sizeof of_lot)) ||
+                 (was->data && !ljs__equal(kept, print, sizeof kept))))
+        err = LJS_E_EXISTS;
+    ljs__wipe(of_lot, sizeof of_lot);
+    ljs__wipe(kept, sizeof kept);
+    return err;
+}
+
+static ljs_err put_lot(void *user, struct valued *at)
 {
     const struct put *put = user;
-    unsigned n = 0;
-    bool same;
-    ljs_err err;
+    uint8_t print[LOT_PRINT_LEN];
+    ljs_err err = ljs__lot_print(print, put->server->vault, put->key);
 
-    *out = (ljs_buf){ NULL, 0 };
-    if (old->data) { /* never another: its devices' keys would be others, and nobody said so to them */
-        err = ljs__lot_same(&same, put->server->vault, old->data, old->len, put->key);
-        return err ? err : same ? LJS_OK : LJS_E_EXISTS;
+    if (!err)
+        err = check_same(put, print, at);
+    if (!err && !at[AT_LOT].old.data) {
+        err = check_room(put);
+        if (!err)
+            err = ljs_lot_make(&at[AT_LOT].new, put->server->vault, put->label, put->key);
     }
-    err = ljs_store_each(put->server->store, prefix, sizeof prefix, count, &n);
-    return err ? err : ljs_lot_make(out, put->server->vault, put->label, put->key);
+    if (!err && !at[AT_PRINT].old.data) /* nor is it there of a lot that an older lorajs has made */
+        err = ljs__lot_print_write(&at[AT_PRINT].new, put->server->vault, put->label, print);
+    ljs__wipe(print, sizeof print);
+    return err;
 }
 
 /* A try that is lost had another key, in another envelope. */
-static ljs_err make_lot(ljs_buf *out, void *user, const ljs_buf *old)
+static ljs_err make_lot(void *user, struct valued *at)
 {
     const struct put *put = user;
     const char *kek_label = put->kek_label;
+    uint8_t print[LOT_PRINT_LEN];
     char room[LJS_LABEL_MAX];
     struct ring *ring = NULL;
     struct view view;
-    unsigned n = 0;
-    ljs_err err = old->data ? LJS_E_EXISTS : ljs_store_each(put->server->store, prefix, sizeof prefix, count, &n);
+    ljs_err err = at[AT_LOT].old.data || at[AT_PRINT].old.data ? LJS_E_EXISTS : check_room(put);
 
-    *out = (ljs_buf){ NULL, 0 };
     if (err || (err = ljs__ring_take(&ring)))
         return err;
     ljs__view_begin(&view, put->server->store);
@@ -96,21 +126,27 @@ static ljs_err make_lot(ljs_buf *out, void *user, const ljs_buf *old)
     if (err == LJS_E_NOTFOUND)
         err = LJS_E_KEK;
     if (!err)
-        err = ljs__lot_generate(out, put->envelope, put->server->vault, ring, put->label, ljs__kek_wire(kek_label));
+        err = ljs__lot_generate(&at[AT_LOT].new, print, put->envelope, put->server->vault, ring, put->label,
+                                ljs__kek_wire(kek_label));
+    if (!err)
+        err = ljs__lot_print_write(&at[AT_PRINT].new, put->server->vault, put->label, print);
+    ljs__wipe(print, sizeof print);
     ljs__ring_give(ring);
     return err;
 }
 
-static ljs_err change(struct put *put, make_fn *make)
+static ljs_err change(struct put *put, make_group_fn *make)
 {
     const struct entry act = { .kind = LJS_AUDIT_LOT_PUT, .text = put->label };
-    struct key at;
+    struct valued at[VALUES];
     ljs_err err;
 
     if (!put->label || !put->label[0] || !ljs__text_ok(put->label, LJS_LABEL_MAX))
         return LJS_E_INVAL;
-    at = ljs__key_label(SPACE_LOT, put->label);
-    err = ljs__change(put->server, &at, make, put, &act);
+    memset(at, 0, sizeof at);
+    at[AT_LOT].key = ljs__key_label(SPACE_LOT, put->label);
+    at[AT_PRINT].key = ljs__key_label(SPACE_LOT_PRINT, put->label);
+    err = ljs__change_group(put->server, at, VALUES, make, put, &act, NULL);
     if (!err)
         (void)ljs__lots_load(put->server); /* else who needs it looks again; it is kept in any case */
     return err;

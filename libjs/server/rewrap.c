@@ -65,6 +65,7 @@ static const struct {
     { SPACE_DEVICE, TAG_DEVICE, rewrap_device, "device" },
     { SPACE_KEK, TAG_KEK, ljs__kek_rewrap, "KEK" },
     { SPACE_LOT, TAG_LOT, ljs__lot_rewrap, "lot" },
+    { SPACE_LOT_PRINT, TAG_LOT_PRINT, NULL, "fingerprint of lot" },
     { SPACE_DECISION, TAG_LOG, NULL, "decisions of" },
     { SPACE_GENERATION, TAG_GENERATION, NULL, "generation" },
     { SPACE_CREDENTIAL, TAG_CREDENTIAL, NULL, "credential" },
@@ -224,8 +225,8 @@ static bool next_key(struct key *out, ljs_rewrap *r)
 static void damaged(ljs_rewrap *r, const struct key *key)
 {
     char *at = r->so_far.what, *end = at + sizeof r->so_far.what;
-    bool text = key->at[0] == SPACE_KEK || key->at[0] == SPACE_LOT || key->at[0] == SPACE_CREDENTIAL ||
-                key->at[0] == SPACE_ACCOUNT;
+    bool text = key->at[0] == SPACE_KEK || key->at[0] == SPACE_LOT || key->at[0] == SPACE_LOT_PRINT ||
+                key->at[0] == SPACE_CREDENTIAL || key->at[0] == SPACE_ACCOUNT;
 
     r->so_far.damaged++;
     at += snprintf(at, (size_t)(end - at), "%s ", kinds[kind_of(key->at)].name);

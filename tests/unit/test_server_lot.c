@@ -384,6 +384,52 @@ static void test_without_its_lot(void **state)
     server_end(&w);
 }
 
+static void lose(struct world *w, const char *key)
+{
+    ljs_change gone = { .key = (const uint8_t *)key, .key_len = strlen(key) };
+    ljs_buf value;
+
+    assert_int_equal(ljs_store_get(&value, &gone.if_version, w->store, gone.key, gone.key_len), LJS_OK);
+    ljs_buf_free(&value);
+    assert_int_equal(ljs_store_commit(w->store, &gone, 1), LJS_OK);
+    assert_int_equal(gone.result, LJS_OK);
+}
+
+/* A lot that is lost comes back with the key that it had, and with no other. */
+static void test_one_that_is_lost(void **state)
+{
+    ljs_device d = of_lot(LJS_MAC_1_0_4, "lot 7", 0);
+    ljs_envelope envelope;
+    char labels[64] = "";
+    struct world w;
+
+    (void)state;
+    begin_with_lot(&w);
+    assert_int_equal(make_lot(&w, &d, 0), LJS_OK);
+    lose(&w, "llot 7");
+    assert_int_equal(ljs_server_each_lot(w.server, add_label, labels), LJS_OK);
+    assert_string_equal(labels, "");
+    assert_int_equal(ljs_server_put_lot(w.server, "lot 7", nwk), LJS_E_EXISTS);
+    assert_int_equal(ljs_server_make_lot(&envelope, w.server, "lot 7", "ns-kek"), LJS_E_EXISTS);
+    assert_int_equal(ljs_server_put_lot(w.server, "lot 7", as_kek), LJS_E_INVAL);
+    assert_int_equal(ljs_server_put_lot(w.server, "lot 7", lot_key), LJS_OK);
+    joins_with(&w, LJS_MAC_1_0_4, 1, lot_app, lot_app);
+
+    /* An older lorajs kept none of it: it is kept when the lot's key is shown again. */
+    lose(&w, "flot 7");
+    assert_int_equal(ljs_server_put_lot(w.server, "lot 7", nwk), LJS_E_EXISTS);
+    assert_int_equal(ljs_server_put_lot(w.server, "lot 7", lot_key), LJS_OK);
+    lose(&w, "llot 7");
+    assert_int_equal(ljs_server_put_lot(w.server, "lot 7", nwk), LJS_E_EXISTS);
+    assert_int_equal(ljs_server_put_lot(w.server, "lot 7", lot_key), LJS_OK);
+
+    /* So it is with one that nobody has seen the key of. */
+    assert_int_equal(ljs_server_make_lot(&envelope, w.server, "made", "ns-kek"), LJS_OK);
+    lose(&w, "lmade");
+    assert_int_equal(ljs_server_put_lot(w.server, "made", lot_key), LJS_E_EXISTS);
+    server_end(&w);
+}
+
 /* The lot's key does not stay where its devices' keys are used, and neither do these where it goes wrong. */
 static void test_nothing_stays_in_the_ring(void **state)
 {
@@ -565,6 +611,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_without_its_lot, begin, end),
         cmocka_unit_test_setup_teardown(test_nothing_stays_in_the_ring, begin, end),
         cmocka_unit_test_setup_teardown(test_one_that_is_damaged, begin, end),
+        cmocka_unit_test_setup_teardown(test_one_that_is_lost, begin, end),
         cmocka_unit_test_setup_teardown(test_made_here, begin, end),
         cmocka_unit_test_setup_teardown(test_threads, begin, end),
     };

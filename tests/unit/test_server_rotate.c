@@ -63,6 +63,8 @@ static void test_a_lot(void **state)
     ljs_derivation what = { .name = LJS_KEY_LOT_APP, .scheme = LJS_SCHEME_1_1, .dev_eui = DEV };
     ljs_key *lot, *was = nwk;
     ljs_device d = device_of(LJS_MAC_1_0_4);
+    ljs_change gone = { .key = (const uint8_t *)"llot", .key_len = 4 };
+    ljs_buf value;
     ljs_server *old;
     ljs_vault *old_vault;
     struct world w;
@@ -84,6 +86,13 @@ static void test_a_lot(void **state)
                      LJS_OK); /* which has the new key alone by now, and the lot under the old */
     joins(old, DEV, 3, 3);
     assert_int_equal(ljs_server_put_lot(old, "lot", lot), LJS_OK);
+    /* By what it is known again where it is lost goes, too. */
+    assert_int_equal(ljs_store_get(&value, &gone.if_version, w.store, gone.key, gone.key_len), LJS_OK);
+    ljs_buf_free(&value);
+    assert_int_equal(ljs_store_commit(w.store, &gone, 1), LJS_OK);
+    assert_int_equal(ljs_server_put_lot(w.server, "lot", was), LJS_E_EXISTS);
+    assert_int_equal(ljs_server_put_lot(old, "lot", lot), LJS_OK);
+    joins(w.server, DEV, 4, 4);
     closed(old, old_vault);
     ljs_key_free(nwk);
     ljs_key_free(lot);

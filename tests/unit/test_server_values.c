@@ -166,6 +166,8 @@ static ljs_err read_value(struct world *w, const struct value *v)
         return ljs_server_each_kek(w->server, one_kek, NULL);
     case SPACE_LOT:
         return ljs_server_each_lot(w->server, one_lot, NULL);
+    case SPACE_LOT_PRINT:
+        return ljs_server_put_lot(w->server, v->key[5] == '1' ? "lot 1" : "lot 2", v->key[5] == '1' ? nwk : app);
     case SPACE_CREDENTIAL:
         return ljs_server_each_credential(w->server, one_credential, NULL);
     case SPACE_ACCOUNT:
@@ -239,7 +241,7 @@ static void register_some(struct world *w)
 static void fill(struct world *w)
 {
     const struct generation generation = { .number = 2, .before = 1 };
-    const char *kinds = "mgidkwacoqslp";
+    const char *kinds = "mgidkwacoqslpf";
     unsigned schemas = 0;
     ljs_credential c = { .struct_size = sizeof c, .roles = LJS_ROLE_OPERATE, .at = NOW };
     ljs_buf token;
