@@ -353,13 +353,24 @@ static void test_another_master_key(void **state)
 struct between {
     ljs_store *inner;
     void (*first)(void);
-    unsigned after; /* so many commits */
+    unsigned after;        /* so many commits */
+    unsigned looks, at[2]; /* before which look at a value it is released, and assigned again; 0: never */
+    bool busy;             /* with that */
 };
 static struct between between;
 
 static ljs_err b_get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len)
 {
-    return ljs_store_get(out, version, ((struct between *)self)->inner, key, key_len);
+    struct between *b = self;
+    unsigned look = b->busy ? 0 : ++b->looks;
+
+    for (unsigned i = 0; look && i < 2; i++)
+        if (look == b->at[i]) {
+            b->busy = true;
+            assert_int_equal(act(i ? LJS_CLAIM_ASSIGN : LJS_CLAIM_RELEASE, 0, "acme", ""), LJS_OK);
+            b->busy = false;
+        }
+    return ljs_store_get(out, version, b->inner, key, key_len);
 }
 
 static ljs_err b_commit(void *self, ljs_change *changes, size_t len)
@@ -392,6 +403,7 @@ static void begin_between(void)
 {
     ljs_store *store;
 
+    between = (struct between){ .first = NULL };
     assert_int_equal(ljs_store_memory(&between.inner), LJS_OK);
     assert_int_equal(ljs_store_custom(&store, &between_ops, &between), LJS_OK);
     server_begin(&w, store, &lab);
@@ -424,6 +436,54 @@ static void test_another_master_key_meanwhile(void **state)
     assert_true(agree("acme"));
     assert_int_equal(faults(), 0);
     server_end(&w);
+}
+
+static void late_release(void)
+{
+    assert_int_equal(act(LJS_CLAIM_RELEASE, 0, "acme", ""), LJS_OK);
+}
+
+/* What is released just before its entry is written has none after. */
+static void test_a_release_meanwhile(void **state)
+{
+    (void)state;
+    begin_between();
+    add_devices(&w, 2);
+    add_account("acme");
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(act(LJS_CLAIM_ASSIGN, i, "acme", ""), LJS_OK);
+    drop_index(true);
+    another_server();
+    between.first = late_release;
+    assert_true(agree("acme"));
+    assert_null(between.first);
+    assert_int_equal(faults(), 0);
+    server_end(&w);
+}
+
+/* Whoever mends the index while a device is released and assigned again, at whichever two moments, leaves it whole. */
+static void test_mending_meanwhile(void **state)
+{
+    ljs_claim_index found;
+    bool late = false;
+
+    (void)state;
+    for (unsigned first = 1; !late; first++)
+        for (unsigned second = first + 1; second < first + 6; second++) {
+            begin_between();
+            add_devices(&w, 1);
+            add_account("acme");
+            assert_int_equal(act(LJS_CLAIM_ASSIGN, 0, "acme", ""), LJS_OK);
+            between.looks = 0;
+            between.at[0] = first;
+            between.at[1] = second;
+            assert_int_equal(ljs_server_index_claims(&found, w.server, 0), LJS_OK);
+            late = between.looks < first;
+            between.at[0] = between.at[1] = 0;
+            assert_true(agree("acme"));
+            assert_int_equal(faults(), 0);
+            server_end(&w);
+        }
 }
 
 /* ---- the end of an account --------------------------------------------------------------------- */
@@ -499,6 +559,8 @@ int main(void)
         cmocka_unit_test(test_nobody),
         cmocka_unit_test(test_nothing_dangles),
         cmocka_unit_test(test_another_master_key_meanwhile),
+        cmocka_unit_test(test_a_release_meanwhile),
+        cmocka_unit_test(test_mending_meanwhile),
     };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);
