@@ -375,7 +375,7 @@ class JoinServer:
     @handles("key")
     def put_lot(self, label: str, key: Key) -> None:
         """Keep the key of a lot, 16 octets, for devices whose Device.lot it is.  It stays for good: Fault EXISTS when
-        another key has this label."""
+        another key has this label, or had, in a lot that is lost."""
         native.server_put_lot(self._open, label, key.native)
 
     def make_lot(self, label: str, kek_label: str) -> Envelope:

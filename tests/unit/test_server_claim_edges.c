@@ -478,6 +478,32 @@ static void test_the_token_meanwhile(void **state)
     }
 }
 
+/* A token that survives for its owner does not survive him: who has the label has nothing of the next one's device. */
+static void test_no_token_outlives_its_owner(void **state)
+{
+    static const ljs_claim_act ways[] = { LJS_CLAIM_ACCEPT, LJS_CLAIM_ASSIGN, LJS_CLAIM_RETIRE };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(ways); i++) {
+        ljs_claim_req req = req_of(LJS_CLAIM_CLAIM, "acme"), offer = req_of(LJS_CLAIM_OFFER, "acme");
+
+        edges_begin();
+        assert_int_equal(simply(LJS_CLAIM_ENROL, "", "C05EA29C"), LJS_OK);
+        req.keep_token = req.unlocked = 1;
+        assert_int_equal(act(&req, "C05EA29C"), LJS_OK);
+        assert_int_equal(claim_now().has_token, 1);
+        strcpy(offer.to, "globex");
+        offer.until = NOW + 60;
+        assert_int_equal(ways[i] == LJS_CLAIM_ACCEPT ? act(&offer, "") : LJS_OK, LJS_OK);
+        assert_int_equal(ways[i] == LJS_CLAIM_ASSIGN ? simply(LJS_CLAIM_RELEASE, "acme", "") : LJS_OK, LJS_OK);
+        assert_int_equal(claim_now().has_token, 1);
+        assert_int_equal(simply(ways[i], ways[i] == LJS_CLAIM_RETIRE ? "" : "globex", ""), LJS_OK);
+        assert_int_equal(claim_now().has_token, 0);
+        assert_int_equal(act(&req, "C05EA29C"), LJS_E_CLAIM);
+        server_end(&w);
+    }
+}
+
 /* What the chip has said was said of one owner, and is no word for the next one's offer. */
 static void test_the_offer_meanwhile(void **state)
 {
@@ -523,11 +549,12 @@ static void test_from_when_on_it_is_seen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_kek_goes_with_its_claim), cmocka_unit_test(test_labels_of_accounts_are_theirs),
-        cmocka_unit_test(test_removed_is_nobodys),        cmocka_unit_test(test_a_clock_that_is_set_back),
-        cmocka_unit_test(test_the_account_meanwhile),     cmocka_unit_test(test_the_token_meanwhile),
-        cmocka_unit_test(test_all_newcomers_together),    cmocka_unit_test(test_asked_again_after_all_has_changed),
-        cmocka_unit_test(test_the_offer_meanwhile),       cmocka_unit_test(test_from_when_on_it_is_seen),
+        cmocka_unit_test(test_a_kek_goes_with_its_claim),   cmocka_unit_test(test_labels_of_accounts_are_theirs),
+        cmocka_unit_test(test_removed_is_nobodys),          cmocka_unit_test(test_a_clock_that_is_set_back),
+        cmocka_unit_test(test_the_account_meanwhile),       cmocka_unit_test(test_the_token_meanwhile),
+        cmocka_unit_test(test_all_newcomers_together),      cmocka_unit_test(test_asked_again_after_all_has_changed),
+        cmocka_unit_test(test_the_offer_meanwhile),         cmocka_unit_test(test_from_when_on_it_is_seen),
+        cmocka_unit_test(test_no_token_outlives_its_owner),
     };
 
     world_audit = LJS_AUDIT_ON;
