@@ -283,8 +283,8 @@ LJS_MUST ljs_err ljs_server_each_kek(ljs_server *server, ljs_kek_row *row, void 
  *  of this label would make others of its devices' keys.  The same key again is no change.
  *  @param label  1 to 127 octets of UTF-8 without control characters
  *  @param key    16 octets
- *  @return ::LJS_E_EXISTS when the label is taken by another key, or was, by a lot that is lost; ::LJS_E_INVAL also where
- *  ::LJS_LOTS_MAX are kept */
+ *  @return ::LJS_E_EXISTS when the label is taken by another key, or was, by a lot that is lost; ::LJS_E_INVAL also
+ *  where ::LJS_LOTS_MAX are kept */
 LJS_MUST ljs_err ljs_server_put_lot(ljs_server *server, const char *label, const ljs_key *key);
 /** Make a lot whose key nobody has seen: it is made where the server's keys are used, with a vault in a token inside of
  *  that, and leaves it once, wrapped for whoever personalizes the devices.  What is lost of that is lost for good.
