@@ -18,6 +18,7 @@ from conftest import DONE, REFUSED, device_line
 from test_backup import memory  # noqa: F401: a fixture
 
 FREE, JOINED, BLOCKED, OWNED, GONE = (f"{0x0102030405060708 + i:016x}" for i in range(5))
+MORE = [f"{0x200 + i:016x}" for i in range(65)]  # with these, more than go with one commit
 KEY, OTHER = os.urandom(16).hex(), os.urandom(16).hex()
 
 
@@ -36,8 +37,8 @@ def make(program: str, folder: pathlib.Path) -> None:
         return subprocess.run([program, *map(str, words), *([] if words[0] == "key" else ["--data", str(data)])],
                               input=input.encode(), check=True, stdout=subprocess.PIPE).stdout.decode()
 
-    do("device", "import", "-", input="\n".join(
-        device_line(int(eui, 16), nwk_key=os.urandom(16).hex(), next_join_nonce=9) for eui in (FREE, JOINED, BLOCKED, OWNED, GONE)))
+    do("device", "import", "-", input="\n".join(device_line(int(eui, 16), nwk_key=os.urandom(16).hex(), next_join_nonce=9)
+                                                 for eui in (FREE, JOINED, BLOCKED, OWNED, GONE, *MORE)))
     do("device", "block", BLOCKED)
     do("device", "remove", GONE)
     do("kek", "add", "ns", input=KEY)
@@ -52,7 +53,9 @@ def make(program: str, folder: pathlib.Path) -> None:
     do("key", "pair", "ed25519", "--output", folder / "sender")
     (folder / "line").write_text(device_line(0x77, nwk_key=OTHER))
     (folder / "elsewhere").write_text((data / "master.key").read_text())
-    (folder / "elsewhere").chmod(0o600)
+    (folder / "another").write_text(os.urandom(32).hex() + "\n")
+    for secret in "elsewhere", "another":
+        (folder / secret).chmod(0o600)
 
 
 # Words, what is on standard input, and what they come to.
@@ -81,7 +84,8 @@ WAYS = [
     (["role", "add", "new", "--roles", "audit", "--output", "FOLDER/other-token"], "", DONE),
     (["claim", "assign", FREE, "--account", "acme"], "", DONE),
     (["master", "move", "--to", "file:FOLDER/elsewhere"], "", DONE),
-    (["master", "move", "--to", "file:FOLDER/token"], "", REFUSED)]
+    (["master", "move", "--to", "file:FOLDER/token"], "", REFUSED),
+    (["master", "move", "--to", "file:FOLDER/another"], "", REFUSED)]
 
 
 def rows(data: pathlib.Path) -> list:
