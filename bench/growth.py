@@ -10,6 +10,8 @@ from typing import Callable
 from workers import BUILD, FIXTURES, PROCESSORS, RELEASE, Process
 
 PROGRAM = RELEASE / "bench" / "bench_growth"
+FLOOR = RELEASE / "bench" / "bench_sqlite_floor"
+FLOOR_MOST = 1_000_000  # devices of a database of its
 
 
 def size(database: Path) -> int:
@@ -20,11 +22,20 @@ def numbers(answer: str) -> dict[str, float]:
     return {key: float(value) for key, value in (word.split("=") for word in answer.split())}
 
 
+def into_page_cache(database: Path) -> None:
+    """A cold start has it forgotten; what joins take is not what a disk takes to read it for the first time."""
+    with database.open("rb") as file:
+        while file.read(1 << 20):
+            pass
+
+
 def measure(results: dict, sizes: list[int], patience: float, rounds: int, milliseconds: int,
             log: Callable[[str], None]) -> None:
-    """results["growth"][devices]: joins/s, octets of a record and on disk, resident KiB, ns of a cold start."""
+    """results["growth"][devices]: joins/s, ours and SQLite's own, octets of a record and on disk, resident KiB, ns of a
+    cold start."""
     found: dict[int, dict] = {}
     databases: dict[int, Path] = {}
+    floors: dict[int, Process] = {}
     each = 0.0  # seconds to make a device
     try:
         for n in sizes:
@@ -39,24 +50,39 @@ def measure(results: dict, sizes: list[int], patience: float, rounds: int, milli
             process.close(60)
             each = (time.monotonic() - began) / n
             log(f"growth: {n} devices made in {time.monotonic() - began:.0f} s")
-            found[n] = {"record": record, "disk": size(database) / n, "starts": [], "rates": [], "rss": 0.0}
+            found[n] = {"record": record, "disk": size(database) / n, "starts": [], "rates": [], "rss": 0.0, "sqlite": []}
+            if n <= FLOOR_MOST:
+                floors[n] = Process(f"sqlite-floor-{n}", [FLOOR, FIXTURES, BUILD / f"growth-floor-{n}.db", str(n)])
+                floors[n].ask("list", 600)  # once it has made it
         for again in range(rounds):  # the sizes take turns
             for n, database in databases.items():
                 process = Process(f"growth-{n}", [PROGRAM, FIXTURES, database])
                 found[n]["starts"].append(numbers(process.ask(f"open {n} {again}", 120))["ns"])
+                into_page_cache(database)
                 process.ask(f"join {milliseconds}", 120)  # warms up
                 said = numbers(process.ask(f"join {milliseconds}", 120))
                 process.close(60)
                 assert said["bad"] < said["rate"] / 100, said
                 found[n]["rates"].append(said["rate"])
                 found[n]["rss"] = max(found[n]["rss"], said["rss"])
+                if floor := floors.get(n):
+                    for _ in range(2):  # the first warms up
+                        took = float(floor.ask(f"time sqlite-64 {milliseconds} 1", 120))
+                    found[n]["sqlite"].append(1e9 / took)
     finally:
-        for database in databases.values():
+        for floor in floors.values():
+            floor.close()
+        for n, database in databases.items():
             remove(database)
+            remove(BUILD / f"growth-floor-{n}.db")
+
+    def summary(rates: list[float]) -> dict[str, float]:
+        return {"median": median(rates), "low": min(rates), "high": max(rates), "rounds": rounds}
+
     results["growth"] = {str(n): {
-        "rate": {"median": median(f["rates"]), "low": min(f["rates"]), "high": max(f["rates"]), "rounds": rounds},
+        "rate": summary(f["rates"]),
         "start": median(f["starts"]), "record": f["record"], "disk": f["disk"], "rss": f["rss"],
-    } for n, f in found.items()}  # fmt: skip
+    } | ({"sqlite": {"rate": summary(f["sqlite"])}} if f["sqlite"] else {}) for n, f in found.items()}  # fmt: skip
 
 
 def remove(database: Path) -> None:

@@ -103,8 +103,10 @@ class Results:
         """As if each had done in every round what it did in its best; what is taken within a round has none."""
 
         def of(name: str, value: object) -> object:
+            if name.endswith("gain"):
+                return None
             if not isinstance(value, dict):
-                return None if name == "gain" else value
+                return value
             if "median" in value:
                 value = value | {"median": value["high" if name == "rate" else "low"]}
             return {key: of(key, inner) for key, inner in value.items()}
@@ -117,6 +119,16 @@ class Results:
 
     def ratio(self, over: str, under: str) -> float | None:
         a, b = self.ns(over), self.ns(under)
+        return a / b if a and b else None
+
+    def gain(self, name: str) -> float | None:
+        """Joins a second of two threads over those of one, taken within one round."""
+        cell = self.times.get(f"{name} gain")
+        return cell["median"] if cell else self.ratio(name, f"{name} x2")
+
+    def gain_of_floor(self, name: str) -> float | None:
+        """The same, over what two threads of the floor gain, which share nothing but the processors."""
+        a, b = self.gain(name), self.gain("floor/c")
         return a / b if a and b else None
 
     def cell(self, server: str, connections: int, what: str) -> float | None:
@@ -206,17 +218,17 @@ def steps(r: Results) -> str:
     rows = []
     allocations = r.all.get("allocations", {})
     for name, title in (STEPS | HANDLERS).items():
-        two = r.ratio(f"lorajs/{name}", f"lorajs/{name} x2")
+        two = r.gain(f"lorajs/{name}")
         count = allocations.get(name)
         rows.append([title, ns(r.times.get(f"lorajs/{name}")), times(r.ratio(f"lorajs/{name}", "floor/c")),
                      "-" if count is None else f"{count:.2f}".rstrip("0").rstrip("."), times(two)])
     for kind in "abc":
-        two = r.ratio(f"lorajs/core-{kind}", f"lorajs/core-{kind} x2")
+        two = r.gain(f"lorajs/core-{kind}")
         if two:
             rows.append([f"core ({kind})", ns(r.times.get(f"lorajs/core-{kind}")),
                          times(r.ratio(f"lorajs/core-{kind}", "floor/c")),
                          f"{allocations.get(f'core-{kind}', 0):.0f}", times(two)])  # fmt: skip
-    if floor := r.ratio("floor/c", "floor/c x2"):
+    if floor := r.gain("floor/c"):
         rows.append(["the floor itself (c)", ns(r.times.get("floor/c")), "1", "0", times(floor)])
     return table(["lorajs, one join", "time", "x floor (c)", "allocations", "two threads over one"], rows)
 
@@ -282,10 +294,12 @@ def growth(r: Results) -> str:
     rows = []
     for n, cell in r.growth.items():
         rate = cell["rate"]
+        raw = cell["sqlite"]["rate"] if "sqlite" in cell else None
         rows.append([short(int(n)), f"{short(rate['median'])} ({short(rate['low'])}..{short(rate['high'])})",
+                     f"{short(raw['median'])} ({short(raw['low'])}..{short(raw['high'])})" if raw else "-",
                      f"{cell['record']:.0f}", f"{cell['disk']:.0f}", f"{cell['rss'] / 1024:.0f} MiB",
                      f"{cell['start'] / 1e6:.1f} ms"])
-    return table(["devices", "joins/s, 64 a commit", "octets of a record", "octets on disk", "resident memory",
+    return table(["devices", "joins/s, 64 a commit", "SQLite itself, 64 in a transaction", "octets of a record", "octets on disk", "resident memory",
                   "cold start to the first answer"], rows)
 
 
@@ -342,14 +356,22 @@ TARGETS = [
     Target("daemon, SQLite, 1 connection: a request over a commit", 1.3, True, lambda r: r.alone("serve-sqlite")),
     Target("joins/s with the fewest devices over joins/s with the most", 2, True,
            lambda r: r.grown(lambda few, many: few["rate"]["median"] / many["rate"]["median"])),
+    Target("the same, over what SQLite itself loses from the fewest to the most", 1, True,
+           lambda r: r.grown(lambda few, many: few["rate"]["median"] / many["rate"]["median"]
+                             * many["sqlite"]["rate"]["median"] / few["sqlite"]["rate"]["median"] if "sqlite" in many else math.nan)),
     Target("octets of a record of two sessions and 32 DevNonces", 380, True, lambda r: r.grown(lambda _, m: m["record"])),
     Target("octets of it on disk", 500, True, lambda r: r.grown(lambda _, many: many["disk"])),
     Target("resident memory with the most devices, MiB", 256, True, lambda r: r.grown(lambda _, m: m["rss"] / 1024)),
     Target("cold start with the most devices, seconds", 1, True, lambda r: r.grown(lambda _, m: m["start"] / 1e9)),
-    Target("two threads over one: core (c)", 1.8, False, lambda r: r.ratio("lorajs/core-c", "lorajs/core-c x2")),
-    Target("two threads over one: step", 1.8, False, lambda r: r.ratio("lorajs/step", "lorajs/step x2")),
-    Target("two threads over one: handler (c)", 1.8, False,
-           lambda r: r.ratio("lorajs/handler-c", "lorajs/handler-c x2")),
+    Target("two threads over one: core (c)", 1.8, False, lambda r: r.gain("lorajs/core-c")),
+    Target("two threads over one: step", 1.8, False, lambda r: r.gain("lorajs/step")),
+    Target("two threads over one: handler (c)", 1.8, False, lambda r: r.gain("lorajs/handler-c")),
+    Target("the same of core (c), over what two threads of the floor gain", 0.9, False,
+           lambda r: r.gain_of_floor("lorajs/core-c")),
+    Target("the same of the step, over what two threads of the floor gain", 0.9, False,
+           lambda r: r.gain_of_floor("lorajs/step")),
+    Target("the same of handler (c), over what two threads of the floor gain", 0.9, False,
+           lambda r: r.gain_of_floor("lorajs/handler-c")),
     Target("what two threads gain from Python over what they gain in C", 0.9, False, lambda r: r.scaled_alike("2")),
     Target("what eight threads gain from Python over what they gain in C", 0.9, False, lambda r: r.scaled_alike("8")),
     Target("the same of two threads, over what a bare call of the same length keeps", 0.95, False,

@@ -55,7 +55,7 @@ static void open_database(const char *path)
          !sqlite3_prepare_v2(db, "UPDATE record SET value = ?2, version = version + 1 WHERE key = ?1 AND version = ?3",
                              -1, &put, NULL) &&
          !sqlite3_prepare_v2(db, "INSERT INTO record VALUES (?1, ?2, 1)", -1, &add, NULL));
-    must_exec("BEGIN");
+    must_exec("PRAGMA cache_size=-262144; BEGIN");
     for (uint64_t i = 0; i < (devices ? devices : JOINS); i++) {
         uint8_t key[8];
 
@@ -64,7 +64,7 @@ static void open_database(const char *path)
              !sqlite3_bind_blob(add, 2, value, sizeof value, SQLITE_STATIC) && sqlite3_step(add) == SQLITE_DONE &&
              !sqlite3_reset(add));
     }
-    must_exec("COMMIT");
+    must_exec("COMMIT; PRAGMA cache_size=-2000"); /* SQLite's own again */
     sqlite3_finalize(add);
 }
 
