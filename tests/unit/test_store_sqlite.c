@@ -246,18 +246,36 @@ static char *after_power_loss(unsigned luck)
     return dir;
 }
 
+/* The log has grown by more than a step, so the database is another than it was when it was opened, and nobody has
+ * closed it.  That is no sync of it, where commits went on meanwhile: SQLite has one when it has copied all. */
+static void expect_copied_back(const char *dir, const uint8_t *was, size_t was_len)
+{
+    bool same = true;
+
+    for (unsigned ms = 0; same && ms < 60000; ms += 10) {
+        size_t len;
+        uint8_t *now = read_file(&len, in_dir(dir, file_names[DB]));
+
+        if ((same = len == was_len && !memcmp(now, was, len)))
+            pause_ms(10);
+        free(now);
+    }
+    assert_false(same);
+}
+
 static void test_power_loss(void **state)
 {
     struct place *p = *state;
     char *values[KEYS] = { NULL };
-    unsigned checkpoints;
+    uint8_t *was;
+    size_t was_len;
 
     close_store(p);
     unlink(in_dir(p->dir, file_names[DB]));
     watch(p->dir);
     srand(1);
     assert_int_equal(open_in(&p->store, p->dir), LJS_OK);
-    checkpoints = syncs(DB);
+    was = read_file(&was_len, in_dir(p->dir, file_names[DB]));
     for (unsigned i = 0; i < 600; i++) {
         unsigned k = (unsigned)rand() % KEYS, logged = syncs(LOG);
         char key[] = { (char)('a' + k), 0 };
@@ -282,11 +300,15 @@ static void test_power_loss(void **state)
             ljs_store_free(store);
             contract_dir_remove(dir);
         }
-        if (i % 300 == 299)
+        if (i % 300 == 299) {
+            expect_copied_back(p->dir, was, was_len);
             reopen(p);
+            free(was);
+            was = read_file(&was_len, in_dir(p->dir, file_names[DB]));
+        }
     }
     close_store(p);
-    assert_true(syncs(DB) >= checkpoints + 4); /* more than thrice closed: or the log was not copied back in between */
+    free(was);
     for (unsigned j = 0; j < KEYS; j++)
         free(values[j]);
 }
