@@ -229,7 +229,7 @@ def test_not_under_a_rekey(run, move):
         if not transfer:
             run("rekey", "abort", "--data", move.old_data, "--force", names[0])
     done = run(*move.export, "--json", "--all")
-    assert json.loads(done.stdout) == {"exported": 3, "left_out": 1, "blocked": True, "moved": True}
+    assert json.loads(done.stdout) == {"exported": 3, "left_out": 1, "blocked": True, "moved": True, "dry_run": False}
     assert names[0] in done.stderr and "1 devices were left out" in done.stderr
     assert [d["dev_eui"] for d in listed() if not d.get("moved")] == names[:1]
     assert "moved" in run("rekey", "start", "--data", move.old_data, "--experimental", names[1], code=REFUSED).stderr
