@@ -1,5 +1,6 @@
-/* The log of the SQLite store: who copies it back, and that it begins anew. */
+/* The log of the SQLite store: who copies it back and makes it longer, and that it begins anew. */
 #include "contract/contract.h"
+#include "store/sqlite.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,10 +19,12 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h> /* to be who else writes */
 
 enum {
     VALUE = 200000,      /* octets of a value: a commit of some fifty pages */
     LOG_MOST = 16777216, /* octets of a log that has begun anew */
+    LENGTHEN = 1 << 20,  /* octets by which it is made longer */
     COMMITS_MOST = 2000, /* some eighty are enough, unless the other thread gets no processor */
 };
 
@@ -62,6 +65,17 @@ int fsync(int fd)
 int fdatasync(int fd)
 {
     return watched_sync(fd, SYS_fdatasync);
+}
+
+/* In the place of SQLite's (--wrap): how long a connection of the store waits for who else writes. */
+static bool waits_for_nobody;
+
+int __real_sqlite3_busy_timeout(sqlite3 *db, int ms);
+int __wrap_sqlite3_busy_timeout(sqlite3 *db, int ms);
+
+int __wrap_sqlite3_busy_timeout(sqlite3 *db, int ms)
+{
+    return __real_sqlite3_busy_timeout(db, waits_for_nobody ? 0 : ms);
 }
 
 /* ---- a store, and its log ---- */
@@ -143,6 +157,56 @@ static void test_no_commit_copies_back(void **state)
     assert_true(copied > 0);
     assert_int_equal(copied_by_us, 0);
     contract_expect(p->store, "k", p->value);
+}
+
+/* ---- it is made longer, but not while somebody else writes to it ---- */
+
+static struct db *keeper_of(const struct place *p)
+{
+    char *path = strdup(p->path);
+    struct db *db;
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    waits_for_nobody = true;
+    assert_int_equal(ljs__db_open(&db, &(struct db_file){ path, st.st_dev, st.st_ino, true }, false), LJS_OK);
+    waits_for_nobody = false;
+    free(path);
+    return db;
+}
+
+static void run_sql(sqlite3 *db, const char *sql)
+{
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+static void test_another_writes(void **state)
+{
+    struct place *p = *state;
+    struct db *keeper = keeper_of(p);
+    sqlite3 *other;
+    size_t size;
+
+    assert_int_equal(write_some(p), LJS_OK);
+    size = log_size(p);
+    assert_int_equal(sqlite3_open(p->path, &other), SQLITE_OK);
+    run_sql(other, "PRAGMA cache_size=1; BEGIN IMMEDIATE"); /* so what does not fit is in the log before the commit */
+    run_sql(other, "UPDATE kv SET value = CAST(replace(hex(zeroblob(100000)), '0', 'x') AS BLOB) WHERE key = x'6b'");
+    assert_true(log_size(p) > size);
+    size = log_size(p);
+    assert_false(ljs__db_lengthen(keeper));
+    assert_int_equal(log_size(p), size);
+    run_sql(other, "COMMIT");
+    memset(p->value, 'x', VALUE);
+    contract_expect(p->store, "k", p->value);
+
+    size = log_size(p);
+    assert_true(ljs__db_lengthen(keeper));
+    assert_int_equal(log_size(p), size + LENGTHEN);
+    contract_expect(p->store, "k", p->value);
+    assert_false(keeper->broken);
+    ljs__db_close(keeper);
+    assert_int_equal(sqlite3_close(other), SQLITE_OK);
 }
 
 /* ---- it cannot be copied: whoever commits is told ---- */
@@ -228,6 +292,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_no_commit_copies_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_another_writes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_fault_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_kill_9, set_up, tear_down),
     };
