@@ -82,10 +82,18 @@ static int open_beside(struct newfile *f, mode_t mode)
     return complain_errno(f->beside);
 }
 
-static int open_new(struct newfile *f, const char *path, mode_t mode, bool over)
+int newfile_look(const char *path)
 {
     struct stat there;
 
+    if (lstat(path, &there))
+        return DONE;
+    errno = EEXIST;
+    return complain_errno(path);
+}
+
+static int open_new(struct newfile *f, const char *path, mode_t mode, bool over)
+{
     f->fd = -1;
     f->over = over;
     if ((size_t)snprintf(f->path, sizeof f->path, "%s", path) >= sizeof f->path ||
@@ -93,10 +101,8 @@ static int open_new(struct newfile *f, const char *path, mode_t mode, bool over)
         errno = ENAMETOOLONG;
         return complain_errno(path);
     }
-    if (!over && !lstat(path, &there)) {
-        errno = EEXIST;
-        return complain_errno(path);
-    }
+    if (!over && newfile_look(path))
+        return FAILED;
     return open_beside(f, mode);
 }
 

@@ -20,8 +20,10 @@ struct newfile {
 
 /* Complains itself.  DONE, or FAILED. */
 int newfile_open(struct newfile *f, const char *path, mode_t mode);
-/* The same of a file that is written whole again and again, and of which all writers keep what others wrote: from here
- * until it is kept or dropped, nobody else's is under way.  The one that stands there is replaced. */
+/* Without opening it: does something stand there?  Complains itself.  DONE, or FAILED. */
+int newfile_look(const char *path);
+/* As newfile_open() of a file that is written whole again and again, and of which all writers keep what others wrote:
+ * from here until it is kept or dropped, nobody else's is under way.  The one that stands there is replaced. */
 int newfile_open_over(struct newfile *f, const char *path, mode_t mode);
 /* All of it, or false with errno. */
 bool newfile_write(struct newfile *f, const void *in, size_t in_len);

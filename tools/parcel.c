@@ -186,17 +186,26 @@ static int look_at_all(struct export_run *run, int argc)
 {
     ljs_err err = LJS_OK;
 
+    if (run->opts->output && newfile_look(run->opts->output))
+        return FAILED;
     run->devices = (uint64_t)argc; /* those named were looked at */
     if (run->opts->all)
         err = ljs_server_each_device(run->data->server, export_row, run);
     return err ? complain_err(err, "device export") : DONE;
 }
 
-static int write_parcel(struct export_run *run, const ljs_key *signer, int argc, char **argv)
+/* In memory, so a dry run does it too: not every key of a recipient can be sealed to. */
+static int begin_parcel(struct export_run *run, const ljs_key *signer)
+{
+    ljs_err err = ljs_parcel_pack(&run->parcel, signer, now_seconds(), run->recipient, PAIR_LEN);
+
+    return err ? complain_err(err, run->opts->to) : DONE;
+}
+
+static int write_parcel(struct export_run *run, int argc, char **argv)
 {
     const struct export_opts *opts = run->opts;
-    ljs_err err = ljs_parcel_pack(&run->parcel, signer, now_seconds(), run->recipient, PAIR_LEN);
-    int code = err ? complain_err(err, opts->to) : newfile_open(&run->file, opts->output, 0600);
+    int code = newfile_open(&run->file, opts->output, 0600);
 
     if (code)
         return code;
@@ -249,8 +258,9 @@ int cmd_export(int argc, char **argv)
         return USAGE;
     }
     if (!(code = read_public(recipient, opts.to, PAIR_X25519)) && !(code = read_signer(&signer, opts.sign)) &&
-        !(code = data_open(&data, &opts.where, DATA_OPEN, NULL)) && !(code = check_named(&data, &opts, argc, argv)))
-        code = opts.dry_run ? look_at_all(&run, argc) : write_parcel(&run, signer, argc, argv);
+        !(code = data_open(&data, &opts.where, DATA_OPEN, NULL)) && !(code = check_named(&data, &opts, argc, argv)) &&
+        !(code = begin_parcel(&run, signer)))
+        code = opts.dry_run ? look_at_all(&run, argc) : write_parcel(&run, argc, argv);
     if (!code)
         report_export(&run);
     ljs_parcel_free(run.parcel);

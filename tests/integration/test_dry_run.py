@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conftest import DONE, REFUSED, device_line
+from conftest import DONE, FAILED, REFUSED, device_line
 from test_backup import memory  # noqa: F401: a fixture
 
 FREE, JOINED, BLOCKED, OWNED, GONE = (f"{0x0102030405060708 + i:016x}" for i in range(5))
@@ -52,6 +52,7 @@ def make(program: str, folder: pathlib.Path) -> None:
     do("key", "pair", "x25519", "--output", folder / "receiver")
     do("key", "pair", "ed25519", "--output", folder / "sender")
     (folder / "line").write_text(device_line(0x77, nwk_key=OTHER))
+    (folder / "nobody.pub").write_text(f"x25519 {'00' * 32}\n")  # of low order: no secret can be shared with it
     (folder / "elsewhere").write_text((data / "master.key").read_text())
     (folder / "another").write_text(os.urandom(32).hex() + "\n")
     for secret in "elsewhere", "another":
@@ -63,6 +64,8 @@ WAYS = [
     (["device", "add", "--dev-eui", "0" * 15 + "1", "--join-eui", "0" * 16, "--lorawan-version", "1.0.4"], "AppKey " + OTHER, DONE),
     (["device", "add", "--dev-eui", FREE, "--join-eui", "0" * 16, "--lorawan-version", "1.0.4"], "AppKey " + OTHER, REFUSED),
     (["device", "export", "--all", "--to", "FOLDER/receiver.pub", "--sign", "FOLDER/sender", "--output", "FOLDER/parcel"], "", DONE),
+    (["device", "export", "--all", "--to", "FOLDER/nobody.pub", "--sign", "FOLDER/sender", "--output", "FOLDER/parcel"], "", REFUSED),
+    (["device", "export", "--all", "--to", "FOLDER/receiver.pub", "--sign", "FOLDER/sender", "--output", "FOLDER/line"], "", FAILED),
     (["device", "export", FREE, GONE, "--to", "FOLDER/receiver.pub", "--sign", "FOLDER/sender", "--output", "FOLDER/parcel"], "", REFUSED),
     (["device", "block", FREE, JOINED], "", DONE),
     (["device", "block", BLOCKED], "", REFUSED),
