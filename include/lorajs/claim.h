@@ -59,8 +59,8 @@ LJS_MUST ljs_err ljs_server_get_account(ljs_account *out, ljs_server *server, co
  *  @param suspended  0 ends it
  *  @return ::LJS_E_NOTFOUND */
 LJS_MUST ljs_err ljs_server_suspend_account(ljs_server *server, const char *name, int suspended);
-/** The end of one that owns nothing and has neither credentials nor KEKs, else ::LJS_E_STATE.  @return ::LJS_E_NOTFOUND
- */
+/** The end of one that owns nothing and has neither credentials nor KEKs, else ::LJS_E_STATE.  What is offered to it is
+ *  withdrawn before.  @return ::LJS_E_NOTFOUND */
 LJS_MUST ljs_err ljs_server_del_account(ljs_server *server, const char *name);
 /** An account that was found; what it returns, if not ::LJS_OK, ends the visit. */
 typedef ljs_err ljs_account_row(void *user, const ljs_account *account);

@@ -163,13 +163,49 @@ static ljs_err has_claim(void *user, const ljs_claim *claim)
     return strcmp(claim->account, user) == 0 ? LJS_E_STATE : LJS_OK;
 }
 
-/* Whatever comes to it meanwhile is written with the account, and makes this a conflict. */
+/* ---- its end ----------------------------------------------------------------------- */
+
+struct ending {
+    ljs_server *server;
+    const char *name;
+    ljs_eui dev_eui; /* which it is offered */
+};
+
+static ljs_err take_back(void *user, struct valued *at)
+{
+    const struct ending *e = user;
+    struct claim claim;
+    ljs_err err = ljs__claim_read(&claim, e->server->vault, e->dev_eui, &at->old);
+
+    if (err || strcmp(claim.c.offered_to, e->name) != 0)
+        return err;
+    claim.c.state = ljs__claim_rule(claim.c.state, CLAIM_WITHDRAW).next;
+    memset(claim.c.offered_to, 0, sizeof claim.c.offered_to);
+    claim.c.offer_until = 0;
+    return ljs__claim_write(&at->new, e->server->vault, &claim);
+}
+
+/* Whoever has its name next must not find offers to this one either. */
+static ljs_err end_offer(void *user, const ljs_claim *claim)
+{
+    struct ending *e = user;
+    const struct entry act = { .kind = LJS_AUDIT_WITHDRAW, .dev_eui = claim->dev_eui, .text = claim->account };
+    struct valued at = { .key = ljs__key_eui(SPACE_CLAIM, claim->dev_eui) };
+
+    if (strcmp(claim->offered_to, e->name) != 0)
+        return LJS_OK;
+    e->dev_eui = claim->dev_eui;
+    return ljs__change_group(e->server, &at, 1, take_back, e, &act, NULL);
+}
+
+/* Whatever comes to it, or is offered to it, meanwhile is written with the account, and makes this a conflict. */
 static ljs_err end_once(ljs_server *server, const char *name)
 {
     ljs_account a;
     ljs_change changes[1 + AUDIT_ROOM] = { { .in = NULL } };
     char text[LJS_LABEL_MAX], whose[LJS_ACCOUNT_MAX];
     const struct entry act = { .kind = LJS_AUDIT_ACCOUNT, .text = text };
+    struct ending ending = { .server = server, .name = whose };
     struct key key;
     ljs_buf value = { NULL, 0 };
     ljs_err err = ljs_server_get_account(&a, server, name);
@@ -183,7 +219,8 @@ static ljs_err end_once(ljs_server *server, const char *name)
     ljs_buf_free(&value);
     if ((err = ljs_server_each_credential(server, has_credential, whose)) ||
         (err = ljs_server_each_kek(server, has_kek, whose)) ||
-        (err = ljs_server_each_claim_in(server, 0, UINT64_MAX, has_claim, whose)))
+        (err = ljs_server_each_claim_in(server, 0, UINT64_MAX, has_claim, whose)) ||
+        (err = ljs_server_each_claim_in(server, 0, UINT64_MAX, end_offer, &ending)))
         return err;
     say(text, name, " ended");
     changes[0].key = key.at;

@@ -306,6 +306,15 @@ static ljs_err own(ljs_buf *out, const struct acting *a, bool by_token, const lj
     return ljs__account_write(out, a->server->vault, &account);
 }
 
+/* Likewise with each offer to it: it ends without. */
+static ljs_err be_offered(ljs_buf *out, const struct acting *a, const ljs_buf *old)
+{
+    ljs_account account;
+    ljs_err err = ljs__account_read(&account, a->server->vault, a->req->to, old);
+
+    return err ? err : ljs__account_write(out, a->server->vault, &account);
+}
+
 static ljs_err make(void *user, struct valued *at)
 {
     struct acting *a = user;
@@ -337,6 +346,8 @@ static ljs_err make(void *user, struct valued *at)
     err = ljs__claim_write(&at[AT_CLAIM].new, a->server->vault, &claim);
     if (!err && rule.effects & FX_OWNER)
         err = own(&at[AT_ACCOUNT].new, a, event == CLAIM_BY_TOKEN || event == CLAIM_TAKE, &at[AT_ACCOUNT].old);
+    if (!err && rule.effects & FX_OFFER)
+        err = be_offered(&at[AT_ACCOUNT].new, a, &at[AT_ACCOUNT].old);
     if (!err && a->kek)
         err = ljs__kek_make(&at[AT_KEK].new, a->server, a->kek_label, a->kek, &at[AT_KEK].old);
     for (size_t i = 0; a->req->dry && i < a->len; i++)
@@ -463,7 +474,7 @@ static ljs_err locate(struct acting *a, struct valued *at, const struct claim_ke
     memset(at, 0, VALUED_MAX * sizeof *at);
     at[AT_RECORD].key = ljs__key_eui(SPACE_DEVICE, req->dev_eui);
     at[AT_CLAIM].key = ljs__key_eui(SPACE_CLAIM, req->dev_eui);
-    at[AT_ACCOUNT].key = ljs__key_label(SPACE_ACCOUNT, req->account);
+    at[AT_ACCOUNT].key = ljs__key_label(SPACE_ACCOUNT, req->act == LJS_CLAIM_OFFER ? req->to : req->account);
     a->len = needs_account(req->act) ? AT_ACCOUNT + 1 : AT_CLAIM + 1;
     if (!kek || !kek->key)
         return LJS_OK;

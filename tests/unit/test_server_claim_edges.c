@@ -349,7 +349,7 @@ static void test_asked_again_after_all_has_changed(void **state)
 struct meanwhile {
     ljs_store *real;
     ljs_server *other;
-    enum { ENDS, SUSPENDS, CLAIMS, CLAIMS_AND_KEEPS, CLAIMS_UNLOCKED, ENROLS, OFFERS_AGAIN } what;
+    enum { ENDS, SUSPENDS, CLAIMS, CLAIMS_AND_KEEPS, CLAIMS_UNLOCKED, ENROLS, OFFERS_AGAIN, ENDS_WHOSE } what;
     bool armed;
     ljs_err got;
 };
@@ -380,6 +380,8 @@ static ljs_err do_it(const struct meanwhile *m)
 
     if (m->what == ENDS)
         return ljs_server_del_account(m->other, "acme");
+    if (m->what == ENDS_WHOSE)
+        return ljs_server_del_account(m->other, "globex");
     if (m->what == SUSPENDS)
         return ljs_server_suspend_account(m->other, "acme", 1);
     if (m->what == OFFERS_AGAIN)
@@ -458,6 +460,24 @@ static void test_the_account_meanwhile(void **state)
         assert_int_equal(claim_now().state, LJS_CLAIM_IS_PROVISIONED);
         two_end(&m);
     }
+}
+
+/* Nor is it offered to one that is gone. */
+static void test_whose_offer_meanwhile(void **state)
+{
+    struct meanwhile m = { .what = ENDS_WHOSE };
+    ljs_claim_req offer = req_of(LJS_CLAIM_OFFER, "acme");
+
+    (void)state;
+    two_begin(&m);
+    assert_int_equal(simply(LJS_CLAIM_ASSIGN, "acme", ""), LJS_OK);
+    strcpy(offer.to, "globex");
+    offer.until = NOW + 60;
+    m.armed = true;
+    assert_int_equal(act(&offer, ""), LJS_E_NOTFOUND);
+    assert_string_equal(claim_now().offered_to, "");
+    assert_int_equal(claim_now().state, LJS_CLAIM_IS_CLAIMED);
+    two_end(&m);
 }
 
 /* The token was looked at, and then somebody was first: he keeps the device, with its lock, or the token was another's
@@ -549,11 +569,17 @@ static void test_from_when_on_it_is_seen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_kek_goes_with_its_claim),   cmocka_unit_test(test_labels_of_accounts_are_theirs),
-        cmocka_unit_test(test_removed_is_nobodys),          cmocka_unit_test(test_a_clock_that_is_set_back),
-        cmocka_unit_test(test_the_account_meanwhile),       cmocka_unit_test(test_the_token_meanwhile),
-        cmocka_unit_test(test_all_newcomers_together),      cmocka_unit_test(test_asked_again_after_all_has_changed),
-        cmocka_unit_test(test_the_offer_meanwhile),         cmocka_unit_test(test_from_when_on_it_is_seen),
+        cmocka_unit_test(test_a_kek_goes_with_its_claim),
+        cmocka_unit_test(test_labels_of_accounts_are_theirs),
+        cmocka_unit_test(test_removed_is_nobodys),
+        cmocka_unit_test(test_a_clock_that_is_set_back),
+        cmocka_unit_test(test_the_account_meanwhile),
+        cmocka_unit_test(test_whose_offer_meanwhile),
+        cmocka_unit_test(test_the_token_meanwhile),
+        cmocka_unit_test(test_all_newcomers_together),
+        cmocka_unit_test(test_asked_again_after_all_has_changed),
+        cmocka_unit_test(test_the_offer_meanwhile),
+        cmocka_unit_test(test_from_when_on_it_is_seen),
         cmocka_unit_test(test_no_token_outlives_its_owner),
     };
 
