@@ -84,12 +84,34 @@ static ljs_err since_owned(bool *his, struct wanted *want, const struct asking *
 
 /* ---- of a device ------------------------------------------------------------------- */
 
+/* What there is of a device: of one that cannot be read one event, which counts nothing. */
+struct events {
+    ljs_event at[DECISIONS_MAX];
+    size_t len;
+};
+
+static ljs_err add_event(void *user, const ljs_event *e)
+{
+    struct events *all = user;
+
+    if (all->len < COUNT(all->at))
+        all->at[all->len++] = *e;
+    return LJS_OK;
+}
+
+static ljs_err read_events(struct events *out, ljs_server *server, ljs_eui dev_eui)
+{
+    ljs_err err = ljs__decisions_of(server, dev_eui, add_event, out);
+
+    return !err && out->len && !out->at[0].count ? out->at[0].err : err;
+}
+
 enum problem ljs__admin_decisions(struct asking *a)
 {
     static const char *const names[] = { "since", "outcome", NULL };
     ljs_buf record = { NULL, 0 };
+    struct events all = { .len = 0 };
     struct wanted want;
-    ljs_event e;
     bool his; /* who asks is asked whether he owns it, before this and after */
     ljs_err err;
 
@@ -97,19 +119,21 @@ enum problem ljs__admin_decisions(struct asking *a)
         return P_BAD_REQUEST;
     err = ljs_server_get_device(&record, a->server, a->dev_eui);
     ljs_buf_free(&record);
-    if (!err && *a->who.account)
+    if (!err)
+        err = read_events(&all, a->server, a->dev_eui);
+    if (!err && *a->who.account) /* of what has been read: it may have been another's in between, and come back */
         err = since_owned(&his, &want, a, a->dev_eui);
     if (err)
         return ljs__admin_problem_of(err);
     ljs__json_open(&a->body, '{');
     ljs__json_name(&a->body, "decisions");
     ljs__json_open(&a->body, '[');
-    for (unsigned i = 0; !(err = ljs_server_decision(&e, a->server, a->dev_eui, i)); i++)
-        if (is_wanted(&want, &e))
-            show_decision(&a->body, &e);
+    for (size_t i = 0; i < all.len; i++)
+        if (is_wanted(&want, &all.at[i]))
+            show_decision(&a->body, &all.at[i]);
     ljs__json_close(&a->body, ']');
     ljs__json_close(&a->body, '}');
-    return err == LJS_E_NOTFOUND ? FINE : ljs__admin_problem_of(err);
+    return FINE;
 }
 
 /* ---- of all devices ---------------------------------------------------------------- */
@@ -128,21 +152,6 @@ static bool is_full(struct page *p, ljs_eui next)
     p->more = !p->left || p->looked++ == PASSED_MOST;
     p->next = next;
     return p->more;
-}
-
-/* What there is of a device: of one that cannot be read one event, which counts nothing. */
-struct events {
-    ljs_event at[DECISIONS_MAX];
-    size_t len;
-};
-
-static ljs_err add_event(void *user, const ljs_event *e)
-{
-    struct events *all = user;
-
-    if (all->len < COUNT(all->at))
-        all->at[all->len++] = *e;
-    return LJS_OK;
 }
 
 static void begin_device(struct wr *w, const ljs_event *e)
