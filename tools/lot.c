@@ -130,22 +130,6 @@ out:
     return code;
 }
 
-static ljs_err is_label(void *user, const char *label)
-{
-    return strcmp(label, user) == 0 ? LJS_E_EXISTS : LJS_OK;
-}
-
-/* Could it be made? */
-static ljs_err look(ljs_server *server, char *label, const char *kek_label)
-{
-    ljs_kek kek;
-    ljs_err err = ljs_server_each_lot(server, is_label, label);
-
-    if (!err && (err = ljs_server_get_kek(&kek, server, kek_label)) == LJS_E_NOTFOUND)
-        err = LJS_E_KEK;
-    return !err && kek.retired && !kek.nexts ? LJS_E_KEK : err;
-}
-
 static void report_made(const struct lot_opts *opts, const char *label, const ljs_envelope *envelope)
 {
     const char *what = opts->dry_run ? "could be made" : "made";
@@ -197,10 +181,11 @@ static int cmd_make(int argc, char **argv)
         return USAGE;
     }
     if ((code = check_label(argv[0])) || (code = check_label(opts.kek)) ||
-        (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
+        (code = data_try(&data, &opts.where, DATA_OPEN, opts.dry_run)))
         return code;
-    err = opts.dry_run ? look(data.server, argv[0], opts.kek)
-                       : ljs_server_make_lot(&envelope, data.server, argv[0], opts.kek);
+    err = ljs_server_make_lot(&envelope, data.server, argv[0], opts.kek);
+    if (opts.dry_run) /* of a lot that is not kept */
+        envelope = (ljs_envelope){ .key_len = 0 };
     if (err) {
         code = make_refused(err, argv[0], opts.kek);
     } else {

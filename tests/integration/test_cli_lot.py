@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -76,6 +78,10 @@ def test_a_lot_whose_key_nobody_sees(lorajs, data):
     assert aes_key_unwrap(kek, bytes.fromhex(wrapped.split()[0])) != key
     assert all(key not in path.read_bytes() for path in data.iterdir() if path.name.startswith("lorajs.db"))
     lorajs("audit", "verify")
+    with contextlib.closing(sqlite3.connect(data / "lorajs.db")) as db, db:  # the lot is lost, and its label is not free
+        assert db.execute("DELETE FROM kv WHERE key = ?", (b"lvalves",)).rowcount == 1
+    for dry in ((), ("--dry-run",)):
+        assert "label of its own" in lorajs("lot", "make", "valves", "--kek", "maker", *dry, code=REFUSED).stderr
 
 
 def test_a_device_of_a_lot_joins_and_its_record_has_no_key(lorajs, lot, data, serve):
