@@ -256,7 +256,7 @@ static ljs_err one_entry(void *user, const uint8_t *at, size_t len)
 {
     struct walk *w = user;
     char account[LJS_LABEL_MAX] = "";
-    struct key key = { .len = len };
+    struct key key = { .len = len }, good;
     ljs_eui dev_eui = 0;
 
     if (len == mark.len || len > sizeof key.at)
@@ -266,6 +266,9 @@ static ljs_err one_entry(void *user, const uint8_t *at, size_t len)
         dev_eui = dev_eui << 8 | at[i];
     if (len > 10)
         memcpy(account, at + 1, len - 10);
+    good = entry_key(account, dev_eui);
+    if (good.len != len || memcmp(good.at, at, len) != 0) /* nobody's entry looks so */
+        *account = 0;
     return judge(w, account, &key, dev_eui, false);
 }
 

@@ -114,6 +114,24 @@ static void test_acts_while_there_is_none(void **state)
     server_end(&w);
 }
 
+/* What begins or ends as an entry of acme does, and is none. */
+static void put_near(ljs_eui dev_eui)
+{
+    static const char *const account[] = { "acmeX", "acme\0X" };
+    static const size_t len[] = { 5, 7 };
+
+    for (unsigned n = 0; n < 2; n++) {
+        uint8_t key[16] = { SPACE_OWNED };
+        ljs_change change = { .key = key, .key_len = 1 + len[n] + 8, .in = key, .in_len = 1 };
+
+        memcpy(key + 1, account[n], len[n]);
+        for (unsigned i = 0; i < 8; i++)
+            key[1 + len[n] + i] = (uint8_t)(dev_eui >> (56 - 8 * i));
+        assert_int_equal(ljs_store_commit(w.store, &change, 1), LJS_OK);
+        assert_int_equal(change.result, LJS_OK);
+    }
+}
+
 static void test_mending(void **state)
 {
     ljs_claim_index found;
@@ -138,6 +156,11 @@ static void test_mending(void **state)
     check();
     assert_int_equal(ljs_server_index_claims(&found, w.server, 0), LJS_OK);
     assert_true(found.entries == 5 && found.missing == 0 && found.stray == 0);
+    put_near(DEV); /* acme's, but no entry of it */
+    assert_int_equal(faults(), 2);
+    assert_int_equal(ljs_server_index_claims(&found, w.server, 0), LJS_OK);
+    assert_true(found.entries == 5 && found.missing == 0 && found.stray == 2);
+    check();
     assert_int_equal(put_entry("acme", DEV + 1, true), LJS_OK);
     assert_true(agree("acme")); /* the claim has the say */
     assert_int_equal(faults(), 1);
