@@ -1,5 +1,5 @@
 /* What `lorajs why` tells, and what is counted and logged. */
-#include "server/internal.h"
+#include "server/claim.h"
 
 #include "base/pack.h"
 #include "base/secret.h"
@@ -173,9 +173,18 @@ static ljs_err write_decisions(ljs_buf *out, const ljs_vault *vault, ljs_eui dev
     return ljs__vault_take(out, &w, vault, TAG_LOG);
 }
 
-static void prepend(struct decisions *d, const ljs_event *e)
+/* Was it seen in the time of whose the device is now?  Of the one before not even how often is told. */
+static bool is_of_now(ljs_server *server, const ljs_event *e)
 {
-    if (d->len && same(&d->event[0], e)) {
+    struct claim claim;
+    int64_t from = ljs__claim_load(&claim, server, e->dev_eui) ? 0 : ljs__claim_seen_from(&claim);
+
+    return !from || e->at > from;
+}
+
+static void prepend(struct decisions *d, ljs_server *server, const ljs_event *e)
+{
+    if (d->len && same(&d->event[0], e) && is_of_now(server, &d->event[0])) {
         d->event[0].at = e->at;
         d->event[0].count += e->count;
         return;
@@ -204,7 +213,7 @@ static ljs_err add_decisions(ljs_buf *out, const struct flush *f, ljs_eui dev_eu
     if (err) /* tampered with; the news of today is worth more than it */
         d.len = 0;
     for (size_t i = 0; i < f->len; i++)
-        prepend(&d, f->event[i]);
+        prepend(&d, f->server, f->event[i]);
     return write_decisions(out, f->server->vault, dev_eui, &d);
 }
 

@@ -223,9 +223,38 @@ static void test_the_log_begins_with_its_owner(void **state)
     server_end(&w);
 }
 
+/* Nor is it told how often the same was refused before. */
+static void test_the_count_is_of_its_owner(void **state)
+{
+    ljs_claim_req release = req_of(LJS_CLAIM_RELEASE, "acme", ""), assign = req_of(LJS_CLAIM_ASSIGN, "acme", "as.acme");
+    char token[TOKEN_ROOM];
+    ljs_buf none;
+    ljs_event e;
+
+    (void)state;
+    begin(token);
+    release.now = assign.now = NOW + 1;
+    refused("000013");
+    refused("000013");
+    assert_int_equal(ljs_server_decision(&e, w.server, DEV, 0), LJS_OK);
+    assert_int_equal(e.count, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(ljs_server_claim(&none, w.server, &release, NULL, 0), LJS_OK);
+        assert_int_equal(ljs_server_claim(&none, w.server, &assign, NULL, 0), LJS_OK);
+        refused("000013");
+        assert_int_equal(ljs_server_decision(&e, w.server, DEV, 0), LJS_OK);
+        assert_int_equal(e.count, i ? 1 : 3); /* he has it since NOW + 1, and then since NOW + 2 */
+        release.now = assign.now = NOW + 2;
+    }
+    assert_int_equal(ljs_server_decision(&e, w.server, DEV, 1), LJS_OK);
+    assert_int_equal(e.count, 3);
+    server_end(&w);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_whoever_reads_meanwhile),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_the_count_is_of_its_owner),
+                                        cmocka_unit_test(test_whoever_reads_meanwhile),
                                         cmocka_unit_test(test_the_log_begins_with_its_owner) };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);
