@@ -322,36 +322,6 @@ static void test_another_master_key(void **state)
 
 /* ---- from hand to hand ---------------------------------------------------------------------- */
 
-/* An offer ends with the account that it is made to: the next of its name is another. */
-static void test_an_offer_to_one_that_ends(void **state)
-{
-    ljs_account next = { .struct_size = sizeof next, .name = "globex", .at = NOW };
-    ljs_claim_req offer;
-
-    (void)state;
-    claims_begin();
-    for (unsigned i = 0; i < 2; i++) {
-        assert_int_equal(simply(LJS_CLAIM_ASSIGN, i, "acme", NULL), LJS_OK);
-        offer = req_of(LJS_CLAIM_OFFER, i, "acme");
-        strcpy(offer.to, i ? "initech" : "globex");
-        offer.until = NOW + 100;
-        assert_int_equal(act(&offer, NULL), LJS_OK);
-    }
-    assert_int_equal(ljs_server_del_account(w.server, "acme"), LJS_E_STATE);
-    assert_string_equal(claim_of(0).offered_to, "globex");
-    assert_int_equal(ljs_server_suspend_account(w.server, "acme", 1), LJS_OK); /* it cannot take it back itself */
-    assert_int_equal(ljs_server_del_account(w.server, "globex"), LJS_OK);
-    assert_string_equal(claim_of(0).offered_to, "");
-    assert_int_equal(claim_of(0).offer_until, 0);
-    assert_int_equal(claim_of(0).state, LJS_CLAIM_IS_CLAIMED);
-    assert_string_equal(claim_of(0).account, "acme");
-    assert_string_equal(claim_of(1).offered_to, "initech");
-    assert_int_equal(ljs_server_add_account(w.server, &next), LJS_OK);
-    assert_int_equal(simply(LJS_CLAIM_ACCEPT, 0, "globex", NULL), LJS_E_CLAIM);
-    assert_int_equal(simply(LJS_CLAIM_ACCEPT, 1, "initech", NULL), LJS_OK);
-    claims_end();
-}
-
 static void test_offers(void **state)
 {
     ljs_claim_req offer, accept;
@@ -605,7 +575,6 @@ int main(void)
         cmocka_unit_test(test_tokens_that_survive),
         cmocka_unit_test(test_the_old_owner_is_out),
         cmocka_unit_test(test_offers),
-        cmocka_unit_test(test_an_offer_to_one_that_ends),
         cmocka_unit_test(test_suspension),
         cmocka_unit_test(test_accounts),
         cmocka_unit_test(test_labels),

@@ -38,6 +38,41 @@ static void test_every_act(void **state)
     server_end(&w);
 }
 
+static ljs_claim claim_of(unsigned device)
+{
+    ljs_claim c;
+
+    assert_int_equal(ljs_server_get_claim(&c, w.server, DEV + device), LJS_OK);
+    return c;
+}
+
+/* An offer ends with the account that it is made to: the next of its name is another. */
+static void test_an_offer_to_one_that_ends(void **state)
+{
+    ljs_account next = { .struct_size = sizeof next, .name = "globex", .at = NOW };
+
+    (void)state;
+    owned_begin();
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(act(LJS_CLAIM_ASSIGN, i, "acme", ""), LJS_OK);
+        assert_int_equal(act(LJS_CLAIM_OFFER, i, "acme", i ? "acme.b" : "globex"), LJS_OK);
+    }
+    assert_int_equal(ljs_server_del_account(w.server, "acme"), LJS_E_STATE);
+    assert_string_equal(claim_of(0).offered_to, "globex");
+    assert_int_equal(ljs_server_suspend_account(w.server, "acme", 1), LJS_OK); /* it cannot take it back itself */
+    assert_int_equal(ljs_server_del_account(w.server, "globex"), LJS_OK);
+    assert_string_equal(claim_of(0).offered_to, "");
+    assert_int_equal(claim_of(0).offer_until, 0);
+    assert_int_equal(claim_of(0).state, LJS_CLAIM_IS_CLAIMED);
+    assert_string_equal(claim_of(0).account, "acme");
+    assert_string_equal(claim_of(1).offered_to, "acme.b");
+    assert_int_equal(ljs_server_add_account(w.server, &next), LJS_OK);
+    check();
+    assert_int_equal(act(LJS_CLAIM_ACCEPT, 0, "globex", ""), LJS_E_CLAIM);
+    assert_int_equal(act(LJS_CLAIM_ACCEPT, 1, "acme.b", ""), LJS_OK);
+    server_end(&w);
+}
+
 static void test_a_page(void **state)
 {
     struct list l = { .most = 2 };
@@ -190,9 +225,13 @@ static void test_another_master_key(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_act),   cmocka_unit_test(test_a_page),
-        cmocka_unit_test(test_from_before), cmocka_unit_test(test_acts_while_there_is_none),
-        cmocka_unit_test(test_mending),     cmocka_unit_test(test_another_master_key),
+        cmocka_unit_test(test_every_act),
+        cmocka_unit_test(test_a_page),
+        cmocka_unit_test(test_an_offer_to_one_that_ends),
+        cmocka_unit_test(test_from_before),
+        cmocka_unit_test(test_acts_while_there_is_none),
+        cmocka_unit_test(test_mending),
+        cmocka_unit_test(test_another_master_key),
         cmocka_unit_test(test_nobody),
     };
 
