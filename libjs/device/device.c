@@ -202,8 +202,11 @@ static ljs_err keep_settings(ljs_device *out, ljs_vault *vault, const ljs_device
                              size_t record_len)
 {
     struct record r = { .d.state = LJS_STATE_REMOVED };
-    ljs_err err = record ? ljs__record_load(&r, vault, record, record_len) : LJS_OK;
+    ljs_err err;
 
+    if (device->struct_size != sizeof *device) /* and is not read past its end */
+        return LJS_E_INVAL;
+    err = record ? ljs__record_load(&r, vault, record, record_len) : LJS_OK;
     *out = *device;
     if (!err && r.d.state != LJS_STATE_REMOVED) {
         *out = r.d;
