@@ -82,4 +82,21 @@ static inline void add_devices(struct world *w, unsigned n)
     }
 }
 
+static inline ljs_err count_link(void *user, uint64_t writer, uint64_t sequence)
+{
+    (void)writer;
+    (void)sequence;
+    ++*(unsigned *)user;
+    return LJS_OK;
+}
+
+/* How many there are in the log. */
+static inline unsigned count_links(ljs_server *server)
+{
+    unsigned n = 0;
+
+    assert_int_equal(ljs_server_each_link(server, count_link, &n), LJS_OK);
+    return n;
+}
+
 #endif

@@ -113,22 +113,6 @@ static unsigned there(void)
     return n;
 }
 
-static ljs_err count_link(void *user, uint64_t writer, uint64_t sequence)
-{
-    (void)writer;
-    (void)sequence;
-    ++*(unsigned *)user;
-    return LJS_OK;
-}
-
-static unsigned links(void)
-{
-    unsigned n = 0;
-
-    assert_int_equal(ljs_server_each_link(w.server, count_link, &n), LJS_OK);
-    return n;
-}
-
 static void not_yet(void)
 {
     assert_int_equal(ljs_parcel_hold(parcel), LJS_E_STATE);
@@ -147,7 +131,7 @@ static void hold(void)
         assert_int_equal(there(), 0);
         assert_int_equal(ljs_server_land_held(w.server, parcel, 0), LJS_OK);
         assert_int_equal(there(), LJS_PARCEL_HELD_MAX);
-        written = links();
+        written = count_links(w.server);
         assert_int_equal(ljs_parcel_hold(parcel), LJS_OK);
     }
     assert_int_equal(ljs_parcel_hold(parcel), LJS_E_NOTFOUND); /* it is held, and no longer the one fed last */
@@ -163,9 +147,9 @@ static void test_together(void **state)
     assert_int_equal(full, 1);
     assert_int_equal(ljs_server_land_held(w.server, parcel, 0), LJS_OK);
     assert_int_equal(there(), MANY);
-    assert_int_equal(links(), written + 1);
+    assert_int_equal(count_links(w.server), written + 1);
     assert_int_equal(ljs_server_land_held(w.server, parcel, 0), LJS_OK); /* nothing is held */
-    assert_int_equal(links(), written + 1);
+    assert_int_equal(count_links(w.server), written + 1);
     gone();
 }
 
