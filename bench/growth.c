@@ -117,16 +117,6 @@ struct requests {
     size_t *len;
 };
 
-static uint64_t random_number(void)
-{
-    static uint64_t state = 0x9e3779b97f4a7c15u;
-
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
-}
-
 /* A join of any device.  DevNonces rise with time, so that a device met again has a higher one, unless
  * it is met again at once. */
 static void make_request(const struct requests *r, size_t i)

@@ -32,16 +32,6 @@ static void name_device(uint8_t key[8], uint64_t n)
         key[4 + i] = (uint8_t)(n >> (24 - 8 * i));
 }
 
-static uint64_t random_number(void)
-{
-    static uint64_t state = 0x9e3779b97f4a7c15u;
-
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
-}
-
 static void open_database(const char *path)
 {
     uint8_t value[VALUE] = { 1 };

@@ -32,6 +32,16 @@ uint64_t clock_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+uint64_t random_number(void)
+{
+    static uint64_t state = 0x9e3779b97f4a7c15u;
+
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
 /* ---- by the clock ----------------------------------------------------------- */
 
 struct run {

@@ -41,6 +41,9 @@ void bench_counted(const struct work *work);
 
 uint64_t clock_ns(void);
 
+/* The next number of a row that is the same in every process; for one thread. */
+uint64_t random_number(void);
+
 /* Ends the program when it is not so: what is measured went wrong. */
 #define MUST(is) ((is) ? (void)0 : must_failed(__FILE__, __LINE__, #is))
 _Noreturn void must_failed(const char *file, int line, const char *what);
