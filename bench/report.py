@@ -17,7 +17,7 @@ from workers import BUILD, HERE, PROCESSORS, ROOT, said
 PAGE = ROOT / "docs" / "performance.md"
 PLOTS = ROOT / "docs" / "performance"
 BEGIN, END = "<!-- begin results: written by bench/run --publish -->\n", "<!-- end results -->\n"
-PEERS = ("lrwn", "brocaar", "lora-packet", "crypto", "pycryptodome", "cryptography")
+PEERS = ("lrwn", "brocaar", "things", "lora-packet", "crypto", "pycryptodome", "cryptography")
 
 
 def about(quick: bool, long: bool) -> dict:

@@ -154,18 +154,27 @@ def pin(path: str, pattern: str) -> str:
     return found[1] if found else "?"
 
 
-def go(folder: str, seconds: float = 240) -> Path:
+GO_SHARED = PEERS / "goworker"
+
+
+def go(folder: str, seconds: float = 240, sums: bool = True) -> Path:
+    """A worker in Go.  Without sums, its modules are those that go.mod names and the checksum database knows: what go
+    finds out about them goes beside the binary."""
     binary = BUILD / "peers" / folder
-    if not binary.exists() or binary.stat().st_mtime < max(f.stat().st_mtime for f in (PEERS / folder).iterdir()):
-        run(["go", "build", "-mod=readonly", "-o", binary, "."], folder, seconds, PEERS / folder)
+    sources = [file for at in (PEERS / folder, GO_SHARED) for file in at.iterdir()]
+    if not binary.exists() or binary.stat().st_mtime < max(file.stat().st_mtime for file in sources):
+        modules: list[str | Path] = ["-mod=readonly"]
+        if not sums:
+            mod = shutil.copy(PEERS / folder / "go.mod", BUILD / "peers" / f"{folder}.mod")
+            modules = ["-mod=mod", f"-modfile={mod}"]
+        run(["go", "build", *modules, "-o", binary, "."], folder, seconds, PEERS / folder)
     return binary
 
 
-def brocaar() -> Subject:
+def go_peer(folder: str, module: str, sums: bool = True) -> Subject:
+    version = pin(f"{folder}/go.mod", rf"{re.escape(module)} (\S+)")
     go_version = said("go", "env", "GOVERSION").replace("go", "Go ")
-    version = pin("brocaar/go.mod", r"brocaar/lorawan (\S+)")
-    return Subject("brocaar", f"github.com/brocaar/lorawan {version}, {go_version}",
-                   lambda: Process("brocaar", [go("brocaar"), FIXTURES]))
+    return Subject(folder, f"{module} {version}, {go_version}", lambda: Process(folder, [go(folder, sums=sums), FIXTURES]))
 
 
 def lrwn() -> Subject:
@@ -210,7 +219,8 @@ def python(which: str) -> Subject:
 def peers() -> list[Subject]:
     lora = pin("node/package.json", r'"lora-packet": "([^"]+)"')
     node_version = said("node", "--version").replace("v", "Node.js ")
-    return [brocaar(), lrwn(), node("lora-packet", f"lora-packet {lora} (npm), {node_version}"),
+    return [go_peer("brocaar", "github.com/brocaar/lorawan"),
+            go_peer("things", "go.thethings.network/lorawan-stack/v3", sums=False), lrwn(), node("lora-packet", f"lora-packet {lora} (npm), {node_version}"),
             node("crypto", f"node:crypto, {node_version}"), python("pycryptodome"), python("cryptography")]
 
 

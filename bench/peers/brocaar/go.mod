@@ -2,7 +2,12 @@ module lorajs/bench/peers/brocaar
 
 go 1.21
 
-require github.com/brocaar/lorawan v0.0.0-20240507141140-a18a1037da07
+require (
+	github.com/brocaar/lorawan v0.0.0-20240507141140-a18a1037da07
+	lorajs/bench/peers/goworker v0.0.0
+)
+
+replace lorajs/bench/peers/goworker => ../goworker
 
 require (
 	github.com/NickBall/go-aes-key-wrap v0.0.0-20170929221519-1c3aa3e4dfc5 // indirect

@@ -18,53 +18,25 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"sort"
-	"strconv"
-	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/brocaar/lorawan"
 	"github.com/brocaar/lorawan/backend"
 	"github.com/brocaar/lorawan/backend/joinserver"
+
+	"lorajs/bench/peers/goworker"
 )
 
-const part = 64 // joins between two looks at the clock
+type (
+	fixture  = goworker.Fixture
+	fixtures = goworker.Fixtures
+	work     = goworker.Work
+)
 
-// fixture is a record of the file, as bench/fixtures.h lays it out.
-type fixture struct {
-	JoinEUI, DevEUI    lorawan.EUI64
-	NetID              [3]byte
-	DevAddr            lorawan.DevAddr
-	JoinNonce          [3]byte
-	DevNonce           [2]byte
-	RxDelay            [1]byte
-	DLSettingsA        [1]byte
-	DLSettingsB        [1]byte
-	NwkKey, AppKey     lorawan.AES128Key
-	CFList             [16]byte
-	Request            [23]byte
-	AcceptA            [33]byte
-	NwkSKeyA, AppSKeyA [16]byte
-	AcceptB            [33]byte
-	FB, SB, NB, AB     [16]byte
-	FC, SC, NC, AC     [24]byte
-}
+var must = goworker.Must
 
-type fixtures struct {
-	Magic        [8]byte
-	NsKEK, AsKEK [16]byte
-	Join         [1024]fixture
-}
-
-func (f *fixture) joinNonce() int {
+func joinNonce(f *fixture) int {
 	return int(f.JoinNonce[0])<<16 | int(f.JoinNonce[1])<<8 | int(f.JoinNonce[2])
-}
-
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
 }
 
 // ---- the cryptography alone: what the handler does, in the package's calls
@@ -114,13 +86,13 @@ func core(all *fixtures, f *fixture, kind byte) (*answer, error) {
 	netID = f.NetID
 	accept = lorawan.PHYPayload{
 		MHDR: lorawan.MHDR{MType: lorawan.JoinAccept, Major: lorawan.LoRaWANR1},
-		MACPayload: &lorawan.JoinAcceptPayload{JoinNonce: lorawan.JoinNonce(f.joinNonce()), HomeNetID: netID,
+		MACPayload: &lorawan.JoinAcceptPayload{JoinNonce: lorawan.JoinNonce(joinNonce(f)), HomeNetID: netID,
 			DevAddr: f.DevAddr, DLSettings: settings, RXDelay: f.RxDelay[0], CFList: &cfList},
 	}
 
 	var in [16]byte
-	joinNonce := uint32(f.joinNonce())
-	in[1], in[2], in[3] = byte(joinNonce), byte(joinNonce>>8), byte(joinNonce>>16)
+	nonce := uint32(joinNonce(f))
+	in[1], in[2], in[3] = byte(nonce), byte(nonce>>8), byte(nonce>>16)
 	micKey := f.NwkKey
 	out := &answer{}
 	var err error
@@ -238,7 +210,7 @@ func handler(all *fixtures, kind byte, rising bool) http.Handler {
 	for i := range all.Join {
 		f := &all.Join[i]
 		devices[f.DevEUI] = &device{keys: joinserver.DeviceKeys{DevEUI: f.DevEUI, NwkKey: f.NwkKey, AppKey: f.AppKey}}
-		devices[f.DevEUI].nonce.Store(int64(f.joinNonce()))
+		devices[f.DevEUI].nonce.Store(int64(joinNonce(f)))
 	}
 	nsLabel := hex.EncodeToString(all.Join[0].NetID[:]) // the package's rule: the SenderID is the label
 	h, err := joinserver.NewHandler(joinserver.HandlerConfig{
@@ -299,24 +271,17 @@ func call(h http.Handler, message []byte) []byte {
 	return w.body
 }
 
-// ---- as a worker
-
-type work struct {
-	join func(i int)
-	good func(i int) bool
-}
-
 func works(all *fixtures) map[string]work {
 	out := map[string]work{}
 	for _, kind := range []byte("abc") {
 		kind := kind
 		out[string(kind)] = work{
-			func(i int) {
+			Join: func(i int) {
 				if _, err := core(all, &all.Join[i], kind); err != nil {
 					panic(err)
 				}
 			},
-			func(i int) bool {
+			Good: func(i int) bool {
 				a, err := core(all, &all.Join[i], kind)
 				return err == nil && a.is(&all.Join[i], kind)
 			},
@@ -327,62 +292,15 @@ func works(all *fixtures) map[string]work {
 			messages[i] = message(&all.Join[i], kind)
 		}
 		out["handler-"+string(kind)] = work{
-			func(i int) { call(h, messages[i]) },
-			func(i int) bool { return answered(&all.Join[i], kind, call(h, messages[i])) },
+			Join: func(i int) { call(h, messages[i]) },
+			Good: func(i int) bool { return answered(&all.Join[i], kind, call(h, messages[i])) },
 		}
 	}
 	return out
 }
 
-func timed(w work, joins int, ms int) float64 {
-	var took []float64
-	end := time.Now().Add(time.Duration(ms) * time.Millisecond)
-	for first := 0; ; first = (first + part) % joins {
-		start := time.Now()
-		for i := first; i < first+part; i++ {
-			w.join(i)
-		}
-		took = append(took, float64(time.Since(start).Nanoseconds())/part)
-		if time.Now().After(end) {
-			break
-		}
-	}
-	sort.Float64s(took)
-	return took[len(took)/2]
-}
-
-func obey(all *fixtures, ready map[string]work, words []string) string {
-	if words[0] == "list" {
-		var names []string
-		for name := range ready {
-			names = append(names, name)
-		}
-		return "ok " + strings.Join(names, " ")
-	}
-	w, ok := ready[words[1]]
-	switch {
-	case !ok:
-		return "bad no work of that name"
-	case words[0] == "check":
-		for i := range all.Join {
-			if !w.good(i) {
-				return fmt.Sprintf("bad fixture %d is not reproduced", i)
-			}
-		}
-		return fmt.Sprintf("ok %d", len(all.Join))
-	case words[0] == "time":
-		ms, err := strconv.Atoi(words[2])
-		must(err)
-		return fmt.Sprintf("ok %.3f", timed(w, len(all.Join), ms))
-	}
-	return "bad command"
-}
-
 func main() {
-	file, err := os.ReadFile(os.Args[1])
-	must(err)
-	all := &fixtures{}
-	must(binary.Read(bytes.NewReader(file), binary.BigEndian, all))
+	all := goworker.Read(os.Args[1])
 	if len(os.Args) > 3 && os.Args[2] == "http" {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		must(err)
@@ -391,9 +309,5 @@ func main() {
 		_, _ = bufio.NewReader(os.Stdin).ReadByte()
 		return
 	}
-	ready := works(all)
-	lines := bufio.NewScanner(os.Stdin)
-	for lines.Scan() {
-		fmt.Println(obey(all, ready, strings.Fields(lines.Text())))
-	}
+	goworker.Obey(all, works(all))
 }

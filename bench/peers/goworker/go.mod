@@ -1,0 +1,3 @@
+module lorajs/bench/peers/goworker
+
+go 1.21
