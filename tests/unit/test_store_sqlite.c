@@ -213,7 +213,22 @@ static void pause_ms(unsigned ms)
 
 /* ---- commit returns when its results survive power loss ---- */
 
-enum { KEYS = 5, BLOCK = 512 };
+enum { KEYS = 26, BLOCK = 512 };
+
+/* How much of it: `long` is a campaign, in which power goes after each commit, and for a while with each
+ * step of the log between what the store's thread writes into the database and its sync. */
+static struct {
+    unsigned keys, commits, every, reopen, slow_ms;
+    unsigned tried, unsynced; /* so often it went; and the database was not as it was synced last */
+} loss = { .keys = 5, .commits = 600, .every = 12, .reopen = 300 };
+
+static pthread_t us;
+
+static void slow_keeper(void)
+{
+    if (!pthread_equal(pthread_self(), us))
+        pause_ms(loss.slow_ms);
+}
 
 /* The folder as it may stand after the power went: of each file that has a lasting name, every
  * block is what was synced last or, when `luck` wants it, what was written since. */
@@ -228,6 +243,7 @@ static char *after_power_loss(unsigned luck)
         uint8_t *now = read_file(&now_len, in_dir(disk.dir, file_names[i]));
 
         if (kept->named && kept->synced && now) {
+            loss.unsynced += i == DB && (now_len != kept->len || memcmp(now, kept->data, now_len) != 0);
             len = luck % 2 ? now_len : kept->len;
             for (size_t at = 0; at < len; at += BLOCK) {
                 size_t n = len - at < BLOCK ? len - at : BLOCK;
@@ -243,6 +259,7 @@ static char *after_power_loss(unsigned luck)
         free(now);
     }
     pthread_mutex_unlock(&kept_lock);
+    loss.tried++;
     return dir;
 }
 
@@ -273,11 +290,13 @@ static void test_power_loss(void **state)
     close_store(p);
     unlink(in_dir(p->dir, file_names[DB]));
     watch(p->dir);
+    us = pthread_self();
+    disk.before = loss.slow_ms ? slow_keeper : NULL;
     srand(1);
     assert_int_equal(open_in(&p->store, p->dir), LJS_OK);
     was = read_file(&was_len, in_dir(p->dir, file_names[DB]));
-    for (unsigned i = 0; i < 600; i++) {
-        unsigned k = (unsigned)rand() % KEYS, logged = syncs(LOG);
+    for (unsigned i = 0; i < loss.commits; i++) {
+        unsigned k = (unsigned)rand() % loss.keys, logged = syncs(LOG);
         char key[] = { (char)('a' + k), 0 };
         size_t len = (size_t)rand() % 30000; /* so that the log is copied back between two closings, too */
 
@@ -290,17 +309,17 @@ static void test_power_loss(void **state)
         }
         put(p->store, key, values[k]);
         assert_true(syncs(LOG) > logged);
-        if (i % 12 == 11) {
-            char *dir = after_power_loss(i / 12 % 4);
+        if (i % loss.every == loss.every - 1) {
+            char *dir = after_power_loss(i / loss.every % 4);
             ljs_store *store;
 
             assert_int_equal(open_in(&store, dir), LJS_OK);
-            for (unsigned j = 0; j < KEYS; j++)
+            for (unsigned j = 0; j < loss.keys; j++)
                 contract_expect(store, (char[]){ (char)('a' + j), 0 }, values[j]);
             ljs_store_free(store);
             contract_dir_remove(dir);
         }
-        if (i % 300 == 299) {
+        if (i % loss.reopen == loss.reopen - 1) {
             expect_copied_back(p->dir, was, was_len);
             reopen(p);
             free(was);
@@ -970,7 +989,20 @@ static void test_lost_file(void **state)
     free(path);
 }
 
-int main(void)
+static void test_power_loss_for_long(void **state)
+{
+    loss.keys = KEYS;
+    loss.commits = 6000;
+    loss.every = 1;
+    loss.reopen = 1500;
+    loss.slow_ms = 200;
+    test_power_loss(state);
+    printf("%u commits, %u times without power, %u of them before a sync of the database\n", loss.commits, loss.tried,
+           loss.unsynced);
+    assert_true(loss.unsynced > 100);
+}
+
+int main(int argc, char **argv)
 {
 #define CHECK(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -991,7 +1023,10 @@ int main(void)
         CHECK(test_damage),
         CHECK(test_lost_file),
     };
+    const struct CMUnitTest campaign[] = { CHECK(test_power_loss_for_long) };
 
+    if (argc > 1 && !strcmp(argv[1], "long"))
+        return cmocka_run_group_tests(campaign, NULL, NULL);
     return contract_run(&(struct contract){ "sqlite", open_in, true }) +
            cmocka_run_group_tests_name("what happens to files", tests, NULL, NULL);
 }
