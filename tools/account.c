@@ -16,11 +16,7 @@ static const struct flag name_flags[] = {
     { "json", NULL, "one JSON object for each", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
-static const struct flag see_flags[] = {
-    WHERE_FLAGS(struct account_opts),
-    { "json", NULL, "one JSON object for each", FLAG_SWITCH, AT(json), 0, 0 },
-    { 0 },
-};
+static const struct flag list_flags[] = { LISTING_FLAGS("one JSON object for each") };
 #undef AT
 
 static const struct usage account_add_usage = {
@@ -32,7 +28,7 @@ static const struct usage account_add_usage = {
     1,
     1
 };
-static const struct usage account_list_usage = { "account list", "", "Lists the accounts.", see_flags, 0, 0 };
+static const struct usage account_list_usage = { "account list", "", "Lists the accounts.", list_flags, 0, 0 };
 static const struct usage account_suspend_usage = {
     "account suspend", "NAME", "It may not act any more. What it owns it keeps, and its devices go on.",
     name_flags,        1,      1
@@ -145,43 +141,30 @@ static int cmd_account_remove(int argc, char **argv)
     return on_account(argc, argv, &account_remove_usage, ljs_server_del_account, "removed");
 }
 
-struct list_run {
-    const struct account_opts *opts;
-    bool any;
-};
-
 static ljs_err account_row(void *user, const ljs_account *a)
 {
-    struct list_run *run = user;
+    struct listing *run = user;
     char since[32];
 
-    if (run->opts->json)
+    if (run->json)
         printf("{\"account\":\"%s\",\"since\":%" PRId64 ",\"suspended\":%s}\n", a->name, a->at,
                a->suspended ? "true" : "false");
     else if (!run->any)
         printf("%-24s  %-20s  %s\n", "account", "since", "state");
     run->any = true;
-    if (!run->opts->json)
+    if (!run->json)
         printf("%-24s  %-20s  %s\n", a->name, time_text(since, a->at), a->suspended ? "suspended" : "active");
     return LJS_OK;
 }
 
+static ljs_err each_account(struct listing *run)
+{
+    return ljs_server_each_account(run->server, account_row, run);
+}
+
 static int cmd_account_list(int argc, char **argv)
 {
-    struct account_opts opts = { .json = false };
-    struct list_run run = { &opts, false };
-    struct data data;
-    ljs_err err;
-    int code = read_flags(&account_list_usage, &opts, &argc, &argv);
-
-    if (code != GO_ON)
-        return code;
-    if ((code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
-        return code;
-    if ((err = ljs_server_each_account(data.server, account_row, &run)))
-        code = complain_err(err, "account list");
-    data_close(&data);
-    return code;
+    return list_all(&account_list_usage, argc, argv, each_account, NULL);
 }
 
 const struct command account_commands[] = {

@@ -53,11 +53,7 @@ static const struct flag remove_flags[] = {
     { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
-static const struct flag list_flags[] = {
-    WHERE_FLAGS(struct kek_opts),
-    { "json", NULL, "a JSON object a KEK", FLAG_SWITCH, AT(json), 0, 0 },
-    { 0 },
-};
+static const struct flag list_flags[] = { LISTING_FLAGS("a JSON object a KEK") };
 #undef AT
 
 static const struct usage add_usage = {
@@ -164,14 +160,9 @@ out:
     return code;
 }
 
-struct list_run {
-    ljs_server *server;
-    bool json, any;
-};
-
 static const char *const uses[] = { "", "ns", "as", "all" };
 
-static ljs_err list_nexts(const struct list_run *run, const ljs_kek *kek)
+static ljs_err list_nexts(const struct listing *run, const ljs_kek *kek)
 {
     ljs_kek_next next;
     ljs_err err = LJS_OK;
@@ -195,7 +186,7 @@ static ljs_err list_nexts(const struct list_run *run, const ljs_kek *kek)
 
 static ljs_err list_row(void *user, const char *label, size_t kek_len)
 {
-    struct list_run *run = user;
+    struct listing *run = user;
     ljs_kek kek;
     ljs_err err = ljs_server_get_kek(&kek, run->server, label);
 
@@ -214,26 +205,14 @@ static ljs_err list_row(void *user, const char *label, size_t kek_len)
     return err;
 }
 
+static ljs_err each_kek(struct listing *run)
+{
+    return ljs_server_each_kek(run->server, list_row, run);
+}
+
 static int cmd_list(int argc, char **argv)
 {
-    struct kek_opts opts = { 0 };
-    struct list_run run = { NULL, false, false };
-    struct data data;
-    ljs_err err;
-    int code = read_flags(&list_usage, &opts, &argc, &argv);
-
-    if (code != GO_ON)
-        return code;
-    if ((code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
-        return code;
-    run.json = opts.json;
-    run.server = data.server;
-    if ((err = ljs_server_each_kek(data.server, list_row, &run)))
-        code = complain_err(err, "kek list");
-    else if (!run.any && !opts.json)
-        complain("no KEKs yet; `lorajs kek add LABEL` takes one");
-    data_close(&data);
-    return code;
+    return list_all(&list_usage, argc, argv, each_kek, "no KEKs yet; `lorajs kek add LABEL` takes one");
 }
 
 static int cmd_remove(int argc, char **argv)

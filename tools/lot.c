@@ -30,11 +30,7 @@ static const struct flag make_flags[] = {
     { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
-static const struct flag list_flags[] = {
-    WHERE_FLAGS(struct lot_opts),
-    { "json", NULL, "a JSON object a lot", FLAG_SWITCH, AT(json), 0, 0 },
-    { 0 },
-};
+static const struct flag list_flags[] = { LISTING_FLAGS("a JSON object a lot") };
 #undef AT
 
 static const struct usage add_usage = {
@@ -197,13 +193,9 @@ static int cmd_make(int argc, char **argv)
     return code;
 }
 
-struct list_run {
-    bool json, any;
-};
-
 static ljs_err list_row(void *user, const char *label)
 {
-    struct list_run *run = user;
+    struct listing *run = user;
 
     run->any = true;
     if (!run->json) {
@@ -216,25 +208,14 @@ static ljs_err list_row(void *user, const char *label)
     return LJS_OK;
 }
 
+static ljs_err each_lot(struct listing *run)
+{
+    return ljs_server_each_lot(run->server, list_row, run);
+}
+
 static int cmd_list(int argc, char **argv)
 {
-    struct lot_opts opts = { 0 };
-    struct list_run run = { false, false };
-    struct data data;
-    ljs_err err;
-    int code = read_flags(&list_usage, &opts, &argc, &argv);
-
-    if (code != GO_ON)
-        return code;
-    if ((code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
-        return code;
-    run.json = opts.json;
-    if ((err = ljs_server_each_lot(data.server, list_row, &run)))
-        code = complain_err(err, "lot list");
-    else if (!run.any && !opts.json)
-        complain("no lots yet; `lorajs lot add LABEL` takes one");
-    data_close(&data);
-    return code;
+    return list_all(&list_usage, argc, argv, each_lot, "no lots yet; `lorajs lot add LABEL` takes one");
 }
 
 const struct command lot_commands[] = {

@@ -30,11 +30,7 @@ static const struct flag add_flags[] = {
     { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
-static const struct flag list_flags[] = {
-    WHERE_FLAGS(struct role_opts),
-    { "json", NULL, "a JSON object a credential", FLAG_SWITCH, AT(json), 0, 0 },
-    { 0 },
-};
+static const struct flag list_flags[] = { LISTING_FLAGS("a JSON object a credential") };
 static const struct flag remove_flags[] = {
     WHERE_FLAGS(struct role_opts),
     { "dry-run", NULL, "look whether it is there and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
@@ -287,13 +283,9 @@ static int cmd_add(int argc, char **argv)
 
 /* ---- list and remove ---------------------------------------------------------- */
 
-struct list_run {
-    bool json, any;
-};
-
 static ljs_err list_row(void *user, const ljs_credential *c)
 {
-    struct list_run *run = user;
+    struct listing *run = user;
     char roles[64], expires[32];
 
     if (run->json) {
@@ -310,25 +302,15 @@ static ljs_err list_row(void *user, const ljs_credential *c)
     return LJS_OK;
 }
 
+static ljs_err each_role(struct listing *run)
+{
+    return ljs_server_each_credential(run->server, list_row, run);
+}
+
 static int cmd_list(int argc, char **argv)
 {
-    struct role_opts opts = { 0 };
-    struct list_run run = { false, false };
-    struct data data;
-    ljs_err err;
-    int code = read_flags(&list_usage, &opts, &argc, &argv);
-
-    if (code != GO_ON)
-        return code;
-    if ((code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
-        return code;
-    run.json = opts.json;
-    if ((err = ljs_server_each_credential(data.server, list_row, &run)))
-        code = complain_err(err, "role list");
-    else if (!run.any && !opts.json)
-        complain("nobody may administer over HTTP yet; `lorajs role add NAME` makes a credential");
-    data_close(&data);
-    return code;
+    return list_all(&list_usage, argc, argv, each_role,
+                    "nobody may administer over HTTP yet; `lorajs role add NAME` makes a credential");
 }
 
 static int cmd_remove(int argc, char **argv)

@@ -183,6 +183,20 @@ void data_close(struct data *data);
 /* dry.c: data_open(), unless it is to be dry: then what is there is read, every step is done as it would be, and what
  * comes of it is kept nowhere.  DATA_CREATE where nothing is: over a database in memory. */
 int data_try(struct data *out, const struct where *where, enum data_mode mode, bool dry);
+/* listing.c: a command that lists what the database has of one kind; `each` visits all of it, with a row that sets
+ * `any`.  `none` is said when there was none, without --json; NULL for nothing. */
+struct listing {
+    struct where where;
+    bool json;
+    ljs_server *server;
+    bool any;
+};
+#define LISTING_FLAGS(json_help)                                                                                       \
+    WHERE_FLAGS(struct listing), { "json", NULL, json_help, FLAG_SWITCH, offsetof(struct listing, json), 0, 0 },       \
+    {                                                                                                                  \
+        0                                                                                                              \
+    }
+int list_all(const struct usage *usage, int argc, char **argv, ljs_err (*each)(struct listing *run), const char *none);
 /* rewrap.c: the master key was changed and what we have opens the database no more: have it from its source, as it
  * is now.  DONE, or an exit code. */
 int data_follow(struct data *data, const struct where *where);
