@@ -23,22 +23,6 @@ static enum octet kind_of(uint8_t c)
     return c == '\t' || c == '\n' || c == '\r' ? SPACE : CONTROL;
 }
 
-/* How many of eight octets are PLAIN before the first that is not. */
-static size_t plain_of_eight(const uint8_t *s)
-{
-    const uint64_t ones = UINT64_C(0x0101010101010101), tops = 0x80 * ones;
-    uint64_t v, quotes, backslashes, other;
-
-    memcpy(&v, s, sizeof v);
-    v = le64(v);
-    quotes = v ^ '"' * ones;
-    backslashes = v ^ '\\' * ones;
-    /* The top bit of each other octet, and of some behind the first of these. */
-    other = ((v - 0x20 * ones) | (quotes - ones) | (backslashes - ones) | v) & tops;
-    ljs__public(&other, sizeof other); /* where a text ends is no secret, whatever it says */
-    return other ? (size_t)__builtin_ctzll(other) / 8 : 8;
-}
-
 /* The number of a \uXXXX at s, -1 when it is none. */
 static int32_t unicode_escape(const uint8_t *s, size_t left)
 {
@@ -68,6 +52,36 @@ static size_t escape_len(const uint8_t *s, size_t left)
     return first <= 0xdbff && second >= 0xdc00 && second <= 0xdfff ? 12 : 0;
 }
 
+typedef int8_t sixteen __attribute__((vector_size(16)));
+
+/* All PLAIN but for quotes, and these by twos?  Most messages are, and sixteen octets are
+ * looked at as easily as one. */
+static bool is_plain(const uint8_t *in, size_t in_len)
+{
+    const sixteen lane = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 }, none = { 0 };
+    sixteen v, other = none, quotes = none;
+    uint64_t half[2], odd;
+    size_t left = in_len;
+
+    if (left < sizeof v)
+        return false;
+    for (; left >= sizeof v; in += sizeof v, left -= sizeof v) {
+        memcpy(&v, in, sizeof v);
+        other |= (v < none + ' ') | (v == none + '\\'); /* from 0x80 on they are below 0 here */
+        quotes ^= v == none + '"';
+    }
+    memcpy(&v, in + left - sizeof v, sizeof v); /* ends where all does, and some of it was seen */
+    other |= (v < none + ' ') | (v == none + '\\');
+    quotes ^= (v == none + '"') & (lane >= none + (int8_t)(sizeof v - left));
+    memcpy(half, &quotes, sizeof half);
+    odd = (half[0] ^ half[1]) & UINT64_C(0x0101010101010101);
+    odd = (uint64_t)__builtin_parityll(odd);
+    memcpy(half, &other, sizeof half);
+    odd |= half[0] | half[1];
+    ljs__public(&odd, sizeof odd); /* where a text ends is no secret, whatever it says */
+    return !odd;
+}
+
 /* One pass over all octets.  It knows no grammar but where texts begin and end: a
  * backslash outside of them is left for yajl to refuse, which sees it before anything
  * that this pass could have misread because of it.
@@ -80,13 +94,12 @@ static const char *scan(const uint8_t *in, size_t in_len, size_t *longest)
     bool text = false, escapes = false;
 
     *longest = 0;
+    if (is_plain(in, in_len))
+        return NULL;
     for (size_t i = 0, n; i < in_len; i += n) {
         n = 1;
         switch (kind_of(in[i])) {
         case PLAIN:
-            if (in_len - i >= 8)
-                n = plain_of_eight(in + i);
-            break;
         case SPACE: /* inside a text, yajl refuses it */
             break;
         case QUOTE:
@@ -173,6 +186,7 @@ struct reader {
     bool done;
     bool object[LJS__JSON_DEPTH + 1];    /* by depth: are these values members? */
     uint16_t first[LJS__JSON_DEPTH + 1]; /* by depth: the first of its names */
+    uint64_t marks[LJS__JSON_DEPTH + 1]; /* by depth: a bit for each of its names, which some share */
     uint16_t names;
     char name[LJS__JSON_NAME_MAX + 1];
     struct arena arena;
@@ -187,10 +201,12 @@ static int refuse(struct reader *r, const char *why)
 
 static int emit(struct reader *r, struct json_event *event)
 {
+    static const char nameless[LJS__JSON_NAME_ROOM];
+
     if (r->depth == 0)
         return refuse(r, "not a JSON object");
     event->depth = r->depth;
-    event->name = event->type == JSON_END || !r->object[r->depth] ? "" : r->name;
+    event->name = event->type == JSON_END || !r->object[r->depth] ? nameless : r->name;
     return r->fn(r->ctx, event);
 }
 
@@ -212,17 +228,16 @@ static int on_text(void *ctx, const unsigned char *text, size_t len)
 static int on_number(void *ctx, const char *text, size_t len)
 {
     struct json_event event = { .type = JSON_INT };
-    bool minus = text[0] == '-';
+    bool minus = text[0] == '-', over = false;
 
-    for (size_t i = minus; i < len; i++)
+    for (size_t i = minus; i < len; i++) {
         if (text[i] < '0' || text[i] > '9') /* . e E: a float, however whole its value */
             return emit(ctx, &(struct json_event){ .type = JSON_FLOAT, .text = text, .text_len = len });
-    for (size_t i = minus; i < len; i++)
         /* downwards: INT64_MIN has no counterpart above */
-        if (__builtin_mul_overflow(event.number, 10, &event.number) ||
-            __builtin_sub_overflow(event.number, text[i] - '0', &event.number))
-            return refuse(ctx, "a number out of range");
-    if (!minus && __builtin_sub_overflow((int64_t)0, event.number, &event.number))
+        over |= __builtin_mul_overflow(event.number, 10, &event.number);
+        over |= __builtin_sub_overflow(event.number, text[i] - '0', &event.number);
+    }
+    if (over || (!minus && __builtin_sub_overflow((int64_t)0, event.number, &event.number)))
         return refuse(ctx, "a number out of range");
     return emit(ctx, &event);
 }
@@ -239,6 +254,7 @@ static int begin(struct reader *r, enum json_type type)
     r->depth++;
     r->object[r->depth] = type == JSON_OBJECT;
     r->first[r->depth] = r->names;
+    r->marks[r->depth] = 0;
     return 1;
 }
 
@@ -264,41 +280,76 @@ static int on_array(void *ctx)
     return begin(ctx, JSON_ARRAY);
 }
 
-/* As FNV-1a, but of eight octets at a time, whose upper half goes into the lower. */
-static uint64_t hash_of(const unsigned char *name, size_t len)
+static uint64_t load(const unsigned char *at, size_t n)
 {
-    uint64_t hash = 0xcbf29ce484222325 ^ len, eight;
+    uint64_t v = 0;
 
-    for (; len >= sizeof eight; name += sizeof eight, len -= sizeof eight) {
-        memcpy(&eight, name, sizeof eight);
-        hash = (hash ^ eight) * UINT64_C(0x9e3779b97f4a7c15);
-        hash ^= hash >> 32;
-    }
-    for (eight = 0; len > 0; len--)
-        eight = eight << 8 | name[len - 1];
+    memcpy(&v, at, n);
+    return le64(v);
+}
+
+/* Less than sixteen octets and zeros behind them, as two numbers and with no loop. */
+static void sixteen_of(uint64_t out[2], const unsigned char *at, size_t len)
+{
+    uint64_t first = 0, second = 0;
+
+    if (len >= 8) {
+        first = load(at, 8);
+        second = load(at + len - 8, 8); /* as below, these overlap */
+        second = second >> 4 * (16 - len) >> 4 * (16 - len);
+    } else if (len >= 4)
+        first = load(at, 4) | load(at + len - 4, 4) << 8 * (len - 4);
+    else if (len > 0)
+        first = at[0] | (uint64_t)at[len / 2] << 8 * (len / 2) | (uint64_t)at[len - 1] << 8 * (len - 1);
+    out[0] = le64(first);
+    out[1] = le64(second);
+}
+
+static uint64_t mix(uint64_t hash, uint64_t eight)
+{
     hash = (hash ^ eight) * UINT64_C(0x9e3779b97f4a7c15);
     return hash ^ hash >> 32;
+}
+
+/* Keeps the name, or "" for one that is too long to be ours, with zeros behind it.
+ * @return a hash: as FNV-1a, but of eight octets at a time, whose upper half goes into the lower */
+static uint64_t keep_name(struct reader *r, const unsigned char *name, size_t len)
+{
+    uint64_t hash = 0xcbf29ce484222325 ^ len, eights[2];
+    bool kept = len <= LJS__JSON_NAME_MAX;
+    size_t at = 0;
+
+    _Static_assert(LJS__JSON_NAME_MAX < sizeof r->name && sizeof r->name % sizeof eights == 0, "all sixteens fit");
+    for (bool last = false; !last; at += sizeof eights) {
+        last = len - at < sizeof eights;
+        if (last)
+            sixteen_of(eights, name + at, len - at);
+        else
+            memcpy(eights, name + at, sizeof eights);
+        hash = mix(mix(hash, eights[0]), eights[1]);
+        if (kept)
+            memcpy(r->name + at, eights, sizeof eights);
+    }
+    if (!kept)
+        memset(r->name, 0, LJS__JSON_NAME_ROOM);
+    return hash;
 }
 
 static int on_name(void *ctx, const unsigned char *name, size_t len)
 {
     struct reader *r = ctx;
-    uint64_t hash = hash_of(name, len);
+    uint64_t hash = keep_name(r, name, len), mark = UINT64_C(1) << hash % 64;
 
     /* Equal hashes count as equal names: who makes two names collide on purpose has only
      * their own message refused, and nobody does it by accident. */
-    for (unsigned i = r->first[r->depth]; i < r->names; i++)
-        if (r->name_hash[i] == hash)
-            return refuse(r, "a name that stands twice in one object");
+    if (r->marks[r->depth] & mark)
+        for (unsigned i = r->first[r->depth]; i < r->names; i++)
+            if (r->name_hash[i] == hash)
+                return refuse(r, "a name that stands twice in one object");
     if (r->names == LJS__JSON_NAMES) /* also what keeps the loop above short */
         return refuse(r, "too many members");
     r->name_hash[r->names++] = hash;
-
-    if (len > LJS__JSON_NAME_MAX)
-        len = 0;
-    if (len)
-        memcpy(r->name, name, len);
-    r->name[len] = 0;
+    r->marks[r->depth] |= mark;
     return 1;
 }
 

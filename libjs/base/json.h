@@ -13,7 +13,7 @@
 
 #include "base/cursor.h"
 
-enum { LJS__JSON_DEPTH = 16, LJS__JSON_NAMES = 256, LJS__JSON_NAME_MAX = 63 };
+enum { LJS__JSON_DEPTH = 16, LJS__JSON_NAMES = 256, LJS__JSON_NAME_MAX = 63, LJS__JSON_NAME_ROOM = 16 };
 
 enum json_type {
     JSON_NULL,
@@ -33,7 +33,7 @@ enum json_type {
 struct json_event {
     enum json_type type;
     unsigned depth;
-    const char *name; /* ends in NUL */
+    const char *name; /* ends in NUL, and LJS__JSON_NAME_ROOM octets can be read, with zeros behind the name */
     const char *text;
     size_t text_len;
     int64_t number;
