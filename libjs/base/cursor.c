@@ -40,58 +40,49 @@ void ljs__wr_le(struct wr *w, uint64_t v, unsigned n)
 }
 
 /* ---- hexadecimal: no table and no branch that would depend on the octets, which may be those of a
- * key.  Eight digits at a time, each in an octet of a number; the first digit in the lowest. ---- */
+ * key.  Sixteen digits at a time, each in an octet of a vector; each comparison leaves 0 or all ones. ---- */
 
-#define ONES UINT64_C(0x0101010101010101) /* times n: n in each octet */
+typedef uint8_t sixteen __attribute__((vector_size(16)));
 
-static uint64_t le_get(const uint8_t *in, size_t n)
+/* Lower case, of eight octets. */
+static sixteen digits_of(const uint8_t in[8])
 {
-    uint64_t v = 0;
+    sixteen v, nibbles;
+    uint64_t half[2] = { 0 };
 
-    memcpy(&v, in, n);
-    return le64(v);
+    memcpy(half, in, sizeof half[0]);
+    memcpy(&v, half, sizeof v);
+    nibbles = __builtin_shufflevector(v >> 4, v & 0x0f, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    return nibbles + '0' + ((sixteen)(nibbles > 9) & ('a' - '0' - 10));
 }
 
-static void le_put(uint8_t *out, uint64_t v, size_t n)
+void ljs__digits(uint8_t *out, const uint8_t *in, size_t in_len)
 {
-    v = le64(v);
-    memcpy(out, &v, n);
-}
+    sixteen digits;
 
-/* Lower case, of four octets. */
-static uint64_t digits_of(const uint8_t in[4])
-{
-    uint64_t v = le_get(in, 4), nibbles, over_9;
+    for (; in_len >= 8; in_len -= 8, in += 8, out += sizeof digits) {
+        digits = digits_of(in);
+        memcpy(out, &digits, sizeof digits);
+    }
+    if (in_len) {
+        uint8_t octets[8] = { 0 };
 
-    v = (v | v << 16) & UINT64_C(0x0000ffff0000ffff);
-    v = (v | v << 8) & UINT64_C(0x00ff00ff00ff00ff);
-    nibbles = (v >> 4 | v << 8) & 0x0f * ONES;
-    over_9 = (nibbles + 6 * ONES) >> 4 & ONES;
-
-    return nibbles + '0' * ONES + over_9 * ('a' - '0' - 10);
+        memcpy(octets, in, in_len);
+        digits = digits_of(octets);
+        memcpy(out, &digits, 2 * in_len);
+        ljs__wipe(octets, sizeof octets);
+        ljs__wipe(&digits, sizeof digits);
+    }
 }
 
 void ljs__wr_hex(struct wr *w, const uint8_t *in, size_t in_len)
 {
     uint8_t *at;
 
-    if (in_len > SIZE_MAX / 2) {
+    if (in_len > SIZE_MAX / 2)
         w->bad = true;
-        return;
-    }
-    if (!in_len || !(at = wr_add(w, 2 * in_len)))
-        return;
-    for (; in_len >= 4; in_len -= 4, in += 4, at += 8)
-        le_put(at, digits_of(in), 8);
-    if (in_len) {
-        uint8_t octets[4] = { 0 }, digits[8];
-
-        memcpy(octets, in, in_len);
-        le_put(digits, digits_of(octets), 8);
-        memcpy(at, digits, 2 * in_len);
-        ljs__wipe(octets, sizeof octets);
-        ljs__wipe(digits, sizeof digits);
-    }
+    else if (in_len && (at = wr_add(w, 2 * in_len)))
+        ljs__digits(at, in, in_len);
 }
 
 ljs_err ljs__wr_take(ljs_buf *out, struct wr *w)
@@ -114,47 +105,57 @@ void ljs__wr_drop(struct wr *w)
     *w = (struct wr){ 0 };
 }
 
-/* The octets of v, each below 0x80, that are `low` to `high`: their top bits. */
-static uint64_t within(uint64_t v, uint8_t low, uint8_t high)
+/* The four octets of eight nibbles, the first of both lowest. */
+static uint64_t four_of(uint64_t nibbles)
 {
-    return (v + (0x80U - low) * ONES) & ~(v + (0x7fU - high) * ONES) & 0x80 * ONES;
-}
-
-/* Four octets of eight digits in either case; the top bits in *bad are of what is no digit. */
-static void octets_of(uint8_t out[4], uint64_t digits, uint64_t *bad)
-{
-    uint64_t v = digits & 0x7f * ONES;
-    uint64_t letters = within(v | 0x20 * ONES, 'a', 'f');
-    uint64_t nibbles = (v & 0x0f * ONES) + (letters >> 7) * 9;
-
-    *bad |= ~(within(v, '0', '9') | letters) | digits;
     nibbles = (nibbles << 4 | nibbles >> 8) & UINT64_C(0x00ff00ff00ff00ff);
     nibbles = (nibbles | nibbles >> 8) & UINT64_C(0x0000ffff0000ffff);
-    le_put(out, nibbles | nibbles >> 16, 4);
+    return (nibbles | nibbles >> 16) & UINT32_MAX;
+}
+
+/* Eight octets of sixteen digits in either case; *bad is not all zeros when there is one that is none. */
+static void octets_of(uint8_t out[8], const uint8_t in[16], sixteen *bad)
+{
+    sixteen v, digit, letter, is_digit, is_letter, nibbles;
+    uint64_t half[2]; /* no shuffle of vectors: gcc makes one through memory of it */
+
+    memcpy(&v, in, sizeof v);
+    digit = v - '0';
+    letter = (v | 0x20) - 'a';
+    is_digit = (sixteen)(digit <= 9);
+    is_letter = (sixteen)(letter <= 5);
+    *bad |= ~(is_digit | is_letter);
+    nibbles = (digit & is_digit) | ((letter + 10) & is_letter);
+    memcpy(half, &nibbles, sizeof half);
+    half[0] = le64(four_of(le64(half[0])) | four_of(le64(half[1])) << 32);
+    memcpy(out, half, 8);
 }
 
 bool ljs__hex(uint8_t *out, size_t n, const char *text, size_t text_len)
 {
     const uint8_t *in = (const uint8_t *)text;
-    uint64_t bad = 0;
+    sixteen bad = { 0 };
+    uint64_t half[2], other;
     size_t i = 0;
 
     if (text_len / 2 != n || text_len % 2)
         return false;
-    for (; n - i >= 4; i += 4)
-        octets_of(out + i, le_get(in + 2 * i, 8), &bad);
+    for (; n - i >= 8; i += 8)
+        octets_of(out + i, in + 2 * i, &bad);
     if (i < n) {
-        uint8_t digits[8] = "00000000", octets[4];
+        uint8_t digits[16] = { '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0' };
+        uint8_t octets[8];
 
         memcpy(digits, in + 2 * i, 2 * (n - i));
-        octets_of(octets, le_get(digits, 8), &bad);
+        octets_of(octets, digits, &bad);
         memcpy(out + i, octets, n - i);
         ljs__wipe(digits, sizeof digits);
         ljs__wipe(octets, sizeof octets);
     }
-    bad &= 0x80 * ONES;
-    ljs__public(&bad, sizeof bad);
-    if (bad && n)
+    memcpy(half, &bad, sizeof half);
+    other = half[0] | half[1];
+    ljs__public(&other, sizeof other);
+    if (other && n)
         ljs__wipe(out, n);
-    return !bad;
+    return !other;
 }

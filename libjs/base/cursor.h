@@ -41,10 +41,38 @@ static inline uint64_t le64(uint64_t v)
 #endif
 }
 
+static inline uint32_t le32(uint32_t v)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return v;
+#else
+    return __builtin_bswap32(v);
+#endif
+}
+
 /* The same of one with its highest octet first. */
 static inline uint64_t be64(uint64_t v)
 {
     return __builtin_bswap64(le64(v));
+}
+
+/* Up to eight octets, the first of them lowest, with zeros behind them: with no loop, and no call. */
+static inline uint64_t up_to_eight(const void *in, size_t n)
+{
+    const uint8_t *at = in;
+    uint64_t all = 0;
+    uint32_t first, last;
+
+    if (n == sizeof all) {
+        memcpy(&all, at, sizeof all);
+        return le64(all);
+    }
+    if (n >= sizeof first) { /* two that overlap */
+        memcpy(&first, at, sizeof first);
+        memcpy(&last, at + n - sizeof last, sizeof last);
+        return le32(first) | (uint64_t)le32(last) << 8 * (n - sizeof last);
+    }
+    return n ? at[0] | (uint64_t)at[n / 2] << 8 * (n / 2) | (uint64_t)at[n - 1] << 8 * (n - 1) : 0;
 }
 
 /* n <= 8 */
@@ -109,6 +137,7 @@ static inline void ljs__wr_text(struct wr *w, const char *text) /* without its N
 }
 
 void ljs__wr_le(struct wr *w, uint64_t v, unsigned n);
+void ljs__digits(uint8_t *out, const uint8_t *in, size_t in_len); /* hexadecimal: twice as many */
 void ljs__wr_hex(struct wr *w, const uint8_t *in, size_t in_len);
 ljs_err ljs__wr_take(ljs_buf *out, struct wr *w); /* LJS_OK or LJS_E_NOMEM; w is empty after */
 void ljs__wr_drop(struct wr *w);

@@ -280,31 +280,6 @@ static int on_array(void *ctx)
     return begin(ctx, JSON_ARRAY);
 }
 
-static uint64_t load(const unsigned char *at, size_t n)
-{
-    uint64_t v = 0;
-
-    memcpy(&v, at, n);
-    return le64(v);
-}
-
-/* Less than sixteen octets and zeros behind them, as two numbers and with no loop. */
-static void sixteen_of(uint64_t out[2], const unsigned char *at, size_t len)
-{
-    uint64_t first = 0, second = 0;
-
-    if (len >= 8) {
-        first = load(at, 8);
-        second = load(at + len - 8, 8); /* as below, these overlap */
-        second = second >> 4 * (16 - len) >> 4 * (16 - len);
-    } else if (len >= 4)
-        first = load(at, 4) | load(at + len - 4, 4) << 8 * (len - 4);
-    else if (len > 0)
-        first = at[0] | (uint64_t)at[len / 2] << 8 * (len / 2) | (uint64_t)at[len - 1] << 8 * (len - 1);
-    out[0] = le64(first);
-    out[1] = le64(second);
-}
-
 static uint64_t mix(uint64_t hash, uint64_t eight)
 {
     hash = (hash ^ eight) * UINT64_C(0x9e3779b97f4a7c15);
@@ -321,11 +296,11 @@ static uint64_t keep_name(struct reader *r, const unsigned char *name, size_t le
 
     _Static_assert(LJS__JSON_NAME_MAX < sizeof r->name && sizeof r->name % sizeof eights == 0, "all sixteens fit");
     for (bool last = false; !last; at += sizeof eights) {
-        last = len - at < sizeof eights;
-        if (last)
-            sixteen_of(eights, name + at, len - at);
-        else
-            memcpy(eights, name + at, sizeof eights);
+        size_t left = len - at;
+
+        last = left < sizeof eights;
+        eights[0] = le64(up_to_eight(name + at, left < 8 ? left : 8));
+        eights[1] = left > 8 ? le64(up_to_eight(name + at + 8, last ? left - 8 : 8)) : 0;
         hash = mix(mix(hash, eights[0]), eights[1]);
         if (kept)
             memcpy(r->name + at, eights, sizeof eights);
@@ -441,19 +416,25 @@ ljs_err ljs__json_read(const uint8_t *in, size_t in_len, size_t max, json_fn *fn
 
 /* ---- writing ---------------------------------------------------------------- */
 
-/* A comma, unless this is the first of its object or array, or the value of a name. */
-static void comma(struct wr *w)
+/* Room for a value or a name of n octets, behind a comma unless it is the first of its object
+ * or array, or the value of a name; NULL when there is none. */
+static uint8_t *add(struct wr *w, size_t n)
 {
     uint8_t before = w->len ? w->data[w->len - 1] : '[';
+    bool comma = before != '[' && before != '{' && before != ':';
+    uint8_t *at = wr_add(w, n + comma);
 
-    if (before != '[' && before != '{' && before != ':')
-        ljs__wr(w, ",", 1);
+    if (at && comma)
+        *at++ = ',';
+    return at;
 }
 
 void ljs__json_open(struct wr *w, char bracket)
 {
-    comma(w);
-    ljs__wr(w, &bracket, 1);
+    uint8_t *at = add(w, 1);
+
+    if (at)
+        *at = (uint8_t)bracket;
 }
 
 void ljs__json_close(struct wr *w, char bracket)
@@ -463,28 +444,55 @@ void ljs__json_close(struct wr *w, char bracket)
 
 void ljs__json_name(struct wr *w, const char *name)
 {
-    comma(w);
-    ljs__wr(w, "\"", 1);
-    ljs__wr_text(w, name);
-    ljs__wr(w, "\":", 2);
+    size_t len = strlen(name);
+    uint8_t *at = add(w, len + 3);
+
+    if (!at)
+        return;
+    at[0] = '"';
+    memcpy(at + 1, name, len);
+    at[len + 1] = '"';
+    at[len + 2] = ':';
+}
+
+void ljs__json_named(struct wr *w, const struct json_name *name)
+{
+    uint8_t *at = add(w, sizeof name->text + 3);
+
+    if (!at)
+        return;
+    at[0] = '"';
+    memcpy(at + 1, name->text, sizeof name->text); /* all of it, which is quicker than what there is of it */
+    at[name->len + 1] = '"';
+    at[name->len + 2] = ':';
+    w->len -= sizeof name->text - name->len;
 }
 
 void ljs__json_text(struct wr *w, const char *text)
 {
-    comma(w);
-    ljs__wr(w, "\"", 1);
-    for (size_t n; *text; text += n) {
-        for (n = 0; text[n] && text[n] != '"' && text[n] != '\\' && (unsigned char)text[n] >= 0x20;)
-            n++;
-        if (n == 0) {
-            uint8_t c = (uint8_t)*text;
+    size_t len = strlen(text), plain = ljs__plain(text, len);
+    uint8_t *at = add(w, plain + 1);
 
+    if (!at)
+        return;
+    *at = '"';
+    memcpy(at + 1, text, plain);
+    for (size_t i = plain, n; i < len; i += n) {
+        uint8_t c = (uint8_t)text[i];
+
+        if ((n = ljs__plain(text + i, len - i)))
+            ljs__wr(w, text + i, n);
+        else {
             n = 1;
-            ljs__wr_text(w, c == '"' ? "\\\"" : c == '\\' ? "\\\\" : "\\u00");
+            if (c == '"' || c == '\\')
+                ljs__wr(w, "\\", 1);
+            else if (c < 0x20)
+                ljs__wr_text(w, "\\u00");
             if (c < 0x20)
                 ljs__wr_hex(w, &c, 1);
-        } else
-            ljs__wr(w, text, n);
+            else
+                ljs__wr(w, &c, 1);
+        }
     }
     ljs__wr(w, "\"", 1);
 }
@@ -493,6 +501,7 @@ void ljs__json_number(struct wr *w, int64_t number)
 {
     char digits[20];
     size_t at = sizeof digits;
+    uint8_t *to;
     uint64_t left = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
 
     do
@@ -500,22 +509,30 @@ void ljs__json_number(struct wr *w, int64_t number)
     while (left /= 10);
     if (number < 0)
         digits[--at] = '-';
-    comma(w);
-    ljs__wr(w, digits + at, sizeof digits - at);
+    if ((to = add(w, sizeof digits - at)))
+        memcpy(to, digits + at, sizeof digits - at);
 }
 
 void ljs__json_bool(struct wr *w, bool value)
 {
-    comma(w);
-    ljs__wr_text(w, value ? "true" : "false");
+    const char *text = value ? "true" : "false";
+    uint8_t *at = add(w, strlen(text));
+
+    if (at)
+        memcpy(at, text, strlen(text));
 }
 
 void ljs__json_hex(struct wr *w, const uint8_t *in, size_t in_len)
 {
-    comma(w);
-    ljs__wr(w, "\"", 1);
-    ljs__wr_hex(w, in, in_len);
-    ljs__wr(w, "\"", 1);
+    uint8_t *at;
+
+    if (in_len > SIZE_MAX / 2 - 3)
+        w->bad = true;
+    else if ((at = add(w, 2 * in_len + 2))) {
+        at[0] = '"';
+        ljs__digits(at + 1, in, in_len);
+        at[2 * in_len + 1] = '"';
+    }
 }
 
 void ljs__json_hex_number(struct wr *w, uint64_t number, unsigned digits)

@@ -39,6 +39,21 @@ struct json_event {
     int64_t number;
 };
 
+/* A name of ours as tables have it, of less than LJS__JSON_NAME_ROOM octets: read and written without a call. */
+struct json_name {
+    char text[LJS__JSON_NAME_ROOM];
+    uint8_t len;
+};
+#define JSON_NAME(name)                                                                                                \
+    {                                                                                                                  \
+        name, sizeof(char[sizeof name <= LJS__JSON_NAME_ROOM ? sizeof name : -1]) - 1                                  \
+    }
+
+static inline bool json_named(const struct json_event *event, const struct json_name *name)
+{
+    return memcmp(event->name, name->text, sizeof name->text) == 0;
+}
+
 /* false stops the reading */
 typedef bool json_fn(void *ctx, const struct json_event *event);
 
@@ -51,6 +66,7 @@ ljs_err ljs__json_read(const uint8_t *in, size_t in_len, size_t max, json_fn *fn
 void ljs__json_open(struct wr *w, char bracket); /* { or [ */
 void ljs__json_close(struct wr *w, char bracket);
 void ljs__json_name(struct wr *w, const char *name); /* a name of ours: nothing in it to escape */
+void ljs__json_named(struct wr *w, const struct json_name *name);
 void ljs__json_text(struct wr *w, const char *text); /* UTF-8 */
 void ljs__json_number(struct wr *w, int64_t number);
 void ljs__json_bool(struct wr *w, bool value);

@@ -1,6 +1,6 @@
 #include "base/text.h"
 
-#include <string.h>
+#include "base/cursor.h"
 
 size_t ljs__utf8_len(const uint8_t *s, size_t left)
 {
@@ -26,6 +26,28 @@ size_t ljs__utf8_len(const uint8_t *s, size_t left)
     return 0;
 }
 
+size_t ljs__plain(const char *s, size_t len)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = 0x80 * ones;
+
+    for (size_t n = 0, eight; n < len; n += eight) {
+        uint64_t v, other;
+
+        eight = len - n < 8 ? len - n : 8;
+        v = up_to_eight(s + n, eight);
+        /* The top bit of each other octet, and of some behind the first of these. */
+        other = (v - 0x20 * ones) | ((v ^ '"' * ones) - ones) | ((v ^ '\\' * ones) - ones) | (v + ones) | v;
+        other &= tops;
+        if (other) {
+            size_t plain = (size_t)__builtin_ctzll(other) / 8;
+
+            if (plain < eight)
+                return n + plain;
+        }
+    }
+    return len;
+}
+
 /* One character at s that can be shown: how many octets it takes, 0 when it is none. */
 static size_t character(const uint8_t *s, size_t left)
 {
@@ -40,7 +62,7 @@ bool ljs__text_ok(const char *text, size_t room)
 
     if (len == room)
         return false;
-    for (size_t at = 0, n; at < len; at += n) {
+    for (size_t at = ljs__plain(text, len), n; at < len; at += n) {
         n = text[at] >= 0x20 && text[at] < 0x7f ? 1 : character((const uint8_t *)text + at, len - at);
         if (!n)
             return false;

@@ -56,44 +56,48 @@ enum {
     M_SESSION_KEY_ID,
 };
 
+static const struct json_name kek_label = JSON_NAME("KEKLabel"), aes_key = JSON_NAME("AESKey"),
+                              result_code = JSON_NAME("ResultCode"), description = JSON_NAME("Description");
+
 #define BIT(m)             (UINT32_C(1) << (m))
 #define AT(field)          offsetof(ljs_message, field), sizeof(((ljs_message *)0)->field)
 #define AT_LEN(field, max) AT(field), max, 0, offsetof(ljs_message, field##_len)
 
 static const struct member {
-    const char *name;
+    struct json_name name;
     enum kind kind;
     size_t at, size; /* of the field */
     uint32_t limit;
     unsigned has;  /* its bit in ljs_message.has, or 0 */
     size_t len_at; /* of OCTETS: where their number is */
 } members[] = {
-    [M_PROTOCOL_VERSION] = { "ProtocolVersion", PROTOCOL, AT(protocol), 0, 0, 0 },
-    [M_SENDER_ID] = { "SenderID", ID, AT(sender_id), 0, 0, 0 },
-    [M_RECEIVER_ID] = { "ReceiverID", ID, AT(receiver_id), 0, 0, 0 },
-    [M_TRANSACTION_ID] = { "TransactionID", NUMBER, AT(transaction_id), UINT32_MAX, LJS_M_TRANSACTION_ID, 0 },
-    [M_MESSAGE_TYPE] = { "MessageType", TYPE, AT(type), 0, 0, 0 },
-    [M_SENDER_NSID] = { "SenderNSID", HEX_NUMBER, AT(sender_ns_id), 16, LJS_M_SENDER_NSID, 0 },
-    [M_RECEIVER_NSID] = { "ReceiverNSID", HEX_NUMBER, AT(receiver_ns_id), 16, LJS_M_RECEIVER_NSID, 0 },
-    [M_RECEIVER_TOKEN] = { "ReceiverToken", OCTETS, AT_LEN(receiver_token, LJS_TOKEN_MAX) },
-    [M_SENDER_TOKEN] = { "SenderToken", OCTETS, AT_LEN(sender_token, LJS_TOKEN_MAX) },
-    [M_MAC_VERSION] = { "MACVersion", MAC, AT(mac), 0, LJS_M_MAC_VERSION, 0 },
-    [M_PHY_PAYLOAD] = { "PHYPayload", OCTETS, AT_LEN(phy, LJS_PHY_MAX) },
-    [M_RESULT] = { "Result", RESULT, AT(result), 0, LJS_M_RESULT, 0 },
-    [M_LIFETIME] = { "Lifetime", NUMBER, AT(lifetime), UINT32_MAX, LJS_M_LIFETIME, 0 },
-    [M_DEV_EUI] = { "DevEUI", HEX_NUMBER, AT(dev_eui), 16, LJS_M_DEV_EUI, 0 },
-    [M_DEV_ADDR] = { "DevAddr", HEX_NUMBER, AT(dev_addr), 8, LJS_M_DEV_ADDR, 0 },
-    [M_DL_SETTINGS] = { "DLSettings", HEX_NUMBER, AT(dl_settings), 2, LJS_M_DL_SETTINGS, 0 },
-    [M_RX_DELAY] = { "RxDelay", NUMBER, AT(rx_delay), 15, LJS_M_RX_DELAY, 0 },
-    [M_CF_LIST] = { "CFList", CF_LIST, AT(cf_list), LJS_CFLIST_LEN, LJS_M_CF_LIST, 0 },
-    [M_H_NET_ID] = { "HNetID", HEX_NUMBER, AT(h_net_id), 6, LJS_M_H_NET_ID, 0 },
-    [M_H_NSID] = { "HNSID", HEX_NUMBER, AT(h_ns_id), 16, LJS_M_H_NS_ID, 0 },
-    [M_S_NWK_S_INT_KEY] = { "SNwkSIntKey", ENVELOPE, AT(s_nwk_s_int), 0, 0, 0 },
-    [M_F_NWK_S_INT_KEY] = { "FNwkSIntKey", ENVELOPE, AT(f_nwk_s_int), 0, 0, 0 },
-    [M_NWK_S_ENC_KEY] = { "NwkSEncKey", ENVELOPE, AT(nwk_s_enc), 0, 0, 0 },
-    [M_NWK_S_KEY] = { "NwkSKey", ENVELOPE, AT(nwk_s), 0, 0, 0 },
-    [M_APP_S_KEY] = { "AppSKey", ENVELOPE, AT(app_s), 0, 0, 0 },
-    [M_SESSION_KEY_ID] = { "SessionKeyID", OCTETS, AT_LEN(session_key_id, LJS_SESSION_KEY_ID_MAX) },
+    [M_PROTOCOL_VERSION] = { JSON_NAME("ProtocolVersion"), PROTOCOL, AT(protocol), 0, 0, 0 },
+    [M_SENDER_ID] = { JSON_NAME("SenderID"), ID, AT(sender_id), 0, 0, 0 },
+    [M_RECEIVER_ID] = { JSON_NAME("ReceiverID"), ID, AT(receiver_id), 0, 0, 0 },
+    [M_TRANSACTION_ID] = { JSON_NAME("TransactionID"), NUMBER, AT(transaction_id), UINT32_MAX, LJS_M_TRANSACTION_ID,
+                           0 },
+    [M_MESSAGE_TYPE] = { JSON_NAME("MessageType"), TYPE, AT(type), 0, 0, 0 },
+    [M_SENDER_NSID] = { JSON_NAME("SenderNSID"), HEX_NUMBER, AT(sender_ns_id), 16, LJS_M_SENDER_NSID, 0 },
+    [M_RECEIVER_NSID] = { JSON_NAME("ReceiverNSID"), HEX_NUMBER, AT(receiver_ns_id), 16, LJS_M_RECEIVER_NSID, 0 },
+    [M_RECEIVER_TOKEN] = { JSON_NAME("ReceiverToken"), OCTETS, AT_LEN(receiver_token, LJS_TOKEN_MAX) },
+    [M_SENDER_TOKEN] = { JSON_NAME("SenderToken"), OCTETS, AT_LEN(sender_token, LJS_TOKEN_MAX) },
+    [M_MAC_VERSION] = { JSON_NAME("MACVersion"), MAC, AT(mac), 0, LJS_M_MAC_VERSION, 0 },
+    [M_PHY_PAYLOAD] = { JSON_NAME("PHYPayload"), OCTETS, AT_LEN(phy, LJS_PHY_MAX) },
+    [M_RESULT] = { JSON_NAME("Result"), RESULT, AT(result), 0, LJS_M_RESULT, 0 },
+    [M_LIFETIME] = { JSON_NAME("Lifetime"), NUMBER, AT(lifetime), UINT32_MAX, LJS_M_LIFETIME, 0 },
+    [M_DEV_EUI] = { JSON_NAME("DevEUI"), HEX_NUMBER, AT(dev_eui), 16, LJS_M_DEV_EUI, 0 },
+    [M_DEV_ADDR] = { JSON_NAME("DevAddr"), HEX_NUMBER, AT(dev_addr), 8, LJS_M_DEV_ADDR, 0 },
+    [M_DL_SETTINGS] = { JSON_NAME("DLSettings"), HEX_NUMBER, AT(dl_settings), 2, LJS_M_DL_SETTINGS, 0 },
+    [M_RX_DELAY] = { JSON_NAME("RxDelay"), NUMBER, AT(rx_delay), 15, LJS_M_RX_DELAY, 0 },
+    [M_CF_LIST] = { JSON_NAME("CFList"), CF_LIST, AT(cf_list), LJS_CFLIST_LEN, LJS_M_CF_LIST, 0 },
+    [M_H_NET_ID] = { JSON_NAME("HNetID"), HEX_NUMBER, AT(h_net_id), 6, LJS_M_H_NET_ID, 0 },
+    [M_H_NSID] = { JSON_NAME("HNSID"), HEX_NUMBER, AT(h_ns_id), 16, LJS_M_H_NS_ID, 0 },
+    [M_S_NWK_S_INT_KEY] = { JSON_NAME("SNwkSIntKey"), ENVELOPE, AT(s_nwk_s_int), 0, 0, 0 },
+    [M_F_NWK_S_INT_KEY] = { JSON_NAME("FNwkSIntKey"), ENVELOPE, AT(f_nwk_s_int), 0, 0, 0 },
+    [M_NWK_S_ENC_KEY] = { JSON_NAME("NwkSEncKey"), ENVELOPE, AT(nwk_s_enc), 0, 0, 0 },
+    [M_NWK_S_KEY] = { JSON_NAME("NwkSKey"), ENVELOPE, AT(nwk_s), 0, 0, 0 },
+    [M_APP_S_KEY] = { JSON_NAME("AppSKey"), ENVELOPE, AT(app_s), 0, 0, 0 },
+    [M_SESSION_KEY_ID] = { JSON_NAME("SessionKeyID"), OCTETS, AT_LEN(session_key_id, LJS_SESSION_KEY_ID_MAX) },
 };
 
 enum {
@@ -163,6 +167,12 @@ static bool complete(const ljs_message *m, uint32_t mandatory, uint32_t there)
         return false;
     return !activated || (((there & BIT(M_NWK_S_KEY)) || (there & KEYS_1_1) == KEYS_1_1) &&
                           (there & (BIT(M_APP_S_KEY) | BIT(M_SESSION_KEY_ID))));
+}
+
+/* The lowest of these bits. */
+static unsigned first_of(uint32_t bits)
+{
+    return (unsigned)__builtin_ctz(bits);
 }
 
 static void *field_of(ljs_message *m, size_t at)
@@ -338,7 +348,7 @@ static bool read_inner(struct reading *r, const struct json_event *event)
     ljs_envelope *envelope = result ? NULL : field_of(r->out, members[r->within].at);
     char code[32];
 
-    if (!strcmp(event->name, result ? "ResultCode" : "AESKey")) {
+    if (json_named(event, result ? &result_code : &aes_key)) {
         r->inner = true;
         if (event->type != JSON_TEXT)
             return false;
@@ -348,7 +358,7 @@ static bool read_inner(struct reading *r, const struct json_event *event)
         if (!text_of(code, sizeof code, event->text, event->text_len))
             code[0] = 0;
         r->out->result = ljs_result_err(code);
-    } else if (!strcmp(event->name, result ? "Description" : "KEKLabel")) {
+    } else if (json_named(event, result ? &description : &kek_label)) {
         if (event->type != JSON_TEXT)
             return false;
         if (!result)
@@ -362,8 +372,8 @@ static bool read_member(struct reading *r, const struct json_event *event)
 {
     unsigned m = r->next, tried = 0;
 
-    while (tried < COUNT(members) && strcmp(members[m].name, event->name)) {
-        m = (m + 1) % COUNT(members);
+    while (tried < COUNT(members) && !json_named(event, &members[m].name)) {
+        m = m + 1 < COUNT(members) ? m + 1 : 0;
         tried++;
     }
     if (tried == COUNT(members))
@@ -424,12 +434,13 @@ static void finish(struct reading *r)
         out->result = LJS_E_MESSAGE;
     shape_of(&mandatory, &optional, out);
     there = r->there & ~r->bad & (mandatory | optional);
-    for (unsigned m = 0; m < COUNT(members); m++) {
+    for (uint32_t left = there | r->seen; left; left &= left - 1) {
+        unsigned m = first_of(left);
         const struct member *member = &members[m];
 
         if (there & BIT(m))
             out->has |= member->has;
-        else if ((r->seen & BIT(m)) && m != M_RESULT) {
+        else if (m != M_RESULT) {
             ljs__wipe(field_of(out, member->at), member->size);
             if (member->kind == OCTETS)
                 *(size_t *)field_of(out, member->len_at) = 0;
@@ -524,7 +535,7 @@ static void write_member(struct wr *w, const ljs_message *m, const struct member
     const void *field = const_field_of(m, member->at);
     const ljs_envelope *envelope = field;
 
-    ljs__json_name(w, member->name);
+    ljs__json_named(w, &member->name);
     switch (member->kind) {
     case PROTOCOL:
         ljs__json_text(w, m->protocol == 11 ? "1.1" : "1.0");
@@ -552,18 +563,18 @@ static void write_member(struct wr *w, const ljs_message *m, const struct member
         break;
     case ENVELOPE:
         ljs__json_open(w, '{');
-        ljs__json_name(w, "KEKLabel"); /* "" for a key in clear; ChirpStack wants it there */
+        ljs__json_named(w, &kek_label); /* "" for a key in clear; ChirpStack wants it there */
         ljs__json_text(w, envelope->kek_label);
-        ljs__json_name(w, "AESKey");
+        ljs__json_named(w, &aes_key);
         ljs__json_hex(w, envelope->key, envelope->key_len);
         ljs__json_close(w, '}');
         break;
     case RESULT:
         ljs__json_open(w, '{');
-        ljs__json_name(w, "ResultCode");
+        ljs__json_named(w, &result_code);
         ljs__json_text(w, ljs_result_code(m->result, m->protocol == 11 ? 11 : 10));
         if (m->description[0]) {
-            ljs__json_name(w, "Description");
+            ljs__json_named(w, &description);
             ljs__json_text(w, m->description);
         }
         ljs__json_close(w, '}');
@@ -581,9 +592,9 @@ ljs_err ljs_message_build(ljs_buf *out, const ljs_message *message)
     if (message->struct_size != sizeof *message || !is_type(message->type))
         return LJS_E_INVAL;
     shape_of(&mandatory, &optional, message);
-    for (unsigned m = 0; m < COUNT(members); m++)
-        if ((mandatory | optional) & BIT(m) && there_is(message, &members[m]))
-            there |= BIT(m);
+    for (uint32_t left = mandatory | optional; left; left &= left - 1)
+        if (there_is(message, &members[first_of(left)]))
+            there |= left & -left;
 
     /* Whoever asks so badly that they did not even say who they are is told so, in an
      * answer whose header says as little. */
@@ -596,14 +607,13 @@ ljs_err ljs_message_build(ljs_buf *out, const ljs_message *message)
     if (!complete(message, mandatory, there))
         return LJS_E_INVAL;
 
-    for (unsigned m = 0; m < COUNT(members); m++)
-        if (there & BIT(m) && !in_range(message, &members[m]))
+    for (uint32_t left = there; left; left &= left - 1)
+        if (!in_range(message, &members[first_of(left)]))
             return LJS_E_INVAL;
     (void)ljs__wr_grow(&w, BUILT_MOST);
     ljs__json_open(&w, '{');
-    for (unsigned m = 0; m < COUNT(members); m++)
-        if (there & BIT(m))
-            write_member(&w, message, &members[m]);
+    for (uint32_t left = there; left; left &= left - 1)
+        write_member(&w, message, &members[first_of(left)]);
     ljs__json_close(&w, '}');
     return ljs__wr_take(out, &w);
 }

@@ -154,18 +154,18 @@ static void hex_every_pair(void **state)
 
             assert_int_equal(ok, digit_of(a) >= 0 && digit_of(b) >= 0);
             assert_int_equal(out, ok ? digit_of(a) * 16 + digit_of(b) : 0);
-            for (unsigned at = 0; at < 4; at++) { /* and among others */
-                uint8_t four[] = { 0x09, 0xaf, 0x90, 0xfa }, want[4] = { 0 };
-                char eight[] = "09Af90Fa";
+            for (unsigned at = 0; at < 8; at++) { /* and among others */
+                uint8_t octets[] = { 0x09, 0xaf, 0x90, 0xfa, 0x09, 0xaf, 0x90, 0xfa }, want[8] = { 0 };
+                char digits[] = "09Af90Fa09aF90fA";
 
-                eight[2 * at] = (char)a;
-                eight[2 * at + 1] = (char)b;
+                digits[2 * at] = (char)a;
+                digits[2 * at + 1] = (char)b;
                 if (ok) {
-                    memcpy(want, four, sizeof want);
+                    memcpy(want, octets, sizeof want);
                     want[at] = out;
                 }
-                if (ljs__hex(four, 4, eight, 8) != ok || memcmp(four, want, sizeof four) != 0)
-                    fail_msg("%s", eight);
+                if (ljs__hex(octets, 8, digits, 16) != ok || memcmp(octets, want, sizeof octets) != 0)
+                    fail_msg("%s", digits);
             }
         }
     }

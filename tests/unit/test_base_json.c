@@ -139,6 +139,55 @@ static void test_numbers(void **state)
     refuses("{\"a\":-Infinity}", "not JSON");
 }
 
+/* Sixteen octets are looked at together, and names kept by eights: whatever stands where, it is found. */
+static void test_every_place(void **state)
+{
+    static const struct {
+        char octet;
+        const char *why;
+    } odd[] = { { 1, "a control character" }, { '\xff', "not UTF-8" }, { '"', "a text that does not end" } };
+
+    (void)state;
+    for (size_t len = 0; len < 40; len++) {
+        char text[64];
+        int n = snprintf(text, sizeof text, "{\"a\":\"%.*s\"}", (int)len, "0123456789012345678901234567890123456789");
+
+        for (size_t at = 0; at < len; at++)
+            for (size_t i = 0; i < COUNT(odd); i++) {
+                char was = text[6 + at];
+
+                text[6 + at] = odd[i].octet;
+                refuses_octets(text, (size_t)n, odd[i].why);
+                text[6 + at] = was;
+            }
+        assert_int_equal(read_exactly(text, (size_t)n, 65536, ignore, NULL, &(const char *){ NULL }), LJS_OK);
+    }
+}
+
+static void test_names_of_every_length(void **state)
+{
+    static const char name[] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-+.:,;";
+
+    (void)state;
+    for (size_t len = 1; len < sizeof name; len++) {
+        char text[200], other[sizeof name], events[100];
+
+        snprintf(other, sizeof other, "%.*s", (int)len, name);
+        for (size_t at = 0; at < len; at++) {
+            other[at] ^= 1; /* a name that differs in one place is another */
+            snprintf(text, sizeof text, "{\"%.*s\":1,\"%s\":2}", (int)len, name, other);
+            if (len <= LJS__JSON_NAME_MAX) {
+                snprintf(events, sizeof events, "1%.*s=1 1%s=2 ", (int)len, name, other);
+                reads(text, events);
+            } else
+                reads(text, "1=1 1=2 ");
+            other[at] ^= 1;
+        }
+        snprintf(text, sizeof text, "{\"%s\":1,\"%s\":2}", other, other);
+        refuses(text, "a name that stands twice in one object");
+    }
+}
+
 static void test_texts(void **state)
 {
     (void)state;
@@ -435,10 +484,19 @@ static void test_write(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_events),  cmocka_unit_test(test_numbers), cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_grammar), cmocka_unit_test(test_names),   cmocka_unit_test(test_many_names),
-        cmocka_unit_test(test_depth),   cmocka_unit_test(test_size),    cmocka_unit_test(test_long_texts),
-        cmocka_unit_test(test_stop),    cmocka_unit_test(test_write),
+        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_every_place),
+        cmocka_unit_test(test_names_of_every_length),
+        cmocka_unit_test(test_grammar),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_many_names),
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_size),
+        cmocka_unit_test(test_long_texts),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_write),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
