@@ -170,7 +170,7 @@ static void test_names_of_every_length(void **state)
 
     (void)state;
     for (size_t len = 1; len < sizeof name; len++) {
-        char text[200], other[sizeof name], events[100];
+        char text[200], other[sizeof name], events[200];
 
         snprintf(other, sizeof other, "%.*s", (int)len, name);
         for (size_t at = 0; at < len; at++) {
