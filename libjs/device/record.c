@@ -63,14 +63,15 @@ void ljs__nonces_write(struct wr *w, const uint8_t *map)
     size_t count = 0;
 
     for (size_t i = 0; i < NONCE_MAP_LEN; i++)
-        count += (size_t)__builtin_popcount(map[i]);
+        if (map[i]) /* few are, of most devices */
+            count += (size_t)__builtin_popcount(map[i]);
     if (2 * count >= NONCE_MAP_LEN) {
         ljs__wr(w, map, NONCE_MAP_LEN);
         return;
     }
-    for (uint32_t nonce = 0; nonce < 0x10000; nonce++)
-        if (map[nonce / 8] >> (nonce % 8) & 1)
-            ljs__wr_le(w, nonce, 2);
+    for (uint32_t i = 0; i < NONCE_MAP_LEN; i++)
+        for (unsigned bits = map[i]; bits; bits &= bits - 1) /* the lowest first */
+            ljs__wr_le(w, 8 * i + (unsigned)__builtin_ctz(bits), 2);
 }
 
 /* Pack them with `add` among them, without the detour over a map while they are few. */
