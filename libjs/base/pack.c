@@ -4,73 +4,129 @@
 
 /* ---- writing ---------------------------------------------------------------- */
 
-/* Inline where there is room, so that it melts into the packer: most values are an octet
- * or two. */
-static inline int to_wr(void *user, const char *in, size_t in_len)
-{
-    struct wr *w = user;
+enum { VALUE_MOST = 9 }; /* a number, or the header of anything else */
 
-    if (in_len == 0 || w->bad || in_len > w->room - w->len) {
-        ljs__wr(w, in, in_len);
-        return w->bad ? -1 : 0;
-    }
-    memcpy(w->data + w->len, in, in_len);
-    w->len += in_len;
+/* A place in w that has room for whatever is put there: nothing is asked for each value, so that this melts into the
+ * packer. */
+struct place {
+    uint8_t *at;
+};
+
+static inline int to_place(void *user, const char *in, size_t in_len)
+{
+    struct place *p = user;
+
+    memcpy(p->at, in, in_len);
+    p->at += in_len;
     return 0;
 }
 
-static msgpack_packer packer(struct wr *w)
+static inline msgpack_packer packer(struct place *p)
 {
-    msgpack_packer p;
+    msgpack_packer packer;
 
-    msgpack_packer_init(&p, w, to_wr);
-    return p;
+    msgpack_packer_init(&packer, p, to_place);
+    return packer;
 }
 
-/* What fails is remembered in w. */
+/* Room for n values and as many octets more; false: none, which w remembers. */
+static inline bool begin(struct place *p, struct wr *w, size_t n, size_t octets)
+{
+    size_t most = n * VALUE_MOST + octets;
+
+    if (most < octets)
+        w->bad = true;
+    if (w->bad || (most > w->room - w->len && !ljs__wr_grow(w, most)))
+        return false;
+    p->at = w->data + w->len;
+    return true;
+}
+
+static inline void end(const struct place *p, struct wr *w)
+{
+    w->len = (size_t)(p->at - w->data);
+}
+
 void ljs__pack_map(struct wr *w, unsigned n)
 {
-    msgpack_packer p = packer(w);
+    struct place p;
+    msgpack_packer to = packer(&p);
 
-    (void)msgpack_pack_map(&p, n);
+    if (!begin(&p, w, 1, 0))
+        return;
+    (void)msgpack_pack_map(&to, n);
+    end(&p, w);
 }
 
-void ljs__pack_array(struct wr *w, unsigned n)
+void ljs__pack_array_long(struct wr *w, unsigned n)
 {
-    msgpack_packer p = packer(w);
+    struct place p;
+    msgpack_packer to = packer(&p);
 
-    (void)msgpack_pack_array(&p, n);
+    if (!begin(&p, w, 1, 0))
+        return;
+    (void)msgpack_pack_array(&to, n);
+    end(&p, w);
 }
 
-void ljs__pack_uint(struct wr *w, uint64_t v)
+void ljs__pack_uints(struct wr *w, const uint64_t *v, unsigned n)
 {
-    msgpack_packer p = packer(w);
+    struct place p;
+    msgpack_packer to = packer(&p);
 
-    (void)msgpack_pack_uint64(&p, v);
+    if (!begin(&p, w, n, 0))
+        return;
+    for (unsigned i = 0; i < n; i++)
+        (void)msgpack_pack_uint64(&to, v[i]);
+    end(&p, w);
 }
 
-void ljs__pack_int(struct wr *w, int64_t v)
+void ljs__pack_uint_wide(struct wr *w, uint64_t v)
 {
-    msgpack_packer p = packer(w);
+    struct place p;
+    msgpack_packer to = packer(&p);
 
-    (void)msgpack_pack_int64(&p, v);
+    if (!begin(&p, w, 1, 0))
+        return;
+    (void)msgpack_pack_uint64(&to, v);
+    end(&p, w);
+}
+
+void ljs__pack_int_wide(struct wr *w, int64_t v)
+{
+    struct place p;
+    msgpack_packer to = packer(&p);
+
+    if (!begin(&p, w, 1, 0))
+        return;
+    (void)msgpack_pack_int64(&to, v);
+    end(&p, w);
 }
 
 void ljs__pack_bin(struct wr *w, const void *in, size_t in_len)
 {
-    msgpack_packer p = packer(w);
+    struct place p;
+    msgpack_packer to = packer(&p);
 
-    (void)msgpack_pack_bin(&p, in_len);
-    (void)msgpack_pack_bin_body(&p, in, in_len);
+    if (!begin(&p, w, 1, in_len))
+        return;
+    (void)msgpack_pack_bin(&to, in_len);
+    if (in_len)
+        (void)msgpack_pack_bin_body(&to, in, in_len);
+    end(&p, w);
 }
 
 void ljs__pack_text(struct wr *w, const char *text)
 {
-    msgpack_packer p = packer(w);
     size_t len = strlen(text);
+    struct place p;
+    msgpack_packer to = packer(&p);
 
-    (void)msgpack_pack_str(&p, len);
-    (void)msgpack_pack_str_body(&p, text, len);
+    if (!begin(&p, w, 1, len))
+        return;
+    (void)msgpack_pack_str(&to, len);
+    (void)msgpack_pack_str_body(&to, text, len);
+    end(&p, w);
 }
 
 /* ---- reading ---------------------------------------------------------------- */
@@ -95,8 +151,6 @@ static const struct head {
 /* Where the number is in a few bits of the first octet itself. */
 static struct token token_of(uint8_t first)
 {
-    if (first < 0x80)
-        return (struct token){ first, UINT };
     if (first < 0xa0)
         return (struct token){ first & 0x0f, first < 0x90 ? MAP : ARRAY };
     if (first < 0xc0)
@@ -105,33 +159,43 @@ static struct token token_of(uint8_t first)
 }
 
 /* And where it follows. */
-static struct token token_behind(struct rd *rd, struct head head)
+static inline struct token token_behind(struct rd *rd, struct head head)
 {
     struct token t = { 0, head.type };
-    const uint8_t *at = rd_bytes(rd, head.octets);
+    unsigned above = 64 - 8 * head.octets;
 
-    if (!at)
+    if (!head.octets || head.octets > rd->left)
         return (struct token){ 0, NOTHING };
-    if (t.type == INT && at[0] < 0x80)
+    if (rd->left >= sizeof t.u)
+        memcpy(&t.u, rd->at, sizeof t.u);
+    else
+        for (unsigned i = 0; i < head.octets; i++)
+            ((uint8_t *)&t.u)[i] = rd->at[i];
+    t.u = be64(t.u);
+    if (t.type == INT && !(t.u >> 63))
         t.type = UINT;
-    else if (t.type == INT)
-        t.u = UINT64_MAX; /* what stands above the number is its sign */
-    for (unsigned i = 0; i < head.octets; i++)
-        t.u = t.u << 8 | at[i];
+    t.u = t.type == INT ? (uint64_t)((int64_t)t.u >> above) : t.u >> above;
+    rd->at += head.octets;
+    rd->left -= head.octets;
     return t;
 }
 
 /* The next value, whose type is to be one of `types`; else bad, and a token of NOTHING. */
-static inline struct token next(struct unpack *u, unsigned types)
+static inline struct token next(struct rd *rd, unsigned types)
 {
-    const uint8_t *first = rd_bytes(&u->rd, 1);
     struct token t = { 0, NOTHING };
 
-    if (first)
-        t = *first >= 0xc0 && *first < 0xe0 ? token_behind(&u->rd, heads[*first - 0xc0]) : token_of(*first);
+    if (!rd->bad && rd->left) {
+        uint8_t first = *rd->at++;
+
+        rd->left--;
+        t = first < 0x80                    ? (struct token){ first, UINT }
+            : first >= 0xc0 && first < 0xe0 ? token_behind(rd, heads[first - 0xc0])
+                                            : token_of(first);
+    }
     if (t.type & types)
         return t;
-    u->rd.bad = true;
+    rd->bad = true;
     return (struct token){ 0, NOTHING };
 }
 
@@ -139,7 +203,7 @@ static inline struct token next(struct unpack *u, unsigned types)
  * that nobody loops four thousand million times over nothing. */
 static unsigned count(struct unpack *u, int type, unsigned octets_each)
 {
-    struct token t = next(u, type);
+    struct token t = next(&u->rd, type);
 
     if (t.type == NOTHING)
         return 0;
@@ -155,44 +219,50 @@ unsigned ljs__unpack_map(struct unpack *u)
     return count(u, MAP, 2);
 }
 
-unsigned ljs__unpack_array(struct unpack *u)
+unsigned ljs__unpack_array_long(struct unpack *u)
 {
     return count(u, ARRAY, 1);
 }
 
-uint64_t ljs__unpack_uint(struct unpack *u, uint64_t max)
+void ljs__unpack_uints(struct unpack *u, uint64_t *out, const uint64_t *max, unsigned n)
 {
-    struct token t = next(u, UINT);
+    struct rd rd = u->rd; /* in registers */
 
-    if (t.type == NOTHING)
-        return 0;
-    if (t.u > max) {
-        u->rd.bad = true;
-        return 0;
+    for (unsigned i = 0; i < n; i++) {
+        out[i] = next(&rd, UINT).u;
+        if (out[i] > max[i]) {
+            out[i] = 0;
+            rd.bad = true;
+        }
     }
-    return t.u;
+    u->rd = rd;
+}
+
+uint64_t ljs__unpack_uint_wide(struct unpack *u, uint64_t max)
+{
+    uint64_t v = next(&u->rd, UINT).u;
+
+    if (v <= max)
+        return v;
+    u->rd.bad = true;
+    return 0;
 }
 
 int64_t ljs__unpack_int(struct unpack *u, int64_t min, int64_t max)
 {
-    struct token t = next(u, UINT | INT);
-    int64_t v = 0;
+    struct token t = next(&u->rd, UINT | INT);
+    int64_t v = (int64_t)t.u;
 
-    if (t.type == INT)
-        v = (int64_t)t.u;
-    else if (t.type == UINT && t.u <= INT64_MAX)
-        v = (int64_t)t.u;
-    else
-        u->rd.bad = true;
-    if (v < min || v > max)
-        u->rd.bad = true;
-    return u->rd.bad ? 0 : v;
+    if (t.type != NOTHING && (t.type == INT || t.u <= INT64_MAX) && v >= min && v <= max)
+        return v;
+    u->rd.bad = true;
+    return 0;
 }
 
 /* The octets of BIN or TEXT. */
 static const uint8_t *octets(struct unpack *u, int type, size_t *len, size_t max)
 {
-    struct token t = next(u, type);
+    struct token t = next(&u->rd, type);
     const uint8_t *at;
 
     *len = 0;
@@ -206,7 +276,17 @@ static const uint8_t *octets(struct unpack *u, int type, size_t *len, size_t max
 
 const uint8_t *ljs__unpack_bin(struct unpack *u, size_t *len, size_t max)
 {
-    return octets(u, BIN, len, max);
+    struct rd *rd = &u->rd;
+    const uint8_t *at = rd->at;
+    enum { HEADER = 2 };
+
+    /* Up to 255 octets, as nearly all are. */
+    if (rd->bad || rd->left < HEADER || at[0] != 0xc4 || at[1] > rd->left - HEADER || at[1] > max)
+        return octets(u, BIN, len, max);
+    *len = at[1];
+    rd->at += HEADER + *len;
+    rd->left -= HEADER + *len;
+    return at + HEADER;
 }
 
 void ljs__unpack_fixed(struct unpack *u, void *out, size_t len)

@@ -6,12 +6,41 @@
 
 #include "base/cursor.h"
 
-void ljs__pack_map(struct wr *w, unsigned n);   /* then n times key, value */
-void ljs__pack_array(struct wr *w, unsigned n); /* then n values */
-void ljs__pack_uint(struct wr *w, uint64_t v);
-void ljs__pack_int(struct wr *w, int64_t v);
+void ljs__pack_map(struct wr *w, unsigned n);                      /* then n times key, value */
+void ljs__pack_uints(struct wr *w, const uint64_t *v, unsigned n); /* one after another */
 void ljs__pack_bin(struct wr *w, const void *in, size_t in_len);
 void ljs__pack_text(struct wr *w, const char *text);
+
+/* Numbers below 128, as keys are, and the headers of short arrays are octets of themselves, which is most of what there
+ * is to write and to read; the others are written by msgpack-c. */
+static inline bool ljs__pack_octet(struct wr *out, uint8_t octet)
+{
+    if (out->bad || out->len == out->room)
+        return false;
+    out->data[out->len++] = octet;
+    return true;
+}
+
+void ljs__pack_uint_wide(struct wr *w, uint64_t v);
+static inline void ljs__pack_uint(struct wr *out, uint64_t v)
+{
+    if (v >= 0x80 || !ljs__pack_octet(out, (uint8_t)v))
+        ljs__pack_uint_wide(out, v);
+}
+
+void ljs__pack_int_wide(struct wr *w, int64_t v);
+static inline void ljs__pack_int(struct wr *out, int64_t v)
+{
+    if (v < -0x20 || v >= 0x80 || !ljs__pack_octet(out, (uint8_t)v))
+        ljs__pack_int_wide(out, v);
+}
+
+void ljs__pack_array_long(struct wr *w, unsigned n);
+static inline void ljs__pack_array(struct wr *out, unsigned n) /* then n values */
+{
+    if (n >= 0x10 || !ljs__pack_octet(out, (uint8_t)(0x90 | n)))
+        ljs__pack_array_long(out, n);
+}
 
 /* Reading: strict about types and ranges, copies nothing, allocates nothing.  Begin with
  * `struct unpack u = { { in, in_len, false } };` and end with rd_done(&u.rd): values are
@@ -21,13 +50,35 @@ struct unpack {
     struct rd rd;
 };
 
-unsigned ljs__unpack_map(struct unpack *u);   /* number of pairs */
-unsigned ljs__unpack_array(struct unpack *u); /* number of values */
-uint64_t ljs__unpack_uint(struct unpack *u, uint64_t max);
+unsigned ljs__unpack_map(struct unpack *u); /* number of pairs */
+/* n of them, one after another, each with a most of its own */
+void ljs__unpack_uints(struct unpack *u, uint64_t *out, const uint64_t *max, unsigned n);
 int64_t ljs__unpack_int(struct unpack *u, int64_t min, int64_t max);
 const uint8_t *ljs__unpack_bin(struct unpack *u, size_t *len, size_t max);
 void ljs__unpack_fixed(struct unpack *u, void *out, size_t len); /* bin of exactly len octets */
 /* text into out[room], NUL added; bad when it does not fit or contains NUL */
 void ljs__unpack_text(struct unpack *u, char *out, size_t room);
+
+unsigned ljs__unpack_array_long(struct unpack *u);
+static inline unsigned ljs__unpack_array(struct unpack *u) /* number of values */
+{
+    struct rd *rd = &u->rd;
+
+    if (rd->bad || !rd->left || (*rd->at & 0xf0) != 0x90 || (*rd->at & 0x0fU) >= rd->left)
+        return ljs__unpack_array_long(u);
+    rd->left--;
+    return *rd->at++ & 0x0fU;
+}
+
+uint64_t ljs__unpack_uint_wide(struct unpack *u, uint64_t max);
+static inline uint64_t ljs__unpack_uint(struct unpack *u, uint64_t max)
+{
+    struct rd *rd = &u->rd;
+
+    if (rd->bad || !rd->left || *rd->at >= 0x80 || *rd->at > max)
+        return ljs__unpack_uint_wide(u, max);
+    rd->left--;
+    return *rd->at++;
+}
 
 #endif

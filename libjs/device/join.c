@@ -535,12 +535,12 @@ ljs_err ljs_join(ljs_join_ans *out, ljs_buf *out_record, ljs_vault *vault, const
     struct ring *ring = NULL;
     ljs_err err;
 
-    memset(out, 0, sizeof *out);
     *out_record = (ljs_buf){ NULL, 0 };
-    if ((err = ljs__record_load(&r, vault, record, record_len)) || (err = ljs__ring_take(&ring)))
-        return err;
-    if (!(err = load_kek(ring, KEY_NS_KEK, ns_kek, ns_label)) && !(err = load_kek(ring, KEY_AS_KEK, as_kek, as_label)))
+    if (!(err = ljs__record_load(&r, vault, record, record_len)) && !(err = ljs__ring_take(&ring)) &&
+        !(err = load_kek(ring, KEY_NS_KEK, ns_kek, ns_label)) && !(err = load_kek(ring, KEY_AS_KEK, as_kek, as_label)))
         err = ljs__join(out, out_record, vault, ring, req, ns_label, as_label, &r);
+    else
+        memset(out, 0, sizeof *out); /* else the step does */
     ljs__ring_give(ring);
     return err;
 }

@@ -101,11 +101,17 @@ static void pack_nonces(struct wr *w, const struct nonces *n)
 
 static bool nonces_ok(const struct nonces *n)
 {
+    int32_t last = -1;
+
     if (n->len % 2)
         return false;
-    for (size_t i = 1; !is_map(n) && i < n->len / 2; i++)
-        if (nth(n, i - 1) >= nth(n, i))
+    for (size_t i = 0; !is_map(n) && i < n->len / 2; i++) {
+        int32_t nonce = nth(n, i);
+
+        if (nonce <= last)
             return false;
+        last = nonce;
+    }
     return true;
 }
 
@@ -142,39 +148,47 @@ static bool is_mac(uint64_t v)
     return (v >= LJS_MAC_1_0_0 && v <= LJS_MAC_1_0_4) || v == LJS_MAC_1_1;
 }
 
+/* The numbers of a session between its SessionKeyID and its CFList, and the most of each. */
+enum { S_BITS, S_MAC, S_CONTEXT, S_JOIN_NONCE, S_NONCE, S_EPOCH, S_NET_ID, S_DEV_ADDR, S_DL_SETTINGS, S_RX_DELAY };
+static const uint64_t session_most[] = {
+    [S_BITS] = SESSION_BITS,   [S_MAC] = 0xffff,          [S_CONTEXT] = LJS_JOIN_EUIS_MAX - 1,
+    [S_JOIN_NONCE] = 0xffffff, [S_NONCE] = 0xffff,        [S_EPOCH] = 0xffff,
+    [S_NET_ID] = 0xffffff,     [S_DEV_ADDR] = 0xffffffff, [S_DL_SETTINGS] = 0xff,
+    [S_RX_DELAY] = 0xff,
+};
+
 static void read_session(struct unpack *u, const struct record *r, ljs_session *s)
 {
     static const ljs_frame_kind kinds[] = { LJS_FRAME_REJOIN0, LJS_FRAME_REJOIN1, LJS_FRAME_REJOIN2, LJS_FRAME_JOIN };
-    unsigned bits, context;
+    uint64_t n[COUNT(session_most)];
     const uint8_t *cf_list;
     size_t cf_list_len = 0;
 
     if (ljs__unpack_array(u) != SESSION_FIELDS)
         u->rd.bad = true;
     ljs__unpack_fixed(u, s->session_key_id, sizeof s->session_key_id);
-    bits = (unsigned)ljs__unpack_uint(u, SESSION_BITS);
-    s->kind = kinds[bits & SESSION_KIND];
-    s->scheme = bits & SESSION_1_1 ? LJS_SCHEME_1_1 : LJS_SCHEME_1_0;
-    s->proven = !!(bits & SESSION_PROVEN);
-    s->mac = (ljs_mac)ljs__unpack_uint(u, 0xffff);
-    context = (unsigned)ljs__unpack_uint(u, LJS_JOIN_EUIS_MAX - 1);
-    s->join_nonce = (uint32_t)ljs__unpack_uint(u, 0xffffff);
-    s->nonce = (uint16_t)ljs__unpack_uint(u, 0xffff);
-    s->epoch = (uint16_t)ljs__unpack_uint(u, 0xffff);
-    s->net_id = (ljs_netid)ljs__unpack_uint(u, 0xffffff);
-    s->dev_addr = (ljs_devaddr)ljs__unpack_uint(u, 0xffffffff);
-    s->dl_settings = (uint8_t)ljs__unpack_uint(u, 0xff);
-    s->rx_delay = (uint8_t)ljs__unpack_uint(u, 0xff);
+    ljs__unpack_uints(u, n, session_most, COUNT(n));
+    s->kind = kinds[n[S_BITS] & SESSION_KIND];
+    s->scheme = n[S_BITS] & SESSION_1_1 ? LJS_SCHEME_1_1 : LJS_SCHEME_1_0;
+    s->proven = !!(n[S_BITS] & SESSION_PROVEN);
+    s->mac = (ljs_mac)n[S_MAC];
+    s->join_nonce = (uint32_t)n[S_JOIN_NONCE];
+    s->nonce = (uint16_t)n[S_NONCE];
+    s->epoch = (uint16_t)n[S_EPOCH];
+    s->net_id = (ljs_netid)n[S_NET_ID];
+    s->dev_addr = (ljs_devaddr)n[S_DEV_ADDR];
+    s->dl_settings = (uint8_t)n[S_DL_SETTINGS];
+    s->rx_delay = (uint8_t)n[S_RX_DELAY];
     cf_list = ljs__unpack_bin(u, &cf_list_len, LJS_CFLIST_LEN);
     s->rj_count0 = (int32_t)ljs__unpack_int(u, -1, 0xffff);
     s->at = ljs__unpack_int(u, INT64_MIN, INT64_MAX);
     if (cf_list_len == LJS_CFLIST_LEN && cf_list)
         memcpy(s->cf_list, cf_list, sizeof s->cf_list);
     s->has_cf_list = cf_list_len == LJS_CFLIST_LEN;
-    if (!is_mac(s->mac) || context >= r->d.join_euis || (cf_list_len && !s->has_cf_list))
+    if (!is_mac(s->mac) || n[S_CONTEXT] >= r->d.join_euis || (cf_list_len && !s->has_cf_list))
         u->rd.bad = true;
     else
-        s->join_eui = r->context[context].join_eui;
+        s->join_eui = r->context[n[S_CONTEXT]].join_eui;
 }
 
 static void write_session(struct wr *w, const struct record *r, const ljs_session *s)
@@ -185,17 +199,21 @@ static void write_session(struct wr *w, const struct record *r, const ljs_sessio
         context++;
     ljs__pack_array(w, SESSION_FIELDS);
     ljs__pack_bin(w, s->session_key_id, sizeof s->session_key_id);
-    ljs__pack_uint(w, (s->kind == LJS_FRAME_JOIN ? 3U : (unsigned)s->kind) |
-                          (s->scheme == LJS_SCHEME_1_1 ? SESSION_1_1 : 0U) | (s->proven ? SESSION_PROVEN : 0U));
-    ljs__pack_uint(w, s->mac);
-    ljs__pack_uint(w, context);
-    ljs__pack_uint(w, s->join_nonce);
-    ljs__pack_uint(w, s->nonce);
-    ljs__pack_uint(w, s->epoch);
-    ljs__pack_uint(w, s->net_id);
-    ljs__pack_uint(w, s->dev_addr);
-    ljs__pack_uint(w, s->dl_settings);
-    ljs__pack_uint(w, s->rx_delay);
+    ljs__pack_uints(w,
+                    (const uint64_t[]){
+                        [S_BITS] = (s->kind == LJS_FRAME_JOIN ? 3U : (unsigned)s->kind) |
+                                   (s->scheme == LJS_SCHEME_1_1 ? SESSION_1_1 : 0U) | (s->proven ? SESSION_PROVEN : 0U),
+                        [S_MAC] = s->mac,
+                        [S_CONTEXT] = context,
+                        [S_JOIN_NONCE] = s->join_nonce,
+                        [S_NONCE] = s->nonce,
+                        [S_EPOCH] = s->epoch,
+                        [S_NET_ID] = s->net_id,
+                        [S_DEV_ADDR] = s->dev_addr,
+                        [S_DL_SETTINGS] = s->dl_settings,
+                        [S_RX_DELAY] = s->rx_delay,
+                    },
+                    COUNT(session_most));
     ljs__pack_bin(w, s->cf_list, s->has_cf_list ? sizeof s->cf_list : 0);
     ljs__pack_int(w, s->rj_count0);
     ljs__pack_int(w, s->at);
@@ -396,21 +414,17 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
                      !!d->has_home_net_id + !!d->has_home_ns_id + !!d->has_x25519 + !!d->sessions + r->has_last +
                      r->has_print + !!d->generation + (ljs__rekeying_empty(&r->rekey) ? 0U : 1U);
 
+    const uint64_t head[] = { F_SCHEMA,     d->moved ? RECORD_SCHEMA_MOVED : RECORD_SCHEMA,
+                              F_DEV_EUI,    d->dev_eui,
+                              F_MAC,        d->mac,
+                              F_FLAGS,      flags,
+                              F_JOIN_NONCE, d->next_join_nonce,
+                              F_EPOCH,      d->epoch };
+
     *out = (ljs_buf){ NULL, 0 };
     (void)ljs__wr_grow(&w, r->was + STEP_ADDS);
     ljs__pack_map(&w, pairs);
-    ljs__pack_uint(&w, F_SCHEMA);
-    ljs__pack_uint(&w, d->moved ? RECORD_SCHEMA_MOVED : RECORD_SCHEMA);
-    ljs__pack_uint(&w, F_DEV_EUI);
-    ljs__pack_uint(&w, d->dev_eui);
-    ljs__pack_uint(&w, F_MAC);
-    ljs__pack_uint(&w, d->mac);
-    ljs__pack_uint(&w, F_FLAGS);
-    ljs__pack_uint(&w, flags);
-    ljs__pack_uint(&w, F_JOIN_NONCE);
-    ljs__pack_uint(&w, d->next_join_nonce);
-    ljs__pack_uint(&w, F_EPOCH);
-    ljs__pack_uint(&w, d->epoch);
+    ljs__pack_uints(&w, head, COUNT(head));
     if (r->sets) {
         ljs__pack_uint(&w, F_KEYS);
         ljs__pack_array(&w, r->sets);

@@ -14,8 +14,8 @@ enum { OWNER_LEN = 10 };
 /* Sealed keys are bound to their device and epoch, so that none can stand for another. */
 static void owner(uint8_t out[OWNER_LEN], ljs_eui dev_eui, uint16_t epoch)
 {
-    for (unsigned i = 0; i < 8; i++)
-        out[i] = (uint8_t)(dev_eui >> (8 * i));
+    dev_eui = le64(dev_eui);
+    memcpy(out, &dev_eui, sizeof dev_eui);
     out[8] = (uint8_t)epoch;
     out[9] = (uint8_t)(epoch >> 8);
 }

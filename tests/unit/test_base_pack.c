@@ -107,6 +107,51 @@ static void numbers_there_and_back(void **state)
     }
 }
 
+/* A row of numbers is what they are one by one, up to the first that is too large or no number. */
+static void rows_of_numbers(void **state)
+{
+    static const uint64_t most[] = { 15, 0xffff, UINT64_MAX, 0xffffffff, 0xff };
+    static const uint64_t row[] = { 15, 0x110, UINT64_MAX, 0xfffffffe, 0x80 };
+    enum { N = sizeof row / sizeof *row };
+    struct wr w = { 0 }, singly = { 0 };
+    ljs_buf out, want;
+
+    (void)state;
+    ljs__pack_uints(&w, row, N);
+    for (unsigned i = 0; i < N; i++)
+        ljs__pack_uint(&singly, row[i]);
+    assert_int_equal(ljs__wr_take(&out, &w), LJS_OK);
+    assert_int_equal(ljs__wr_take(&want, &singly), LJS_OK);
+    assert_int_equal(out.len, want.len);
+    assert_memory_equal(out.data, want.data, want.len);
+    for (size_t len = 0; len <= out.len; len++) {
+        struct unpack u = reader(out.data, len);
+        uint64_t got[N];
+        bool cut = false;
+
+        ljs__unpack_uints(&u, got, most, N);
+        assert_int_equal(rd_done(&u.rd), len == out.len);
+        for (unsigned i = 0; i < N; i++) {
+            assert_true(cut ? !got[i] : got[i] == row[i] || !got[i]);
+            cut = cut || !got[i];
+        }
+        assert_int_equal(cut, len < out.len);
+    }
+    for (unsigned large = 0; large < N; large++) {
+        struct unpack u = reader(out.data, out.len);
+        uint64_t got[N], less[N];
+
+        memcpy(less, most, sizeof less);
+        less[large] = row[large] - 1;
+        ljs__unpack_uints(&u, got, less, N);
+        assert_true(u.rd.bad);
+        for (unsigned i = 0; i < N; i++)
+            assert_true(got[i] == (i < large ? row[i] : 0));
+    }
+    ljs_buf_free(&out);
+    ljs_buf_free(&want);
+}
+
 /* Every first octet, as each type: what is not that type is refused, and what msgpack
  * knows but records do not use (nil, truth, floats, ext) is no type at all. */
 static void first_octets(void **state)
@@ -292,6 +337,7 @@ int main(void)
         cmocka_unit_test(known_octets),
         cmocka_unit_test(read_known_octets),
         cmocka_unit_test(numbers_there_and_back),
+        cmocka_unit_test(rows_of_numbers),
         cmocka_unit_test(first_octets),
         cmocka_unit_test(cut_short),
         cmocka_unit_test(counts_that_cannot_be_true),
