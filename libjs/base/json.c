@@ -444,15 +444,9 @@ void ljs__json_close(struct wr *w, char bracket)
 
 void ljs__json_name(struct wr *w, const char *name)
 {
-    size_t len = strlen(name);
-    uint8_t *at = add(w, len + 3);
-
-    if (!at)
-        return;
-    at[0] = '"';
-    memcpy(at + 1, name, len);
-    at[len + 1] = '"';
-    at[len + 2] = ':';
+    ljs__json_open(w, '"');
+    ljs__wr_text(w, name);
+    ljs__wr(w, "\":", 2);
 }
 
 void ljs__json_named(struct wr *w, const struct json_name *name)
@@ -515,11 +509,8 @@ void ljs__json_number(struct wr *w, int64_t number)
 
 void ljs__json_bool(struct wr *w, bool value)
 {
-    const char *text = value ? "true" : "false";
-    uint8_t *at = add(w, strlen(text));
-
-    if (at)
-        memcpy(at, text, strlen(text));
+    ljs__json_open(w, value ? 't' : 'f');
+    ljs__wr_text(w, value ? "rue" : "alse");
 }
 
 void ljs__json_hex(struct wr *w, const uint8_t *in, size_t in_len)

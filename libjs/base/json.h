@@ -46,7 +46,7 @@ struct json_name {
 };
 #define JSON_NAME(name)                                                                                                \
     {                                                                                                                  \
-        name, sizeof(char[sizeof name <= LJS__JSON_NAME_ROOM ? sizeof name : -1]) - 1                                  \
+        name, sizeof(char[sizeof(name) <= LJS__JSON_NAME_ROOM ? sizeof(name) : -1]) - 1                                \
     }
 
 static inline bool json_named(const struct json_event *event, const struct json_name *name)
