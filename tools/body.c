@@ -3,24 +3,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_ROOM = 1024 };
+void body_init(struct body *body)
+{
+    body->data = body->first;
+    body->len = 0;
+    body->room = sizeof body->first;
+}
+
+static void drop(struct body *body)
+{
+    explicit_bzero(body->data, body->len);
+    if (body->data != body->first)
+        free(body->data);
+}
+
+static bool grow(struct body *body, size_t len)
+{
+    size_t room = body->room;
+    uint8_t *more;
+
+    while (room < len)
+        room *= 2;
+    if (!(more = malloc(room)))
+        return false;
+    memcpy(more, body->data, body->len);
+    drop(body);
+    body->data = more;
+    body->room = room;
+    return true;
+}
 
 bool body_add(struct body *body, const void *data, size_t len)
 {
-    struct body more = *body;
-
-    if (!more.room)
-        more.room = FIRST_ROOM;
-    while (more.room < body->len + len)
-        more.room *= 2;
-    if (more.room != body->room) {
-        if (!(more.data = malloc(more.room)))
-            return false;
-        if (body->len)
-            memcpy(more.data, body->data, body->len);
-        body_wipe(body);
-        *body = more;
-    }
+    if (len > body->room - body->len && !grow(body, body->len + len))
+        return false;
     memcpy(body->data + body->len, data, len);
     body->len += len;
     return true;
@@ -28,8 +44,6 @@ bool body_add(struct body *body, const void *data, size_t len)
 
 void body_wipe(struct body *body)
 {
-    if (body->data)
-        explicit_bzero(body->data, body->len);
-    free(body->data);
-    *body = (struct body){ .len = 0 };
+    drop(body);
+    body_init(body);
 }

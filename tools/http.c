@@ -10,6 +10,7 @@
  * without a connection being put to sleep, or another thread being woken, for any of them. */
 #include "accept.h"
 #include "body.h"
+#include "status.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -20,6 +21,7 @@
 
 enum {
     DISCARD_MOST = 8 << 20, /* of a body that is refused: who sends it should hear why */
+    SPARE_MOST = 64,        /* requests that a loop keeps for those to come */
     PATH_MOST = 64,
     TARGET_MOST = 512,
     POOL = 8 << 10, /* of a connection, for headers; libmicrohttpd zeroes all of it twice a request */
@@ -31,7 +33,6 @@ struct request {
     struct http *http;
     struct MHD_Connection *connection;
     struct conn *conn;
-    struct body body;
     size_t discarded;
     unsigned refusal; /* a status, decided before the request is whole */
     bool ambiguous;   /* where its body ends: nothing that follows is believed */
@@ -43,6 +44,7 @@ struct request {
     const char *type;
     ljs_buf answer;
     char path[PATH_MOST], method[8];
+    struct body body; /* last: all before it begins as zeros */
 };
 
 /* A thread of libmicrohttpd's, and what is that thread's alone. */
@@ -52,6 +54,8 @@ struct loop {
     struct http_call *first, **last; /* whole, and not answered */
     size_t waiting;
     uint64_t heard; /* requests, ever */
+    struct request *spare[SPARE_MOST];
+    unsigned spares;
     struct lane lane;
 };
 
@@ -64,29 +68,6 @@ struct http {
     pthread_mutex_t held_lock;
     _Atomic uint64_t answers[HTTP_STATUSES];
 };
-
-static const struct {
-    unsigned status;
-    const char *text; /* in a body of our own */
-} statuses[HTTP_STATUSES] = {
-    { 200, "" },
-    { 400, "not a Backend Interfaces message" },
-    { 404, "there is nothing here" },
-    { 405, "another method is wanted" },
-    { 413, "the message is too long" },
-    { 500, "internal error" },
-    { 503, "come again later" },
-    { 0, "" }, /* any other */
-};
-
-static unsigned status_row(unsigned status)
-{
-    unsigned i = 0;
-
-    while (i < HTTP_STATUSES - 1 && statuses[i].status != status)
-        i++;
-    return i;
-}
 
 /* ---- connections ------------------------------------------------------------ */
 
@@ -184,21 +165,6 @@ static void ask_peer(struct request *r)
 
 /* ---- requests --------------------------------------------------------------- */
 
-/* Is `word` in a list like "GET, HEAD"? */
-static bool is_one_of(const char *list, const char *word)
-{
-    size_t n = strlen(word);
-
-    for (const char *at = list; *at; at += strspn(at, ", ")) {
-        size_t len = strcspn(at, ",");
-
-        if (len == n && !memcmp(at, word, n))
-            return true;
-        at += len;
-    }
-    return false;
-}
-
 /* Lengths of a body, and codings of it, as libmicrohttpd, which is lenient, would take them. */
 struct framing {
     unsigned lengths, codings;
@@ -250,21 +216,49 @@ const char *http_header(const struct http_call *call, const char *name)
 }
 
 /* NULL when there is no memory. */
+static struct request *take_request(struct loop *l)
+{
+    struct request *r = l->spares ? l->spare[--l->spares] : malloc(sizeof *r);
+
+    if (r) {
+        memset(r, 0, offsetof(struct request, body));
+        body_init(&r->body);
+    }
+    return r;
+}
+
+static void empty_request(struct request *r)
+{
+    body_wipe(&r->body);
+    ljs_buf_free(&r->answer);
+}
+
+/* Of its loop's thread. */
+static void give_request(struct loop *l, struct request *r)
+{
+    empty_request(r);
+    if (l->spares < SPARE_MOST)
+        l->spare[l->spares++] = r;
+    else
+        free(r);
+}
+
+/* NULL when there is no memory. */
 static struct request *begin_request(struct loop *l, struct MHD_Connection *connection, const char *url,
                                      const char *method)
 {
     struct http *h = l->http;
-    struct request *r = calloc(1, sizeof *r);
+    struct conn *c = conn_of(connection);
+    struct request *r = c ? take_request(l) : NULL;
     const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
 
-    if (!r || !(r->conn = conn_of(connection))) {
-        free(r);
+    if (!r)
         return NULL;
-    }
+    r->conn = c;
     r->loop = l;
     r->http = h;
     r->connection = connection;
-    snprintf(r->path, sizeof r->path, "%s", url);
+    memcpy(r->path, url, strnlen(url, sizeof r->path - 1));
     r->call.path = r->path;
     if (h->opts.headers) {
         snprintf(r->method, sizeof r->method, "%s", method);
@@ -275,7 +269,7 @@ static struct request *begin_request(struct loop *l, struct MHD_Connection *conn
     r->ambiguous = is_ambiguous(connection);
     if (r->ambiguous)
         r->refusal = 400;
-    else if (!is_one_of(h->opts.methods, method))
+    else if (!http_is_one_of(h->opts.methods, method))
         r->refusal = 405;
     else if (r->conn->target_too_long)
         r->refusal = 414;
@@ -346,7 +340,7 @@ static enum MHD_Result send_answer(struct request *r)
         MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     if (status == 413 || r->ambiguous || h->acceptor.stopping)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-    h->answers[status_row(status)]++;
+    h->answers[http_status_row(status)]++;
     conn_enter(&h->conns, r->conn, WRITING);
     result = MHD_queue_response(r->connection, status, response);
     MHD_destroy_response(response);
@@ -357,7 +351,7 @@ static enum MHD_Result refuse(struct request *r)
 {
     char text[160];
     int n = snprintf(text, sizeof text, "{\"Result\":{\"ResultCode\":\"MalformedRequest\",\"Description\":\"%s\"}}\n",
-                     statuses[status_row(r->refusal)].text);
+                     http_statuses[http_status_row(r->refusal)].text);
 
     const struct http_opts *o = &r->http->opts;
 
@@ -444,13 +438,6 @@ void http_hold(struct http_call *call)
     r->held = true;
 }
 
-static void free_request(struct request *r)
-{
-    body_wipe(&r->body);
-    ljs_buf_free(&r->answer);
-    free(r);
-}
-
 void http_answer_held(struct http_call *call, unsigned status, const char *type, ljs_buf *body)
 {
     struct request *r = (struct request *)call; /* its first member */
@@ -462,10 +449,12 @@ void http_answer_held(struct http_call *call, unsigned status, const char *type,
     r->answer = *body;
     *body = (ljs_buf){ NULL, 0 };
     r->ready = true;
-    if (r->orphan)
-        free_request(r);
-    else if (r->suspended) /* under the lock: once awake its loop may free it */
+    if (r->orphan) {
+        empty_request(r);
+        free(r);
+    } else if (r->suspended) { /* under the lock: once awake its loop may free it */
         MHD_resume_connection(r->connection);
+    }
     pthread_mutex_unlock(lock);
 }
 
@@ -542,7 +531,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **c
             pthread_mutex_unlock(&l->http->held_lock);
         }
         if (!theirs)
-            free_request(r);
+            give_request(l, r);
     }
     *context = NULL;
 }
@@ -667,7 +656,7 @@ void http_stats(struct http_stats *out, struct http *h)
     };
     pthread_mutex_unlock(&cs->lock);
     for (unsigned i = 0; i < HTTP_STATUSES; i++) {
-        out->answers[i].status = statuses[i].status;
+        out->answers[i].status = http_statuses[i].status;
         out->answers[i].count = h->answers[i];
     }
 }
@@ -677,8 +666,13 @@ void http_free(struct http *h)
     if (!h)
         return;
     http_quiesce(h);
-    while (h->loops_len)
-        MHD_stop_daemon(h->loops[--h->loops_len].daemon);
+    while (h->loops_len) {
+        struct loop *l = &h->loops[--h->loops_len];
+
+        MHD_stop_daemon(l->daemon);
+        while (l->spares)
+            free(l->spare[--l->spares]);
+    }
     free(h->loops);
     pthread_mutex_destroy(&h->held_lock);
     conns_free(&h->conns);

@@ -7,7 +7,7 @@
 /* Never realloc(): it would leave a copy behind. */
 bool ljs__wr_grow(struct wr *w, size_t n)
 {
-    size_t room = w->room ? w->room : 256;
+    size_t room = w->room ? w->room : n > 256 ? n : 256;
     uint8_t *data;
 
     if (w->bad || n > SIZE_MAX / 2 - w->len)

@@ -8,7 +8,8 @@
 
 enum {
     MESSAGE_MAX = 64 * 1024,
-    BUILT_MOST = 1024, /* what an answer with all its keys takes, so that it is written in one go */
+    BUILT_MOST = 1000, /* what an answer with all its keys takes, so that it is written in one go; from 1 KiB on the C
+                        * library puts together, each time, what was given back to it in pieces */
 };
 
 /* ---- the two tables --------------------------------------------------------- */

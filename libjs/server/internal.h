@@ -164,6 +164,8 @@ struct audit {
     int64_t denied_at;  /* when one was written that was not counted */
 };
 
+struct job;
+
 struct ljs_server {
     ljs_vault *vault;
     ljs_store *store;
@@ -183,6 +185,7 @@ struct ljs_server {
     _Atomic bool owned_ready; /* the store has what owned.c keeps */
     unsigned once_room;       /* how many more idempotency keys may be kept before somebody counts them */
     _Atomic uint64_t count[LJS_MSG_HOME_NS_ANS + 1][COUNTERS]; /* by -err */
+    struct job *_Atomic jobs;                                  /* of handle.c: room for a batch that is not at work */
 };
 
 /* May the keys of this device be looked for now?  rekey.h, RESYNC: once in four seconds. */

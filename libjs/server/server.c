@@ -333,6 +333,7 @@ void ljs_server_free(ljs_server *server)
     if (!server)
         return;
     ljs__audit_free(server);
+    free(atomic_load(&server->jobs));
     ljs__peers_give(server->peers);
     ljs__decisions_free(server);
     ljs__keks_free(server);

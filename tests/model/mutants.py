@@ -27,6 +27,7 @@ ED = "libjs/session/end_device.c"
 ED_DATA = "libjs/session/end_device_data.c"
 ED_KEYS = "libjs/session/end_device_keys.c"
 SERVER = "libjs/server/handle.c"
+JOB = "libjs/server/job.c"
 REKEY = "libjs/device/rekey.c"
 REKEYING = "libjs/device/rekeying.c"
 REKEY_ED = "libjs/session/rekey_device.c"
@@ -100,7 +101,7 @@ MUTANTS = [
            "put(&o, (const uint8_t *)req->peer, 0);", "OTHER_PEER"),
     Mutant("a repeat answered for another DevAddr", JS, "put_le(&o, req->dev_addr, 4);", "put_le(&o, 0, 4);", "OTHER_ADDR"),
     Mutant("a repeat refused", JS, "return j->r->has_last &&", "return !j->r->has_last &&", "REPEAT"),
-    Mutant("AppSKey answered to the network server", SERVER, "*clear = named ? 0 : job->grant.clear & LJS_CLEAR_AS;",
+    Mutant("AppSKey answered to the network server", JOB, "*clear = named ? 0 : job->grant.clear & LJS_CLEAR_AS;",
            "*clear = LJS_CLEAR_AS;", "ENTITLED"),
     # the join-accept
     Mutant("a rejoin accept encrypted with NwkKey", JS, "KEY_JS_INT : KEY_NWK, rule->enc_key);",
