@@ -52,7 +52,7 @@ MUTANTS = [
            "octets_of(out + i, in + 2 * i, &bad);",
            "{ octets_of(out + i, in + 2 * i, &bad); memcpy(half, &bad, 16); if (half[0] | half[1]) return false; }",
            "constant_time_text", "ljs__hex"),
-    Mutant("hexadecimal of the program that ends likewise", "tools/data.c", "bad |= (high < 0) | (low < 0);",
+    Mutant("hexadecimal of the program that ends likewise", "tools/hex.c", "bad |= (high < 0) | (low < 0);",
            "bad |= (high < 0) | (low < 0); if (bad) return bad;", "constant_time_text", "hex_octets"),
     Mutant("a MIC by memcmp", "libjs/keys/frames.c", "!ljs__equal(mic, in + in_len - MIC_LEN, MIC_LEN)",
            "memcmp(mic, in + in_len - MIC_LEN, MIC_LEN)", "server_vectors", "ljs__join|ljs__frame_check"),
@@ -90,7 +90,7 @@ class Build:
                    f"-I{root}/libjs", f"-I{root}/tests", "-iquote", f"{root}/tools", *shlex.split(flags.stdout)]
         tests = root / "tests"
         self.sources = [*sorted(root.glob("libjs/*/*.c")), tests / "vectors.c", *sorted(tests.glob("contract/*.c")),
-                        tests / "constant_time.c", root / "tools/data.c"]
+                        tests / "constant_time.c", root / "tools/hex.c"]
 
     def source_of(self, program: str) -> Path:
         tests, name = self.root / "tests", program.partition(":")[0]
@@ -110,7 +110,6 @@ class Build:
 
     def link(self, program: str, to: Path, instead: dict[Path, Path]) -> Path:
         objects = [str(instead.get(o, o)) for o in map(self.object_of, [self.source_of(program), *self.sources])]
-        # Of tools/data.c it is one function that is of use: the others, and what they call, are left out.
         done = run([self.cc[0], *objects, *(f"-Wl,--wrap={name}" for name in WRAPPED), "-Wl,--gc-sections", *self.libs,
                     "-o", str(to)])
         if done.returncode:

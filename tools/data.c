@@ -35,41 +35,6 @@ const char *data_dir(const char *given)
     return dir && *dir ? dir : "/var/lib/lorajs";
 }
 
-/* ---- hexadecimal ------------------------------------------------------------ */
-
-/* No table, so that no cache line tells a digit of a key. */
-static int digit(unsigned char c)
-{
-    unsigned number = c - '0', letter = (c | 32u) - 'a';
-
-    return (int)((number < 10) * number + (letter < 6) * (letter + 10)) - (number >= 10 && letter >= 6);
-}
-
-int hex_octets(uint8_t *out, size_t n, const char *text)
-{
-    int bad = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        int high = digit((unsigned char)text[2 * i]), low = digit((unsigned char)text[2 * i + 1]);
-
-        bad |= (high < 0) | (low < 0);
-        out[i] = (uint8_t)((unsigned)(high & 15) << 4 | (unsigned)(low & 15));
-    }
-    return bad;
-}
-
-ssize_t from_hex(uint8_t *out, size_t room, const char *text, size_t len)
-{
-    int bad;
-
-    if (len % 2 || len / 2 > room)
-        return -1;
-    bad = hex_octets(out, len / 2, text);
-    if (bad)
-        explicit_bzero(out, len / 2);
-    return bad ? -1 : (ssize_t)(len / 2);
-}
-
 /* ---- the data directory ----------------------------------------------------- */
 
 static const char db_name[] = "lorajs.db";
@@ -239,6 +204,16 @@ static void name_actor(char out[LJS_LABEL_MAX])
         snprintf(out, LJS_LABEL_MAX, "uid %ld: %.60s", (long)geteuid(), command_path());
 }
 
+ljs_err data_serve(struct data *data, const ljs_server_opts *opts)
+{
+    const ljs_server_opts as_usual = { .struct_size = sizeof as_usual, .audit = LJS_AUDIT_UNLESS_OFF };
+    char actor[LJS_LABEL_MAX];
+    ljs_err err = ljs_server_new(&data->server, data->vault, data->store, opts ? opts : &as_usual);
+
+    name_actor(actor);
+    return err ? err : ljs_server_set_actor(data->server, now_seconds(), actor);
+}
+
 static int vault_of(ljs_vault **out, const struct place *place, const struct source *source, const char *name)
 {
     const struct stretch as_usual = { 0, 0 };
@@ -281,8 +256,7 @@ int place_vault(ljs_vault **out, struct source *source, bool *fresh, const struc
 static int use(struct data *out, const struct place *place, const struct source *source, const ljs_key *key,
                const ljs_server_opts *opts, struct marking *marking)
 {
-    const ljs_server_opts as_usual = { .struct_size = sizeof as_usual, .audit = LJS_AUDIT_UNLESS_OFF };
-    char path[4200], actor[LJS_LABEL_MAX];
+    char path[4200];
     int code = DONE;
     ljs_err err = key ? ljs_vault_from_key(&out->vault, key) : LJS_OK;
 
@@ -292,10 +266,7 @@ static int use(struct data *out, const struct place *place, const struct source 
     if (!err && marking && (code = marking_use(out, marking)))
         return code;
     if (!err)
-        err = ljs_server_new(&out->server, out->vault, out->store, opts ? opts : &as_usual);
-    name_actor(actor);
-    if (!err)
-        err = ljs_server_set_actor(out->server, now_seconds(), actor);
+        err = data_serve(out, opts);
     if (err == LJS_E_SEAL && source->kept != KEPT_HERE) {
         /* The stand-in has shown that the key is the right one. */
         complain("%s: the master key is that of this data directory, and yet the database is not sealed by it: it is "

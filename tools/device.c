@@ -158,7 +158,7 @@ static int import_line(struct import_run *run, uint64_t number, const uint8_t *l
         goto out;
     }
     if (!err)
-        err = import_device(run->data, &import, flags, opts->dry_run);
+        err = import_device(run->data, &import, flags);
     if (import_failed(err)) {
         snprintf(what, sizeof what, "line %" PRIu64, number);
         code = complain_err(err, what);
@@ -254,18 +254,8 @@ static int cmd_import(int argc, char **argv)
         complain("device import needs FILE, or - for standard input (see `lorajs device import --help`)");
         return USAGE;
     }
-    if (opts.dry_run && !has_database(data_dir(opts.where.data))) {
-        /* Into the memory for good, so that lines which contradict each other are seen. */
-        opts.dry_run = false;
-        code = open_nowhere(&data);
-        if (!code)
-            code = import_all(&run, argv[0]);
-        opts.dry_run = true;
-    } else {
-        code = data_open(&data, &opts.where, opts.dry_run ? DATA_OPEN : DATA_CREATE, NULL);
-        if (!code)
-            code = import_all(&run, argv[0]);
-    }
+    if (!(code = data_try(&data, &opts.where, DATA_CREATE, opts.dry_run)))
+        code = import_all(&run, argv[0]);
     if (data.server) {
         if (opts.json)
             printf("{\"imported\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"dry_run\":%s}\n", run.imported, run.refused,
@@ -433,9 +423,9 @@ static int cmd_add(int argc, char **argv)
         code = REFUSED;
         goto out;
     }
-    err = import_device(&data, &import,
-                        (opts.replace_keys ? LJS_MAKE_REPLACE_KEYS : 0u) | (opts.allow_weak ? LJS_MAKE_ALLOW_WEAK : 0u),
-                        opts.dry_run);
+    err =
+        import_device(&data, &import,
+                      (opts.replace_keys ? LJS_MAKE_REPLACE_KEYS : 0u) | (opts.allow_weak ? LJS_MAKE_ALLOW_WEAK : 0u));
     if (import_failed(err)) {
         code = complain_err(err, "device add");
     } else if (err == LJS_E_INVAL) {

@@ -11,43 +11,15 @@
 
 /* ---- one device --------------------------------------------------------------- */
 
-/* What --dry-run does instead of writing: the same steps over what is there. */
-static ljs_err try_import(struct data *data, const ljs_import *import, const ljs_root_keys *keys, unsigned flags)
+ljs_err import_device(struct data *data, const ljs_import *import, unsigned flags)
 {
-    ljs_buf before = { NULL, 0 }, after = { NULL, 0 };
-    ljs_err err = ljs_server_get_device(&before, data->server, import->device.dev_eui);
-
-    if (err == LJS_E_NOTFOUND)
-        err = LJS_OK;
-    if (!err)
-        err = ljs_device_make(&after, data->vault, &import->device, keys, flags, import->dev_nonce,
-                              import->dev_nonces.data, import->dev_nonces.len, before.data, before.len);
-    for (unsigned i = 1; !err && i < import->device.join_euis; i++) {
-        ljs_buf_free(&before);
-        before = after;
-        after = (ljs_buf){ NULL, 0 };
-        err = ljs_device_add_join_eui(&after, data->vault, import->join_eui[i], before.data, before.len);
-    }
-    ljs_buf_free(&before);
-    ljs_buf_free(&after);
-    return err;
-}
-
-static ljs_err do_import(struct data *data, const ljs_import *import, const ljs_root_keys *keys, unsigned flags)
-{
-    ljs_err err = ljs_server_make_device(data->server, &import->device, keys, flags, import->dev_nonce,
+    const ljs_root_keys keys = { import->nwk, import->app, import->gen_app, import->rekey };
+    ljs_err err = ljs_server_make_device(data->server, &import->device, &keys, flags, import->dev_nonce,
                                          import->dev_nonces.data, import->dev_nonces.len);
 
     for (unsigned i = 1; !err && i < import->device.join_euis; i++)
         err = ljs_server_add_join_eui(data->server, import->device.dev_eui, import->join_eui[i]);
     return err;
-}
-
-ljs_err import_device(struct data *data, const ljs_import *import, unsigned flags, bool dry_run)
-{
-    const ljs_root_keys keys = { import->nwk, import->app, import->gen_app, import->rekey };
-
-    return dry_run ? try_import(data, import, &keys, flags) : do_import(data, import, &keys, flags);
 }
 
 /* Which member of the line an error of the step is about; ljs_device_make() looks at the
@@ -91,41 +63,6 @@ void import_fault(char out[IMPORT_FAULT_MAX], ljs_err err, const ljs_import *imp
 bool import_failed(ljs_err err)
 {
     return err == LJS_E_STORE || err == LJS_E_NOMEM || err == LJS_E_CRYPTO || err == LJS_E_CONFLICT;
-}
-
-int open_nowhere(struct data *out)
-{
-    ljs_key *key = NULL;
-    ljs_buf bytes = { NULL, 0 };
-    ljs_err err = ljs_key_generate(&key, 32);
-
-    *out = (struct data){ NULL, NULL, NULL };
-    if (!err)
-        err = ljs_key_export(&bytes, key);
-    if (!err)
-        err = ljs_vault_new(&out->vault, bytes.data, bytes.len);
-    if (!err)
-        err = ljs_store_memory(&out->store);
-    if (!err)
-        err = ljs_server_new(&out->server, out->vault, out->store, NULL);
-    ljs_buf_free(&bytes);
-    ljs_key_free(key);
-    if (err)
-        data_close(out);
-    return err ? complain_err(err, "dry run") : DONE;
-}
-
-bool has_database(const char *dir)
-{
-    static const char *const files[] = { "lorajs.db", "master.key", "master.sealed", "master.mark" };
-    char path[4200];
-    bool found = false;
-
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
-        found |= !access(path, F_OK);
-    }
-    return found;
 }
 
 /* ---- import ------------------------------------------------------------------- */
@@ -191,7 +128,6 @@ struct bulk_run {
     struct data data;
     ljs_bulk *bulk;
     ljs_bulk_opts how;
-    bool trying; /* change nothing */
     unsigned flags;
     uint64_t imported, refused, without_nonces, exposed, octets;
     int64_t shown;
@@ -289,12 +225,12 @@ static int write_waiting(struct bulk_run *run)
     return code;
 }
 
-/* One that says that its keys are known elsewhere is marked before the next, and a trial writes nothing. */
+/* One that says that its keys are known elsewhere is marked before the next. */
 static int take_alone(struct bulk_run *run, const ljs_bulk_row *row)
 {
-    ljs_err err = import_device(&run->data, &row->entry, run->flags, run->trying);
+    ljs_err err = import_device(&run->data, &row->entry, run->flags);
 
-    if (!err && row->exposed && !run->trying)
+    if (!err && row->exposed)
         err = ljs_server_step_device(run->data.server, row->entry.device.dev_eui, LJS_DEVICE_EXPOSE);
     run->without_nonces += !err && !row->has_join_nonce;
     run->exposed += !err && row->exposed;
@@ -304,7 +240,7 @@ static int take_alone(struct bulk_run *run, const ljs_bulk_row *row)
 static int take_row(struct bulk_run *run, ljs_bulk_row *row)
 {
     struct waiting *w = run->waiting;
-    bool waits = !row->err && !row->exposed && !run->trying;
+    bool waits = !row->err && !row->exposed;
     char fault[IMPORT_FAULT_MAX];
     int code = DONE;
 
@@ -475,7 +411,6 @@ int cmd_bulk_import(int argc, char **argv)
     struct bulk_opts opts = { .json = false };
     struct waiting waiting = { .len = 0 };
     struct bulk_run run = { .opts = &opts, .waiting = &waiting };
-    bool nowhere;
     int code = read_flags(&bulk_import_usage, &opts, &argc, &argv);
 
     if (code != GO_ON)
@@ -483,11 +418,7 @@ int cmd_bulk_import(int argc, char **argv)
     if ((code = read_how(&run.how, &opts)))
         return code;
     run.flags = (opts.replace_keys ? LJS_MAKE_REPLACE_KEYS : 0u) | (opts.allow_weak ? LJS_MAKE_ALLOW_WEAK : 0u);
-    nowhere = opts.dry_run && !has_database(data_dir(opts.where.data));
-    run.trying =
-        opts.dry_run && !nowhere; /* into that memory for good, so that rows which contradict each other show */
-    code = nowhere ? open_nowhere(&run.data)
-                   : data_open(&run.data, &opts.where, opts.dry_run ? DATA_OPEN : DATA_CREATE, NULL);
+    code = data_try(&run.data, &opts.where, DATA_CREATE, opts.dry_run);
     if (!code && !(code = read_file(&run, argv[0])) && run.refused)
         code = REFUSED;
     if (run.bulk)

@@ -197,7 +197,7 @@ static ljs_err take_keys(struct taking *t, const ljs_manifest_entry *e)
         import.app = named(t, opts->app);
     if (*t->why)
         return LJS_OK;
-    err = import_device(&t->data, &import, flags, opts->dry_run);
+    err = import_device(&t->data, &import, flags);
     if (err == LJS_E_INVAL)
         snprintf(t->why, sizeof t->why, "LoRaWAN %s takes other keys", ljs_mac_text(t->taken_for));
     else if (err && !import_failed(err))
@@ -260,8 +260,7 @@ int cmd_manifest_keys(int argc, char **argv)
         return code;
     }
     t->opts = &opts;
-    if (!(code = read_opts(t)) &&
-        !(code = data_open(&t->data, &opts.where, opts.dry_run ? DATA_OPEN : DATA_CREATE, NULL)) &&
+    if (!(code = read_opts(t)) && !(code = data_try(&t->data, &opts.where, DATA_CREATE, opts.dry_run)) &&
         !(code = manifest_prepare(&run))) {
         code = manifest_read(&run, argv[0]);
         print_end(&run);

@@ -73,7 +73,7 @@ static int complain_token(ljs_err err, const char *uri)
 
 /* ---- a vault in it ------------------------------------------------------------------ */
 
-static int open_vault(ljs_vault **out, const struct source *source)
+int token_open(ljs_vault **out, const struct source *source)
 {
     ljs_buf pin;
     int code = read_pin(&pin, source->name, "token");
@@ -89,14 +89,14 @@ static int open_vault(ljs_vault **out, const struct source *source)
 
 int token_begin(ljs_vault **out, const struct place *place, const struct source *source)
 {
-    int code = open_vault(out, source);
+    int code = token_open(out, source);
 
     return code ? code : master_write_mark(place, *out);
 }
 
 int token_take(ljs_vault **out, const struct place *place, const struct source *source, const char *name)
 {
-    int code = open_vault(out, source);
+    int code = token_open(out, source);
 
     return code ? code : master_check_mark(*out, place, source, name);
 }

@@ -4,7 +4,9 @@
 
 #include "master.h"
 
-/* The vault in the token that `source` names, and a mark of it as stand-in, durable under its `fresh` name. */
+/* The vault in the token that `source` names.  Complains itself. */
+int token_open(ljs_vault **out, const struct source *source);
+/* The same, and a mark of it as stand-in, durable under its `fresh` name. */
 int token_begin(ljs_vault **out, const struct place *place, const struct source *source);
 /* The same, known by the stand-in of this name. */
 int token_take(ljs_vault **out, const struct place *place, const struct source *source, const char *name);

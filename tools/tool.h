@@ -179,9 +179,12 @@ enum data_mode {
 /* Complains itself.  A master key file that others may read, a database without its key, or
  * a key without its database (but for DATA_CREATE on neither) is an error.  DONE, or an exit code. */
 int data_open(struct data *out, const struct where *where, enum data_mode mode, const ljs_server_opts *opts);
+/* A server over the vault and the store that are there, in the name of whoever runs this command; NULL: as usual. */
+ljs_err data_serve(struct data *data, const ljs_server_opts *opts);
 void data_close(struct data *data);
-/* dry.c: data_open(), unless it is to be dry: then what is there is read, every step is done as it would be, and what
- * comes of it is kept nowhere.  DATA_CREATE where nothing is: over a database in memory. */
+/* dry.c: data_open(), unless it is to be dry: then what is there is read, every step is done as it would be and seen by
+ * those after it, and what comes of it is kept in memory alone.  DATA_CREATE where nothing is: over a database in
+ * memory. */
 int data_try(struct data *out, const struct where *where, enum data_mode mode, bool dry);
 /* listing.c: a command that lists what the database has of one kind; `each` visits all of it, with a row that sets
  * `any`.  `none` is said when there was none, without --json; NULL for nothing. */
@@ -224,7 +227,7 @@ struct named_key {
 int read_named_keys(struct named_key *keys, size_t keys_len, const char *path);
 void free_named_keys(struct named_key *keys, size_t keys_len);
 
-/* n octets of hexadecimal in either case, in constant time; true when there was something else among it. */
+/* hex.c: n octets of hexadecimal in either case, in constant time; true when there was something else among it. */
 int hex_octets(uint8_t *out, size_t n, const char *text);
 /* The same of a text; the number of octets, or -1. */
 ssize_t from_hex(uint8_t *out, size_t room, const char *text, size_t len);

@@ -73,6 +73,10 @@ WAYS = [
     (["device", "move-back", FREE], "", REFUSED),
     (["device", "reset-nonces", FREE], "", DONE),
     (["device", "remove", OWNED], "", DONE),
+    (["device", "remove", FREE, FREE], "", REFUSED),
+    (["device", "import", "-"], "\n".join(device_line(0x78, nwk_key=key) for key in (KEY, OTHER)), REFUSED),
+    (["import", "-", "--format", "lorajs"], "\n".join(device_line(0x78, nwk_key=key) for key in (KEY, OTHER)), REFUSED),
+    (["device", "import", "-"], "\n".join([device_line(0x78, nwk_key=KEY)] * 2), DONE),
     (["device", "remove", GONE, "0" * 16], "", REFUSED),
     (["kek", "add", "new"], OTHER, DONE),
     (["kek", "add", "ns"], OTHER, REFUSED),
@@ -128,4 +132,8 @@ def test_over_nothing(run, data):
         [said] = map(json.loads, run(*words, "--dry-run", "--json", "--data", data, input=text).stdout.splitlines())
         assert said["result"] == "would be added" and not data.exists()
     assert not data.exists()
+    for source in "file:", "file:nowhere", "paper", "passphrase:file:nowhere", "credential:none", "pkcs11:token=none":
+        words = ["kek", "add", "ns", "--master-key", source]
+        code = run(*words, "--data", data, input=KEY, code=None).returncode
+        assert code and run(*words, "--dry-run", "--data", data, input=KEY, code=None).returncode == code
     run("kek", "remove", "ns", "--dry-run", "--data", data, code=1)
