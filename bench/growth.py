@@ -11,7 +11,6 @@ from workers import BUILD, FIXTURES, PROCESSORS, RELEASE, Process
 
 PROGRAM = RELEASE / "bench" / "bench_growth"
 FLOOR = RELEASE / "bench" / "bench_sqlite_floor"
-FLOOR_MOST = 1_000_000  # devices of a database of its
 
 
 def size(database: Path) -> int:
@@ -51,9 +50,8 @@ def measure(results: dict, sizes: list[int], patience: float, rounds: int, milli
             each = (time.monotonic() - began) / n
             log(f"growth: {n} devices made in {time.monotonic() - began:.0f} s")
             found[n] = {"record": record, "disk": size(database) / n, "starts": [], "rates": [], "rss": 0.0, "sqlite": []}
-            if n <= FLOOR_MOST:
-                floors[n] = Process(f"sqlite-floor-{n}", [FLOOR, FIXTURES, BUILD / f"growth-floor-{n}.db", str(n)])
-                floors[n].ask("list", 600)  # once it has made it
+            floors[n] = Process(f"sqlite-floor-{n}", [FLOOR, FIXTURES, BUILD / f"growth-floor-{n}.db", str(n)])
+            floors[n].ask("list", 1800)  # once it has made it
         for again in range(rounds):  # the sizes take turns
             for n, database in databases.items():
                 process = Process(f"growth-{n}", [PROGRAM, FIXTURES, database])
@@ -65,10 +63,9 @@ def measure(results: dict, sizes: list[int], patience: float, rounds: int, milli
                 assert said["bad"] < said["rate"] / 100, said
                 found[n]["rates"].append(said["rate"])
                 found[n]["rss"] = max(found[n]["rss"], said["rss"])
-                if floor := floors.get(n):
-                    for _ in range(2):  # the first warms up
-                        took = float(floor.ask(f"time sqlite-64 {milliseconds} 1", 120))
-                    found[n]["sqlite"].append(1e9 / took)
+                for _ in range(2):  # the first warms up
+                    took = float(floors[n].ask(f"time sqlite-64 {milliseconds} 1", 120))
+                found[n]["sqlite"].append(1e9 / took)
     finally:
         for floor in floors.values():
             floor.close()
@@ -82,7 +79,8 @@ def measure(results: dict, sizes: list[int], patience: float, rounds: int, milli
     results["growth"] = {str(n): {
         "rate": summary(f["rates"]),
         "start": median(f["starts"]), "record": f["record"], "disk": f["disk"], "rss": f["rss"],
-    } | ({"sqlite": {"rate": summary(f["sqlite"])}} if f["sqlite"] else {}) for n, f in found.items()}  # fmt: skip
+        "sqlite": {"rate": summary(f["sqlite"])},
+    } for n, f in found.items()}
 
 
 def remove(database: Path) -> None:
