@@ -220,8 +220,9 @@ def peers() -> list[Subject]:
     lora = pin("node/package.json", r'"lora-packet": "([^"]+)"')
     node_version = said("node", "--version").replace("v", "Node.js ")
     return [go_peer("brocaar", "github.com/brocaar/lorawan"),
-            go_peer("things", "go.thethings.network/lorawan-stack/v3", sums=False), lrwn(), node("lora-packet", f"lora-packet {lora} (npm), {node_version}"),
-            node("crypto", f"node:crypto, {node_version}"), python("pycryptodome"), python("cryptography")]
+            go_peer("things", "go.thethings.network/lorawan-stack/v3", sums=False), lrwn(),
+            node("lora-packet", f"lora-packet {lora} (npm), {node_version}"), node("crypto", f"node:crypto, {node_version}"),
+            python("pycryptodome"), python("cryptography")]
 
 
 # -- all

@@ -165,6 +165,21 @@ static void ask_peer(struct request *r)
 
 /* ---- requests --------------------------------------------------------------- */
 
+/* Is `word` in a list like "GET, HEAD"? */
+static bool is_one_of(const char *list, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (const char *at = list; *at; at += strspn(at, ", ")) {
+        size_t len = strcspn(at, ",");
+
+        if (len == n && !memcmp(at, word, n))
+            return true;
+        at += len;
+    }
+    return false;
+}
+
 /* Lengths of a body, and codings of it, as libmicrohttpd, which is lenient, would take them. */
 struct framing {
     unsigned lengths, codings;
@@ -269,7 +284,7 @@ static struct request *begin_request(struct loop *l, struct MHD_Connection *conn
     r->ambiguous = is_ambiguous(connection);
     if (r->ambiguous)
         r->refusal = 400;
-    else if (!http_is_one_of(h->opts.methods, method))
+    else if (!is_one_of(h->opts.methods, method))
         r->refusal = 405;
     else if (r->conn->target_too_long)
         r->refusal = 414;

@@ -1,7 +1,5 @@
 #include "status.h"
 
-#include <string.h>
-
 const struct http_status http_statuses[HTTP_STATUSES] = {
     { 200, "" },
     { 400, "not a Backend Interfaces message" },
@@ -20,18 +18,4 @@ unsigned http_status_row(unsigned status)
     while (i < HTTP_STATUSES - 1 && http_statuses[i].status != status)
         i++;
     return i;
-}
-
-bool http_is_one_of(const char *list, const char *word)
-{
-    size_t n = strlen(word);
-
-    for (const char *at = list; *at; at += strspn(at, ", ")) {
-        size_t len = strcspn(at, ",");
-
-        if (len == n && !memcmp(at, word, n))
-            return true;
-        at += len;
-    }
-    return false;
 }

@@ -1,4 +1,4 @@
-/* status.h -- which statuses of HTTP are told apart, what a body of our own says of each, and lists in its headers. */
+/* status.h -- which statuses of HTTP are told apart, and what a body of our own says of each. */
 #ifndef LORAJS_TOOLS_STATUS_H
 #define LORAJS_TOOLS_STATUS_H
 
@@ -12,7 +12,5 @@ extern const struct http_status http_statuses[HTTP_STATUSES];
 
 /* The place of a status among them. */
 unsigned http_status_row(unsigned status);
-/* Is `word` in a list like "GET, HEAD"? */
-bool http_is_one_of(const char *list, const char *word);
 
 #endif

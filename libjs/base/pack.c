@@ -83,13 +83,7 @@ void ljs__pack_uints(struct wr *w, const uint64_t *v, unsigned n)
 
 void ljs__pack_uint_wide(struct wr *w, uint64_t v)
 {
-    struct place p;
-    msgpack_packer to = packer(&p);
-
-    if (!begin(&p, w, 1, 0))
-        return;
-    (void)msgpack_pack_uint64(&to, v);
-    end(&p, w);
+    ljs__pack_uints(w, &v, 1);
 }
 
 void ljs__pack_int_wide(struct wr *w, int64_t v)
