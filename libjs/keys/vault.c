@@ -204,7 +204,7 @@ ljs_err ljs__vault_tag(struct wr *w, const ljs_vault *vault, enum tag_domain dom
     ljs__wipe_stack(STACK_BELOW);
     ljs__public(tag, sizeof tag);
     ljs__wr(w, tag, sizeof tag);
-    return LJS_OK;
+    return w->bad ? LJS_E_NOMEM : LJS_OK;
 }
 
 ljs_err ljs__vault_take(ljs_buf *out, struct wr *w, const ljs_vault *vault, enum tag_domain domain)

@@ -222,9 +222,11 @@ static ljs_err commit_link(ljs_server *server, struct chain *c, int64_t now, ljs
     return err;
 }
 
+/* For the next one, for which there may be memory again. */
 static void clear_link(struct chain *c)
 {
     c->body.len = 0;
+    c->body.bad = false;
     c->head.entries = 0;
 }
 

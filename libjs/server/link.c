@@ -34,6 +34,7 @@ void ljs__link_entry(struct wr *body, const struct entry *e)
 ljs_err ljs__link_write(struct wr *w, const ljs_vault *vault, const ljs_audit_link *head, const struct wr *body)
 {
     w->len = 0;
+    w->bad = false;
     ljs__pack_array(w, LINK_FIELDS);
     ljs__pack_uint(w, LINK_SCHEMA);
     ljs__pack_uint(w, head->writer);
