@@ -65,15 +65,28 @@ static void pass(int which, size_t first, size_t last)
     }
 }
 
+/* The fixtures of 1.0.x have their keys in clear. */
+static bool opens_to(const ljs_envelope *envelope, const ljs_key *kek, const uint8_t want[16])
+{
+    ljs_buf key;
+    bool good =
+        !ljs_key_unwrap(&key, kek, envelope->key, envelope->key_len) && key.len == 16 && !memcmp(key.data, want, 16);
+
+    ljs_buf_free(&key);
+    return good;
+}
+
 static bool check(int which, const struct fixture *f, size_t i)
 {
+    const struct keys *keys = keys_ready();
     ljs_join_ans ans;
     ljs_buf next;
     bool good = !step(&ans, &next, i, which) && next.len && !ans.repeat && ans.phy_len == 33;
 
     ljs_buf_free(&next);
     if (which != V11)
-        return good && !memcmp(ans.phy, f->accept_a, 33) && ans.f_nwk_s_int.key_len == 24 && ans.app_s.key_len == 24;
+        return good && !memcmp(ans.phy, f->accept_a, 33) && opens_to(&ans.f_nwk_s_int, keys->ns_kek, f->nwk_s_key_a) &&
+               opens_to(&ans.app_s, keys->as_kek, f->app_s_key_a);
     return good && !memcmp(ans.phy, f->accept_b, 33) && !memcmp(ans.f_nwk_s_int.key, f->f_nwk_s_int_c, 24) &&
            !memcmp(ans.s_nwk_s_int.key, f->s_nwk_s_int_c, 24) && !memcmp(ans.nwk_s_enc.key, f->nwk_s_enc_c, 24) &&
            !memcmp(ans.app_s.key, f->app_s_key_c, 24);
