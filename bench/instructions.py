@@ -4,9 +4,10 @@
     bench/instructions.py             compare with bench/instructions.txt: more than 3 % off is an error
     bench/instructions.py --update    write it anew; say in the commit what changed them
 
-What is compared is what the project's own code takes, since that alone depends on nothing but the code
-and the compiler: libgcrypt, libsodium and the C library choose their code by processor and by version.  The
-sum with them is told beside it.  Under another compiler nothing is compared."""
+What the project's own code takes depends on nothing but the code and the compiler: under the same compiler
+it is always compared.  What libgcrypt, libsodium, yajl and msgpack take for it, which tells how often they are
+called, depends on their versions, and on what the processor can do besides: it is compared where those are
+the same.  What the C library takes depends on the very processor, and is only in the sum beside them."""
 
 from __future__ import annotations
 
@@ -33,6 +34,9 @@ COST = re.compile(r"[+\-*\d]\S* (\d+)$")
 
 
 OWN = "lorajs"
+NOT_OF_LIBRARIES = (OWN, "bench", "libc")
+CAN = ("aes", "avx2")  # what libraries ask the processor for, of what valgrind has
+Counts = tuple[int, int, int]  # own, libraries but for C's, all
 
 
 def count(works: tuple[str, ...]) -> dict[str, Counter[str]]:
@@ -73,7 +77,7 @@ def sums(text: str, names: dict[tuple[str, str], str]) -> Counter[str]:
             if not inclusive:
                 library = Path(at["ob"]).name.split(".so")[0]
                 if library == PROGRAM.name:
-                    library = "bench" if "bench/" in at["file"] else OWN
+                    library = "bench" if Path(at["file"]).parent.name == HERE.name else OWN
                 found[library] += int(cost[1])
             inclusive = False
     return Counter({library: cost // JOINS for library, cost in found.items()})
@@ -81,21 +85,41 @@ def sums(text: str, names: dict[tuple[str, str], str]) -> Counter[str]:
 
 def surroundings() -> str:
     versions = [f"{package} {said('dpkg-query', '-W', '-f=${Version}', package) or '?'}" for package in PACKAGES]
-    return f"gcc {said('gcc', '-dumpfullversion')}; {', '.join(versions)}"
+    flags = Path("/proc/cpuinfo").read_text().split()
+    return f"gcc {said('gcc', '-dumpfullversion')}; {', '.join(versions)}; {' '.join(c for c in CAN if c in flags)}"
 
 
-def kept() -> tuple[str, dict[str, tuple[int, int]]]:
+def kept() -> tuple[str, dict[str, Counts]]:
     text = KEPT.read_text()
     around = re.search(r"^# with (.*)$", text, re.M)
-    rows = re.findall(r"^(\S+) +(\d+) +(\d+)$", text, re.M)
-    return around[1] if around else "", {name: (int(own), int(total)) for name, own, total in rows}
+    rows = re.findall(r"^(\S+) +(\d+) +(\d+) +(\d+)$", text, re.M)
+    return around[1] if around else "", {name: (int(own), int(libraries), int(all)) for name, own, libraries, all in rows}
 
 
-def write(counts: dict[str, tuple[int, int]]) -> None:
-    lines = ["# Instructions of a join, by callgrind: the project's own, and with all libraries.  See instructions.py.",
+def write(counts: dict[str, Counts]) -> None:
+    lines = ["# Instructions of a join, by callgrind: the project's own, its libraries' but for C's, all.  See instructions.py.",
              f"# with {surroundings()}"]  # fmt: skip
-    lines += [f"{work:<12} {own:>8} {total:>8}" for work, (own, total) in counts.items()]
+    lines += [f"{work:<16} {own:>8} {libraries:>8} {all:>8}" for work, (own, libraries, all) in counts.items()]
     KEPT.write_text("\n".join(lines) + "\n")
+
+
+def compared(counts: dict[str, Counts]) -> list[str]:
+    """What is off; each work is told of."""
+    around, before = kept()
+    now = surroundings()
+    print(f"with {now}")
+    same_compiler, same = now.split(";")[0] == around.split(";")[0], now == around
+    if not same:
+        print(f"counted with {around}: " + ("the libraries are" if same_compiler else "nothing is") + " not compared")
+    off = [f"{work}: is in one of file and count only" for work in sorted(before.keys() ^ counts.keys())]
+    for work, count in counts.items():
+        was = before.get(work, count)
+        changes = [new / old - 1 for new, old in zip(count, was, strict=True)]
+        print(f"{work:<16} {count[0]:>6} of its own, {changes[0]:+.1%}; {count[1]:>6} of libraries, {changes[1]:+.1%}; "
+              f"{count[2]:>6} with C's, {changes[2]:+.1%}")  # fmt: skip
+        off += [f"{work}: {whose} {change:+.1%}" for whose, change, counted in
+                zip(("its own", "libraries"), changes, (same_compiler, same)) if counted and abs(change) > MOST]  # fmt: skip
+    return off
 
 
 def main(words: list[str]) -> int:
@@ -107,28 +131,17 @@ def main(words: list[str]) -> int:
     with ThreadPoolExecutor(len(PROCESSORS)) as pool:
         halves = list(pool.map(count, (WORKS[::2], WORKS[1::2])))
     libraries = {work: (halves[0] | halves[1])[work] for work in WORKS}
-    counts = {work: (found[OWN], found.total()) for work, found in libraries.items()}
+    for work, found in libraries.items():
+        print(f"{work:<16}", ", ".join(f"{library} {cost}" for library, cost in found.most_common() if cost))
+    counts = {work: (found[OWN], sum(n for library, n in found.items() if library not in NOT_OF_LIBRARIES), found.total())
+              for work, found in libraries.items()}  # fmt: skip
     if words:
         write(counts)
         print(KEPT.read_text(), end="")
         return 0
-    around, before = kept()
-    print(f"with {surroundings()}")
-    if surroundings() != around:
-        print(f"counted with {around}")
-    if surroundings().split(";")[0] != around.split(";")[0]:
-        print("another compiler: nothing to compare")
-        before = {}
-    off = []
-    for work, (own, total) in counts.items():
-        was, was_total = before.get(work, (own, total))
-        change = own / was - 1
-        print(f"{work:<12} {own:>8} of its own, {change:+.1%}; {total:>8} with libraries, {total / was_total - 1:+.1%}:",
-              ", ".join(f"{library} {cost}" for library, cost in libraries[work].most_common() if cost))
-        if abs(change) > MOST:
-            off.append(work)
+    off = compared(counts)
     if off:
-        print(f"{', '.join(off)}: more than {MOST:.0%} off bench/instructions.txt.  If that is meant, run "
+        print(f"more than {MOST:.0%} off bench/instructions.txt: {'; '.join(off)}.  If that is meant, run "
               "bench/instructions.py --update and say in the commit what changed it.")  # fmt: skip
     return 1 if off else 0
 

@@ -12,7 +12,7 @@ from typing import Callable
 
 import workers
 from fixtures import Fixtures, read
-from workers import BUILD, FIXTURES, RELEASE, Missing, Process
+from workers import BUILD, FIXTURES, RELEASE, Missing, Process, Wrong
 
 CONNECTIONS = (1, 8, 32, 64)
 PROGRAM = RELEASE / "tools" / "lorajs"
@@ -111,6 +111,8 @@ def measure(results: dict, rounds: int, milliseconds: int, with_peers: bool, log
                     load.ask(f"check {servers[name].port}", 120)
                 log(f"{name}: listens" + ("" if name.endswith("-floor") else ", and has answered every fixture"))
             except Missing as e:
+                if name.startswith("serve-") and isinstance(e, Wrong):
+                    raise SystemExit(f"{name}: {e}: nothing is measured") from None
                 results["missing"][name] = str(e)
                 log(f"{name}: missing: {e}")
 

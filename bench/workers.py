@@ -19,10 +19,15 @@ FIXTURES = BUILD / "fixtures.bin"
 RELEASE = ROOT / "build" / "release"
 PYTHON = "/usr/bin/python3"  # Debian's, which the package is built for
 PEERS = HERE / "peers"
+PACKAGE = {"PYTHONPATH": str(RELEASE / "python")}
 
 
 class Missing(Exception):
     """It cannot be had or run on this machine; the text says why."""
+
+
+class Wrong(Missing):
+    """It runs, and does not reproduce a fixture."""
 
 
 PROCESSORS = sorted(os.sched_getaffinity(0))  # the first is for who measures, the last for what is measured
@@ -70,7 +75,7 @@ class Process:
             raise Missing(f"{self.name} has ended, see build/bench/log/{self.name}.log") from None
         answer = self.line(seconds)
         if not answer.startswith("ok"):
-            raise Missing(answer.removeprefix("bad "))
+            raise (Wrong if "not reproduced" in answer else Missing)(answer.removeprefix("bad "))
         return answer[2:].strip()
 
     def close(self, seconds: float = 10, signal: int | None = None) -> int:
@@ -112,8 +117,7 @@ OURS = [
     ours("lorajs", "lorajs", RELEASE / "bench" / "bench_lorajs"),
     Subject("token", "lorajs, keys in SoftHSM 2 (256 devices)",
             lambda: Process("token", [RELEASE / "bench" / "bench_token", FIXTURES, "256"])),
-    ours("python", "lorajs from Python", PYTHON, HERE / "python_works.py",
-         env={"PYTHONPATH": str(RELEASE / "python")}),
+    ours("python", "lorajs from Python", PYTHON, HERE / "python_works.py", env=PACKAGE),
 ]  # fmt: skip
 
 
@@ -126,18 +130,20 @@ def spins(turns: int) -> list[Subject]:
 
 # -- fetched by their package managers, into build/
 
+patience = 120.0  # seconds that a step of making one may take; bench/run --long has more
 
-def run(argv: list[str | Path], log: str, seconds: float, cwd: Path | None = None,
-        env: dict[str, str] | None = None) -> None:
+
+
+def run(argv: list[str | Path], log: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
     """One step of making a peer; what it says is kept in a log."""
     if not shutil.which(str(argv[0])):
         raise Missing(f"there is no {argv[0]} here")
     with (BUILD / "log" / f"{log}.log").open("ab") as out:
         try:
             done = subprocess.run([str(a) for a in argv], stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=cwd,
-                                  env=os.environ | (env or {}), timeout=seconds)
+                                  env=os.environ | (env or {}), timeout=patience)
         except subprocess.TimeoutExpired:
-            raise Missing(f"{argv[0]} took longer than {seconds:.0f} s") from None
+            raise Missing(f"{argv[0]} took longer than {patience:.0f} s; --long waits longer") from None
     if done.returncode:
         raise Missing(f"{argv[0]} failed, see build/bench/log/{log}.log")
 
@@ -157,7 +163,7 @@ def pin(path: str, pattern: str) -> str:
 GO_SHARED = PEERS / "goworker"
 
 
-def go(folder: str, seconds: float = 240, sums: bool = True) -> Path:
+def go(folder: str, sums: bool = True) -> Path:
     """A worker in Go.  Without sums, its modules are those that go.mod names and the checksum database knows: what go
     finds out about them goes beside the binary."""
     binary = BUILD / "peers" / folder
@@ -167,24 +173,24 @@ def go(folder: str, seconds: float = 240, sums: bool = True) -> Path:
         if not sums:
             mod = shutil.copy(PEERS / folder / "go.mod", BUILD / "peers" / f"{folder}.mod")
             modules = ["-mod=mod", f"-modfile={mod}"]
-        run(["go", "build", *modules, "-o", binary, "."], folder, seconds, PEERS / folder)
+        run(["go", "build", *modules, "-o", binary, "."], folder, PEERS / folder)
     return binary
 
 
 def go_peer(folder: str, module: str, sums: bool = True) -> Subject:
     version = pin(f"{folder}/go.mod", rf"{re.escape(module)} (\S+)")
-    go_version = said("go", "env", "GOVERSION").replace("go", "Go ")
+    go_version = said("go", "env", "GOVERSION").replace("go", "Go ") or "Go"
     return Subject(folder, f"{module} {version}, {go_version}", lambda: Process(folder, [go(folder, sums=sums), FIXTURES]))
 
 
 def lrwn() -> Subject:
     def start() -> Process:
         target = BUILD / "peers" / "cargo"
-        run(["cargo", "build", "--release", "--locked"], "lrwn", 300, PEERS / "lrwn", {"CARGO_TARGET_DIR": str(target)})
+        run(["cargo", "build", "--release", "--locked"], "lrwn", PEERS / "lrwn", {"CARGO_TARGET_DIR": str(target)})
         return Process("lrwn", [target / "release" / "lrwn-worker", FIXTURES])
 
-    rust = (said("rustc", "--version").split() + ["?", "?"])[1]
-    return Subject("lrwn", f"lrwn {pin('lrwn/Cargo.toml', r'lrwn = .*?=([0-9.]+)')} (crates.io), Rust {rust}, "
+    rust = " ".join(["Rust", *said("rustc", "--version").split()[1:2]])
+    return Subject("lrwn", f"lrwn {pin('lrwn/Cargo.toml', r'lrwn = .*?=([0-9.]+)')} (crates.io), {rust}, "
                            "cargo's release profile", start)
 
 
@@ -195,7 +201,7 @@ def node(which: str, title: str) -> Subject:
             folder.mkdir(parents=True, exist_ok=True)
             for file in ("package.json", "package-lock.json"):
                 shutil.copy(PEERS / "node" / file, folder)
-            run(["npm", "ci", "--no-audit", "--no-fund"], "node", 120, folder)
+            run(["npm", "ci", "--no-audit", "--no-fund"], "node", folder)
         return Process(which, ["node", PEERS / "node" / "worker.js", FIXTURES, which],
                        {"NODE_PATH": str(folder / "node_modules")})
 
@@ -207,8 +213,8 @@ def python(which: str) -> Subject:
         venv, wanted = BUILD / "peers" / "venv", PEERS / "python" / "requirements.txt"
         done = venv / "done"
         if not done.exists() or done.read_text() != wanted.read_text():
-            run([PYTHON, "-m", "venv", "--clear", venv], "venv", 60)
-            run([venv / "bin" / "pip", "install", "-q", "-r", wanted], "venv", 180)
+            run([PYTHON, "-m", "venv", "--clear", venv], "venv")
+            run([venv / "bin" / "pip", "install", "-q", "-r", wanted], "venv")
             shutil.copy(wanted, done)
         return Process(which, [venv / "bin" / "python", PEERS / "python" / "peer.py", FIXTURES, which])
 
@@ -218,7 +224,7 @@ def python(which: str) -> Subject:
 
 def peers() -> list[Subject]:
     lora = pin("node/package.json", r'"lora-packet": "([^"]+)"')
-    node_version = said("node", "--version").replace("v", "Node.js ")
+    node_version = said("node", "--version").replace("v", "Node.js ") or "Node.js"
     return [go_peer("brocaar", "github.com/brocaar/lorawan"),
             go_peer("things", "go.thethings.network/lorawan-stack/v3", sums=False), lrwn(),
             node("lora-packet", f"lora-packet {lora} (npm), {node_version}"), node("crypto", f"node:crypto, {node_version}"),

@@ -1,0 +1,73 @@
+"""Does who is measured refuse what is wrong?  Fixtures with one octet changed in what the last join must answer."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from fixtures import FIELDS, JOINS
+from workers import BUILD, FIXTURES, HERE, PACKAGE, PYTHON, RELEASE, Missing, Process
+
+LEN = 64  # joins: workers in C are told to use so many, those in Python find no more
+ANSWERS = {
+    "a": ("accept_a", "nwk_s_key_a", "app_s_key_a"),
+    "b": ("accept_b", "f_nwk_s_int_b", "s_nwk_s_int_b", "nwk_s_enc_b", "app_s_key_b"),
+    "c": ("accept_b", "f_nwk_s_int_c", "s_nwk_s_int_c", "nwk_s_enc_c", "app_s_key_c"),
+}
+STEPS = {"step": "c", "step-1.0.3": "a", "step-full": "a"}
+
+
+def kind(work: str) -> str:
+    return STEPS.get(work) or next(word for word in work.split("-") if word in ANSWERS)
+
+
+def spoilt(field: str) -> bytes:
+    octets = bytearray(FIXTURES.read_bytes())
+    size = sum(FIELDS.values())
+    assert len(octets) == 40 + JOINS * size
+    at = 40 + (LEN - 1) * size
+    for name, length in FIELDS.items():
+        at += length
+        if name == field:
+            octets[at - 1] ^= 1
+            return bytes(octets)
+    raise KeyError(field)
+
+
+def refused(process: Process, field: str) -> int:
+    """How many works must answer this field, and say that they do not; all others must say that they do."""
+    done = 0
+    for work in process.ask("list").split():
+        wrong = field in ANSWERS[kind(work)]
+        try:
+            process.ask(f"check {work}", 120)
+        except Missing as e:
+            if not wrong or str(e) != f"fixture {LEN - 1} is not reproduced":
+                raise
+            done += 1
+        else:
+            if wrong:
+                raise Missing(f"{process.name}: {work} reproduces a {field} that is wrong")
+    return done
+
+
+def measure(names: list[str]) -> int:
+    """How often works of these subjects refused an answer."""
+    whole, part = BUILD / "spoilt.bin", BUILD / "spoilt-part.bin"
+    starts: dict[str, Callable[[], Process]] = {
+        "floor": lambda: Process("floor", [RELEASE / "bench" / "bench_floor", whole, str(LEN)]),
+        "lorajs": lambda: Process("lorajs", [RELEASE / "bench" / "bench_lorajs", whole, str(LEN)]),
+        "python": lambda: Process("python", [PYTHON, HERE / "python_works.py", part], PACKAGE),
+    }
+    found = 0
+    for field in sorted({field for fields in ANSWERS.values() for field in fields}):
+        whole.write_bytes(spoilt(field))
+        part.write_bytes(whole.read_bytes()[: 40 + LEN * sum(FIELDS.values())])
+        for name in names:
+            if name == "python" and field != "app_s_key_c":  # it takes long to begin, and compares all in one loop
+                continue
+            process = starts[name]()
+            try:
+                found += refused(process, field)
+            finally:
+                process.close()
+    return found
