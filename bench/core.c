@@ -6,13 +6,7 @@
 
 #include <string.h>
 
-struct answer {
-    uint8_t accept[LJS_ACCEPT_MAX];
-    size_t accept_len;
-    ljs_envelope key[4]; /* network keys in the order of the specification, then AppSKey */
-};
-
-static _Thread_local struct answer answer; /* keys are cold, where the answer goes is not */
+static _Thread_local struct core_answer answer; /* keys are cold, where the answer goes is not */
 
 static bool begin(int kind)
 {
@@ -20,7 +14,7 @@ static bool begin(int kind)
     return keys_ready();
 }
 
-static ljs_err core(struct answer *out, size_t i, int kind)
+ljs_err core_join(struct core_answer *out, size_t i, int kind)
 {
     static const enum key_id network[] = { KEY_F_NWK_S_INT, KEY_S_NWK_S_INT, KEY_NWK_S_ENC };
     static const enum key_id application[] = { KEY_APP_S };
@@ -77,7 +71,7 @@ static ljs_err core(struct answer *out, size_t i, int kind)
 static void pass(int kind, size_t first, size_t last)
 {
     for (size_t i = first; i < last; i++)
-        MUST(!core(&answer, i, kind));
+        MUST(!core_join(&answer, i, kind));
 }
 
 static bool is_key(const ljs_envelope *envelope, const uint8_t *want, size_t len)
@@ -87,9 +81,9 @@ static bool is_key(const ljs_envelope *envelope, const uint8_t *want, size_t len
 
 static bool check(int kind, const struct fixture *f, size_t i)
 {
-    struct answer out;
+    struct core_answer out;
 
-    if (core(&out, i, kind) || out.accept_len != 33 ||
+    if (core_join(&out, i, kind) || out.accept_len != 33 ||
         memcmp(out.accept, kind == 'a' ? f->accept_a : f->accept_b, 33) != 0)
         return false;
     if (kind == 'a')

@@ -43,6 +43,13 @@ FIELDS = {
     "f_nwk_s_int_c": 24, "s_nwk_s_int_c": 24, "nwk_s_enc_c": 24, "app_s_key_c": 24,
 }  # fmt: skip
 
+# Of each kind of join: the accept, then the session keys.
+ANSWERS = {
+    "a": ("accept_a", "nwk_s_key_a", "app_s_key_a"),
+    "b": ("accept_b", "f_nwk_s_int_b", "s_nwk_s_int_b", "nwk_s_enc_b", "app_s_key_b"),
+    "c": ("accept_b", "f_nwk_s_int_c", "s_nwk_s_int_c", "nwk_s_enc_c", "app_s_key_c"),
+}
+
 
 class Random:
     """Octets that look random and are the same in every run."""

@@ -186,7 +186,7 @@ class Results:
 
 def cores(r: Results) -> str:
     rows = []
-    for name in ("floor", "lorajs", *PEERS):
+    for name in ("floor", "lorajs", "python-core", *PEERS):
         works = [f"{name}/{'core-' if name == 'lorajs' else ''}{kind}" for kind in "abc"]
         if name in r.all["missing"]:
             rows.append([r.title(name), *["missing"] * 3, "-", "-"])
@@ -315,8 +315,8 @@ class Target(NamedTuple):
     unit: str = "x"
 
 
-def ahead(peer: str, kind: str) -> Callable[[Results], float | None]:
-    return lambda r: r.ratio(f"{peer}/{kind}", f"lorajs/core-{kind}")
+def ahead(peer: str, kind: str, of: str = "lorajs/core-") -> Callable[[Results], float | None]:
+    return lambda r: r.ratio(f"{peer}/{kind}", f"{of}{kind}")
 
 
 def least(*of: Callable[[Results], float | None]) -> Callable[[Results], float | None]:
@@ -379,6 +379,8 @@ TARGETS = [
            lambda r: r.scaled_as_a_bare_call("2")),
     Target("the same of eight threads, over what a bare call of the same length keeps", 0.95, False,
            lambda r: r.scaled_as_a_bare_call("8")),
+    *[Target(f"core, called from Python, ahead of the same work over {peer}, the least of a, b, c", 150, False,
+             least(*[ahead(peer, k, "python-core/") for k in "abc"])) for peer in ("pycryptodome", "cryptography")],
     Target("handler from Python over the same call in C", 1.25, True,
            lambda r: r.ratio("python/handler-c-old", "lorajs/handler-c-old")),
     Target("handler from Python ahead of the same work over pycryptodome", 40, False,
@@ -460,12 +462,12 @@ def plots(r: Results) -> dict[str, str]:
             cell = r.times.get(f"{name}/{work(name)}")
             if cell:
                 found.append((r.title(name).split(",")[0].replace("github.com/", "").split(" v0.0.0")[0], cell,
-                              name in ("lorajs", "python")))
+                              name in ("lorajs", "python", "python-core")))
         return found
 
     out = {}
     for kind, what in (("a", "LoRaWAN 1.0.x"), ("c", "LoRaWAN 1.1, keys wrapped")):
-        found = rows(lambda name: ("core-" if name == "lorajs" else "") + kind, ("floor", "lorajs", *PEERS))
+        found = rows(lambda name: ("core-" if name == "lorajs" else "") + kind, ("floor", "lorajs", "python-core", *PEERS))
         if found:
             out[f"core-{kind}.svg"] = bars(f"The cryptography of a join, {what}", found, duration, "less is better")
     found = rows(lambda name: "handler-c-old" if name == "python" else "handler-c",

@@ -118,6 +118,8 @@ OURS = [
     Subject("token", "lorajs, keys in SoftHSM 2 (256 devices)",
             lambda: Process("token", [RELEASE / "bench" / "bench_token", FIXTURES, "256"])),
     ours("python", "lorajs from Python", PYTHON, HERE / "python_works.py", env=PACKAGE),
+    ours("python-core", "lorajs from Python, the core alone, in a module of the bench", PYTHON, HERE / "core_works.py",
+         env={"PYTHONPATH": str(RELEASE / "bench")}),
 ]  # fmt: skip
 
 

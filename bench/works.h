@@ -9,6 +9,15 @@
 enum { CORES = 3, STEPS = 3, HANDLERS = 5 };
 extern const struct work core_works[CORES], step_works[STEPS], handler_works[HANDLERS];
 
+/* The crypto core of a fixture's join, of kind 'a', 'b' or 'c'. */
+struct core_answer {
+    uint8_t accept[LJS_ACCEPT_MAX];
+    size_t accept_len;
+    ljs_envelope
+        key[4]; /* network keys in the order of the specification, then AppSKey; 'a' has the first and the last */
+};
+ljs_err core_join(struct core_answer *out, size_t i, int kind);
+
 enum { HANDLER_WRAPPED = 2 }; /* of handler_works: where every key is wrapped */
 
 /* The vault: of a master key, unless the program has another. */

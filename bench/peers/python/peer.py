@@ -14,7 +14,7 @@ from hmac import compare_digest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from fixtures import read  # noqa: E402
+from fixtures import ANSWERS, read  # noqa: E402
 from messages import answered, message  # noqa: E402
 from protocol import Work, serve  # noqa: E402
 
@@ -60,10 +60,8 @@ def core(kind: str) -> Work:
                 kind == "c")  # fmt: skip
 
     def good(f: Device, answer: object) -> bool:
-        names = ("nwk_s_key_a", "app_s_key_a")
-        if kind != "a":
-            names = tuple(f"{name}_{kind}" for name in ("f_nwk_s_int", "s_nwk_s_int", "nwk_s_enc", "app_s_key"))
-        return answer == (f["accept_a" if kind == "a" else "accept_b"], [f[name] for name in names])
+        accept, *names = ANSWERS[kind]
+        return answer == (f[accept], [f[name] for name in names])
 
     return Work([prepared(f) for f in fixtures.joins], lambda item: join(*item), good)  # type: ignore[misc]
 
