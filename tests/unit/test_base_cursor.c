@@ -208,6 +208,28 @@ static void hex_there_and_back(void **state)
     }
 }
 
+/* Into room that is exactly as large as they need, from octets that end with their block. */
+static void digits_of_every_length(void **state)
+{
+    uint64_t random = 3;
+
+    (void)state;
+    for (size_t n = 0; n <= 40; n++) {
+        uint8_t *in = malloc(n ? n : 1), *out = malloc(2 * n + 1);
+
+        assert_non_null(in);
+        assert_non_null(out);
+        random_fill(&random, in, n);
+        memset(out, 0x5a, 2 * n + 1);
+        ljs__digits(out, in, n);
+        for (size_t i = 0; i < 2 * n; i++)
+            assert_int_equal(out[i], "0123456789abcdef"[in[i / 2] >> (i % 2 ? 0 : 4) & 15]);
+        assert_int_equal(out[2 * n], 0x5a);
+        free(in);
+        free(out);
+    }
+}
+
 static void bufs(void **state)
 {
     ljs_buf out = { (uint8_t *)1, 1 };
@@ -228,9 +250,16 @@ static void bufs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(read_octets), cmocka_unit_test(read_too_much),        cmocka_unit_test(write_and_take),
-        cmocka_unit_test(write_much),  cmocka_unit_test(write_without_memory), cmocka_unit_test(hex_every_pair),
-        cmocka_unit_test(hex_lengths), cmocka_unit_test(hex_there_and_back),   cmocka_unit_test(bufs),
+        cmocka_unit_test(read_octets),
+        cmocka_unit_test(read_too_much),
+        cmocka_unit_test(write_and_take),
+        cmocka_unit_test(write_much),
+        cmocka_unit_test(write_without_memory),
+        cmocka_unit_test(hex_every_pair),
+        cmocka_unit_test(hex_lengths),
+        cmocka_unit_test(hex_there_and_back),
+        cmocka_unit_test(bufs),
+        cmocka_unit_test(digits_of_every_length),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
