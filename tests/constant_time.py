@@ -43,11 +43,17 @@ class Mutant(NamedTuple):
     new: str
     program: str
     function: str  # where it is found; gcc makes no branch of a short memcmp, but there is one on what comes of it
+    through: str = ""  # of a header: the file that is compiled with it
 
 
 MUTANTS = [
     Mutant("a plain memcmp", "libjs/base/secret.c", "int differ = sodium_memcmp(a, b, len);",
-           "int differ = memcmp(a, b, len);", "keys_envelope", "ljs__equal"),
+           "int differ = memcmp(a, b, len);", "keys_key", "ljs__equal_all|ljs_key_check"),
+    Mutant("a plain memcmp of few octets", "libjs/base/secret.h", "differ = (x[0] ^ y[0]) | (x[1] ^ y[1]);",
+           "differ = (uint64_t)memcmp(x, y, sizeof x);", "keys_envelope", "ljs__equal", "libjs/keys/envelope.c"),
+    Mutant("few octets that end at the first that differ", "libjs/base/secret.h",
+           "differ = (x[0] ^ y[0]) | (x[1] ^ y[1]);", "if ((differ = x[0] ^ y[0])) return false; differ = x[1] ^ y[1];",
+           "server_vectors", "ljs__equal", "libjs/keys/vault.c"),
     Mutant("hexadecimal that ends at the first digit that is none", "libjs/base/cursor.c",
            "octets_of(out + i, in + 2 * i, &bad);",
            "{ octets_of(out + i, in + 2 * i, &bad); memcpy(half, &bad, 16); if (half[0] | half[1]) return false; }",
@@ -96,8 +102,8 @@ class Build:
         tests, name = self.root / "tests", program.partition(":")[0]
         return tests / f"{name}.c" if name.startswith("constant") else tests / f"unit/test_{name}.c"
 
-    def compile(self, source: Path, to: Path) -> None:
-        done = run([*self.cc, "-c", str(source), "-o", str(to)])
+    def compile(self, source: Path, to: Path, *more: str) -> None:
+        done = run([self.cc[0], *more, *self.cc[1:], "-c", str(source), "-o", str(to)])
         if done.returncode:
             raise RuntimeError(f"{source} does not compile:\n{done.stderr}")
 
@@ -143,9 +149,16 @@ def judge(build: Build, number: int, mutant: Mutant) -> tuple[bool, str]:
     if text.count(mutant.old) != 1:
         return False, f"matches {text.count(mutant.old)} times in {mutant.file}"
     mutated, to = build.work / f"{number}.c", build.work / f"{number}.o"
+    first: tuple[str, ...] = ()
+    if mutant.through:  # the header is found before that of the tree
+        first = (f"-I{build.work / str(number)}",)
+        mutated = build.work / str(number) / Path(mutant.file).relative_to("libjs")
+        mutated.parent.mkdir(parents=True)
     mutated.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    if mutant.through:
+        source = mutated = build.root / mutant.through
     try:
-        build.compile(mutated, to)
+        build.compile(mutated, to, *first)
         program = build.link(mutant.program, build.work / f"mutant-{number}", {build.object_of(source): to})
     except RuntimeError as error:
         return False, str(error)

@@ -81,7 +81,7 @@ __attribute__((noinline)) void ljs__wipe_stack(size_t len)
     ljs__wipe(dead + sizeof dead - len, len); /* what is next to the caller's frame */
 }
 
-bool ljs__equal(const void *a, const void *b, size_t len)
+bool ljs__equal_all(const void *a, const void *b, size_t len)
 {
     int differ = sodium_memcmp(a, b, len);
 

@@ -159,6 +159,49 @@ static void wipe_and_compare(void **state)
     assert_true(ljs__equal(a, "", 0));
 }
 
+/* Numbers of octets that the compiler knows are compared in another way than those that it does not. */
+#define COMPARE(n)                                                                                                     \
+    do {                                                                                                               \
+        uint8_t a[66], b[sizeof a];                                                                                    \
+                                                                                                                       \
+        ljs__random(a, sizeof a);                                                                                      \
+        memcpy(b, a, sizeof b);                                                                                        \
+        a[0] ^= 1; /* what is around them counts for nothing */                                                        \
+        a[(n) + 1] ^= 1;                                                                                               \
+        assert_true(ljs__equal(a + 1, b + 1, (n)));                                                                    \
+        for (unsigned bit = 0; bit < 8 * (n); bit++) {                                                                 \
+            b[1 + bit / 8] ^= (uint8_t)(1 << bit % 8);                                                                 \
+            assert_false(ljs__equal(a + 1, b + 1, (n)));                                                               \
+            b[1 + bit / 8] ^= (uint8_t)(1 << bit % 8);                                                                 \
+        }                                                                                                              \
+        assert_true(ljs__equal(a + 1, b + 1, (n)));                                                                    \
+    } while (0)
+
+static void compare_every_length(void **state)
+{
+    (void)state;
+    COMPARE(1u);
+    COMPARE(2u);
+    COMPARE(3u);
+    COMPARE(4u);
+    COMPARE(5u);
+    COMPARE(6u);
+    COMPARE(7u);
+    COMPARE(8u);
+    COMPARE(9u);
+    COMPARE(10u);
+    COMPARE(11u);
+    COMPARE(12u);
+    COMPARE(13u);
+    COMPARE(14u);
+    COMPARE(15u);
+    COMPARE(16u);
+    COMPARE(17u);
+    COMPARE(64u);
+    for (volatile size_t n = 1; n <= 20; n++)
+        COMPARE(n);
+}
+
 static volatile uintptr_t mark_at; /* a number: the array is dead when it is read */
 
 #if defined(__clang__) || defined(__SANITIZE_ADDRESS__)
@@ -346,6 +389,7 @@ int main(void)
         cmocka_unit_test(secret_memory_is_guarded),
         cmocka_unit_test(secret_memory_is_locked),
         cmocka_unit_test(wipe_and_compare),
+        cmocka_unit_test(compare_every_length),
         cmocka_unit_test(wipe_stack),
         cmocka_unit_test(random_octets),
         cmocka_unit_test(names_never_come_twice),
