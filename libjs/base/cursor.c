@@ -44,14 +44,13 @@ void ljs__wr_le(struct wr *w, uint64_t v, unsigned n)
 
 typedef uint8_t sixteen __attribute__((vector_size(16)));
 
-/* Lower case, of eight octets. */
-static sixteen digits_of(const uint8_t in[8])
-{
-    sixteen v, nibbles;
-    uint64_t half[2] = { 0 };
+typedef uint64_t two __attribute__((vector_size(16)));
 
-    memcpy(half, in, sizeof half[0]);
-    memcpy(&v, half, sizeof v);
+/* Lower case, of eight octets. */
+static sixteen digits_of(uint64_t eight)
+{
+    sixteen v = (sixteen)(two){ eight, 0 }, nibbles;
+
     nibbles = __builtin_shufflevector(v >> 4, v & 0x0f, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     return nibbles + '0' + ((sixteen)(nibbles > 9) & ('a' - '0' - 10));
 }
@@ -59,20 +58,27 @@ static sixteen digits_of(const uint8_t in[8])
 void ljs__digits(uint8_t *out, const uint8_t *in, size_t in_len)
 {
     sixteen digits;
+    uint64_t eight;
+    size_t i = 0;
 
-    for (; in_len >= 8; in_len -= 8, in += 8, out += sizeof digits) {
-        digits = digits_of(in);
-        memcpy(out, &digits, sizeof digits);
+    for (; in_len - i >= sizeof eight; i += sizeof eight) {
+        memcpy(&eight, in + i, sizeof eight);
+        digits = digits_of(eight);
+        memcpy(out + 2 * i, &digits, sizeof digits);
     }
-    if (in_len) {
-        uint8_t octets[8] = { 0 };
-
-        memcpy(octets, in, in_len);
-        digits = digits_of(octets);
+    if (i == in_len)
+        return;
+    if (i) { /* once more some of those before */
+        memcpy(&eight, in + in_len - sizeof eight, sizeof eight);
+        digits = digits_of(eight);
+        memcpy(out + 2 * in_len - sizeof digits, &digits, sizeof digits);
+    } else {
+        eight = le64(up_to_eight(in, in_len));
+        digits = digits_of(eight);
         memcpy(out, &digits, 2 * in_len);
-        ljs__wipe(octets, sizeof octets);
         ljs__wipe(&digits, sizeof digits);
     }
+    ljs__wipe(&eight, sizeof eight);
 }
 
 void ljs__wr_hex(struct wr *w, const uint8_t *in, size_t in_len)
@@ -113,46 +119,50 @@ static uint64_t four_of(uint64_t nibbles)
     return (nibbles | nibbles >> 16) & UINT32_MAX;
 }
 
-/* Eight octets of sixteen digits in either case; *bad is not all zeros when there is one that is none. */
-static void octets_of(uint8_t out[8], const uint8_t in[16], sixteen *bad)
+/* Eight octets of sixteen digits in either case, the first lowest; *bad is not all zeros when there is one that is
+ * none. */
+static uint64_t octets_of(sixteen v, sixteen *bad)
 {
-    sixteen v, digit, letter, is_digit, is_letter, nibbles;
-    uint64_t half[2]; /* no shuffle of vectors: gcc makes one through memory of it */
+    sixteen digit = v - '0', letter = (v | 0x20) - 'a', is_digit = (sixteen)(digit <= 9),
+            is_letter = (sixteen)(letter <= 5);
+    two half; /* no shuffle of vectors: gcc makes one through memory of it */
 
-    memcpy(&v, in, sizeof v);
-    digit = v - '0';
-    letter = (v | 0x20) - 'a';
-    is_digit = (sixteen)(digit <= 9);
-    is_letter = (sixteen)(letter <= 5);
     *bad |= ~(is_digit | is_letter);
-    nibbles = (digit & is_digit) | ((letter + 10) & is_letter);
-    memcpy(half, &nibbles, sizeof half);
-    half[0] = le64(four_of(le64(half[0])) | four_of(le64(half[1])) << 32);
-    memcpy(out, half, 8);
+    half = (two)((digit & is_digit) | ((letter + 10) & is_letter));
+    return four_of(le64(half[0])) | four_of(le64(half[1])) << 32;
+}
+
+/* Of fewer: the other digits are zeros. */
+static sixteen few_digits(const uint8_t *in, size_t n)
+{
+    const uint64_t zeros = UINT64_C(0x3030303030303030);
+
+    if (n > 8)
+        return (sixteen)(two){ le64(up_to_eight(in, 8)), le64(up_to_eight(in + 8, n - 8) | zeros << 8 * (n - 8)) };
+    return (sixteen)(two){ le64(n < 8 ? up_to_eight(in, n) | zeros << 8 * n : up_to_eight(in, n)), zeros };
 }
 
 bool ljs__hex(uint8_t *out, size_t n, const char *text, size_t text_len)
 {
     const uint8_t *in = (const uint8_t *)text;
-    sixteen bad = { 0 };
-    uint64_t half[2], other;
+    sixteen bad = { 0 }, v;
+    uint64_t eight = 0, other;
     size_t i = 0;
+    two half;
 
     if (text_len / 2 != n || text_len % 2)
         return false;
-    for (; n - i >= 8; i += 8)
-        octets_of(out + i, in + 2 * i, &bad);
-    if (i < n) {
-        uint8_t digits[16] = { '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0' };
-        uint8_t octets[8];
-
-        memcpy(digits, in + 2 * i, 2 * (n - i));
-        octets_of(octets, digits, &bad);
-        memcpy(out + i, octets, n - i);
-        ljs__wipe(digits, sizeof digits);
-        ljs__wipe(octets, sizeof octets);
+    for (; n - i >= sizeof eight; i += sizeof eight) {
+        memcpy(&v, in + 2 * i, sizeof v);
+        eight = le64(octets_of(v, &bad));
+        memcpy(out + i, &eight, sizeof eight);
     }
-    memcpy(half, &bad, sizeof half);
+    if (i < n) {
+        eight = octets_of(few_digits(in + 2 * i, 2 * (n - i)), &bad);
+        put_up_to_eight(out + i, eight, n - i);
+    }
+    ljs__wipe(&eight, sizeof eight);
+    half = (two)bad;
     other = half[0] | half[1];
     ljs__public(&other, sizeof other);
     if (other && n)

@@ -75,6 +75,26 @@ static inline uint64_t up_to_eight(const void *in, size_t n)
     return n ? at[0] | (uint64_t)at[n / 2] << 8 * (n / 2) | (uint64_t)at[n - 1] << 8 * (n - 1) : 0;
 }
 
+/* The same back: n of them, 8 at the most, lowest first. */
+static inline void put_up_to_eight(void *out, uint64_t all, size_t n)
+{
+    uint8_t *at = out;
+    uint32_t first = le32((uint32_t)all), last;
+
+    if (n == sizeof all) {
+        all = le64(all);
+        memcpy(at, &all, sizeof all);
+    } else if (n >= sizeof first) { /* two that overlap */
+        last = le32((uint32_t)(all >> 8 * (n - sizeof last)));
+        memcpy(at, &first, sizeof first);
+        memcpy(at + n - sizeof last, &last, sizeof last);
+    } else if (n) {
+        at[n / 2] = (uint8_t)(all >> 8 * (n / 2));
+        at[n - 1] = (uint8_t)(all >> 8 * (n - 1));
+        at[0] = (uint8_t)all;
+    }
+}
+
 /* n <= 8 */
 static inline uint64_t rd_le(struct rd *r, unsigned n)
 {
