@@ -418,10 +418,10 @@ ljs_err ljs__json_read(const uint8_t *in, size_t in_len, size_t max, json_fn *fn
 
 /* Room for a value or a name of n octets, behind a comma unless it is the first of its object
  * or array, or the value of a name; NULL when there is none. */
-static uint8_t *add(struct wr *w, size_t n)
+static inline uint8_t *add(struct wr *w, size_t n)
 {
     uint8_t before = w->len ? w->data[w->len - 1] : '[';
-    bool comma = before != '[' && before != '{' && before != ':';
+    bool comma = before != ':' && (before | 0x20) != '{'; /* nor '[' */
     uint8_t *at = wr_add(w, n + comma);
 
     if (at && comma)
@@ -449,29 +449,22 @@ void ljs__json_name(struct wr *w, const char *name)
     ljs__wr(w, "\":", 2);
 }
 
-void ljs__json_named(struct wr *w, const struct json_name *name)
+void ljs__json_word(struct wr *w, const struct json_name *word)
 {
-    uint8_t *at = add(w, sizeof name->text + 3);
+    uint8_t *at = add(w, sizeof word->text + 2);
 
     if (!at)
         return;
     at[0] = '"';
-    memcpy(at + 1, name->text, sizeof name->text); /* all of it, which is quicker than what there is of it */
-    at[name->len + 1] = '"';
-    at[name->len + 2] = ':';
-    w->len -= sizeof name->text - name->len;
+    memcpy(at + 1, word->text, sizeof word->text);
+    at[word->len + 1] = '"';
+    w->len -= sizeof word->text - word->len;
 }
 
-void ljs__json_text(struct wr *w, const char *text)
+/* What is not plain is escaped; the quotes are for the caller. */
+static void escape(struct wr *w, const char *text, size_t len)
 {
-    size_t len = strlen(text), plain = ljs__plain(text, len);
-    uint8_t *at = add(w, plain + 1);
-
-    if (!at)
-        return;
-    *at = '"';
-    memcpy(at + 1, text, plain);
-    for (size_t i = plain, n; i < len; i += n) {
+    for (size_t i = 0, n; i < len; i += n) {
         uint8_t c = (uint8_t)text[i];
 
         if ((n = ljs__plain(text + i, len - i)))
@@ -488,19 +481,80 @@ void ljs__json_text(struct wr *w, const char *text)
                 ljs__wr(w, &c, 1);
         }
     }
+}
+
+void ljs__json_text(struct wr *w, const char *text)
+{
+    size_t len = strlen(text), plain = ljs__plain(text, len);
+    uint8_t *at = add(w, plain + 1);
+
+    if (!at)
+        return;
+    *at = '"';
+    memcpy(at + 1, text, plain);
+    escape(w, text + plain, len - plain);
     ljs__wr(w, "\"", 1);
+}
+
+/* Copies them sixteen at a time until there is one in which the text ends, or which wants to be looked at.
+ * @return how many octets were copied that are of the text, and to be written as they are */
+static size_t copy_plain(uint8_t *to, const char *text, size_t room)
+{
+    const sixteen none = { 0 };
+
+    for (size_t at = 0; at + sizeof(sixteen) <= room; at += sizeof(sixteen)) {
+        uint64_t half[2];
+        sixteen v, other;
+
+        memcpy(&v, text + at, sizeof v);
+        memcpy(to + at, &v, sizeof v);
+        other = (v < none + ' ') | (v == none + '"') | (v == none + '\\') | (v == none + 0x7f);
+        memcpy(half, &other, sizeof half);
+        if (half[0])
+            return at + (size_t)__builtin_ctzll(le64(half[0])) / 8;
+        if (half[1])
+            return at + sizeof half[0] + (size_t)__builtin_ctzll(le64(half[1])) / 8;
+    }
+    return room / sizeof(sixteen) * sizeof(sixteen);
+}
+
+bool ljs__json_label(struct wr *w, const char *text, size_t room)
+{
+    size_t len = w->len, plain;
+
+    if (room + 3 <= w->room - len) { /* none is asked for that is not needed in the end */
+        uint8_t *at = add(w, room + 2);
+
+        plain = at ? copy_plain(at + 1, text, room) : room;
+        if (plain < room && !text[plain]) {
+            at[0] = at[plain + 1] = '"';
+            w->len -= room - plain;
+            return true;
+        }
+        w->len = len;
+    }
+    if (!ljs__text_ok(text, room))
+        return false;
+    ljs__json_text(w, text);
+    return true;
 }
 
 void ljs__json_number(struct wr *w, int64_t number)
 {
+    static const char hundred[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+                                  "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+                                  "8081828384858687888990919293949596979899";
     char digits[20];
     size_t at = sizeof digits;
     uint8_t *to;
     uint64_t left = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
 
-    do
-        digits[--at] = (char)('0' + left % 10);
-    while (left /= 10);
+    for (; left >= 10; left /= 100) {
+        at -= 2;
+        memcpy(digits + at, hundred + 2 * (left % 100), 2);
+    }
+    if (left || at == sizeof digits)
+        digits[--at] = (char)('0' + left);
     if (number < 0)
         digits[--at] = '-';
     if ((to = add(w, sizeof digits - at)))

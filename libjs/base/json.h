@@ -66,8 +66,33 @@ ljs_err ljs__json_read(const uint8_t *in, size_t in_len, size_t max, json_fn *fn
 void ljs__json_open(struct wr *w, char bracket); /* { or [ */
 void ljs__json_close(struct wr *w, char bracket);
 void ljs__json_name(struct wr *w, const char *name); /* a name of ours: nothing in it to escape */
-void ljs__json_named(struct wr *w, const struct json_name *name);
-void ljs__json_text(struct wr *w, const char *text); /* UTF-8 */
+
+/* The name as it is written, with what is before and behind it. */
+struct json_key {
+    char text[LJS__JSON_NAME_ROOM + 8];
+    uint8_t len;
+};
+#define JSON_KEY(name)                                                                                                 \
+    {                                                                                                                  \
+        ",\"" name "\":", sizeof(char[sizeof(name) <= LJS__JSON_NAME_ROOM ? sizeof(name) : -1]) + 3                    \
+    }
+
+/* A name of ours behind `before`: a '{', and the object opens with it, or a ','. */
+static inline void json_member(struct wr *w, char before, const struct json_key *key)
+{
+    uint8_t *at = wr_add(w, sizeof key->text);
+
+    if (!at)
+        return;
+    memcpy(at, key->text, sizeof key->text); /* all of it, which is quicker than what there is of it */
+    at[0] = (uint8_t)before;
+    w->len -= sizeof key->text - key->len;
+}
+void ljs__json_word(struct wr *w, const struct json_name *word); /* a text of ours */
+void ljs__json_text(struct wr *w, const char *text);             /* UTF-8 */
+/* The text in `room` octets, all of which can be read.  false, and nothing written, for one that has no NUL there, or
+ * that cannot be shown (base/text.h); one that can is judged also where there is no memory to write it. */
+bool ljs__json_label(struct wr *w, const char *text, size_t room);
 void ljs__json_number(struct wr *w, int64_t number);
 void ljs__json_bool(struct wr *w, bool value);
 void ljs__json_hex(struct wr *w, const uint8_t *in, size_t in_len);        /* octets, in their order */

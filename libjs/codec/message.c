@@ -57,48 +57,59 @@ enum {
     M_SESSION_KEY_ID,
 };
 
-static const struct json_name kek_label = JSON_NAME("KEKLabel"), aes_key = JSON_NAME("AESKey"),
-                              result_code = JSON_NAME("ResultCode"), description = JSON_NAME("Description");
+/* As it is read, and as it is written. */
+struct named {
+    struct json_name name;
+    struct json_key key;
+};
+#define NAMED(name)                                                                                                    \
+    {                                                                                                                  \
+        JSON_NAME(name), JSON_KEY(name)                                                                                \
+    }
+
+static const struct named kek_label = NAMED("KEKLabel"), aes_key = NAMED("AESKey"), result_code = NAMED("ResultCode"),
+                          description = NAMED("Description");
+static const struct json_name protocol_1_0 = JSON_NAME("1.0"), protocol_1_1 = JSON_NAME("1.1");
 
 #define BIT(m)             (UINT32_C(1) << (m))
 #define AT(field)          offsetof(ljs_message, field), sizeof(((ljs_message *)0)->field)
 #define AT_LEN(field, max) AT(field), max, 0, offsetof(ljs_message, field##_len)
+#define AT_KEY(field)      AT(field), 0, 0, offsetof(ljs_message, field.key_len)
 
 static const struct member {
-    struct json_name name;
+    struct named named;
     enum kind kind;
     size_t at, size; /* of the field */
     uint32_t limit;
     unsigned has;  /* its bit in ljs_message.has, or 0 */
-    size_t len_at; /* of OCTETS: where their number is */
+    size_t len_at; /* of OCTETS, and of the key in an ENVELOPE: where their number is */
 } members[] = {
-    [M_PROTOCOL_VERSION] = { JSON_NAME("ProtocolVersion"), PROTOCOL, AT(protocol), 0, 0, 0 },
-    [M_SENDER_ID] = { JSON_NAME("SenderID"), ID, AT(sender_id), 0, 0, 0 },
-    [M_RECEIVER_ID] = { JSON_NAME("ReceiverID"), ID, AT(receiver_id), 0, 0, 0 },
-    [M_TRANSACTION_ID] = { JSON_NAME("TransactionID"), NUMBER, AT(transaction_id), UINT32_MAX, LJS_M_TRANSACTION_ID,
-                           0 },
-    [M_MESSAGE_TYPE] = { JSON_NAME("MessageType"), TYPE, AT(type), 0, 0, 0 },
-    [M_SENDER_NSID] = { JSON_NAME("SenderNSID"), HEX_NUMBER, AT(sender_ns_id), 16, LJS_M_SENDER_NSID, 0 },
-    [M_RECEIVER_NSID] = { JSON_NAME("ReceiverNSID"), HEX_NUMBER, AT(receiver_ns_id), 16, LJS_M_RECEIVER_NSID, 0 },
-    [M_RECEIVER_TOKEN] = { JSON_NAME("ReceiverToken"), OCTETS, AT_LEN(receiver_token, LJS_TOKEN_MAX) },
-    [M_SENDER_TOKEN] = { JSON_NAME("SenderToken"), OCTETS, AT_LEN(sender_token, LJS_TOKEN_MAX) },
-    [M_MAC_VERSION] = { JSON_NAME("MACVersion"), MAC, AT(mac), 0, LJS_M_MAC_VERSION, 0 },
-    [M_PHY_PAYLOAD] = { JSON_NAME("PHYPayload"), OCTETS, AT_LEN(phy, LJS_PHY_MAX) },
-    [M_RESULT] = { JSON_NAME("Result"), RESULT, AT(result), 0, LJS_M_RESULT, 0 },
-    [M_LIFETIME] = { JSON_NAME("Lifetime"), NUMBER, AT(lifetime), UINT32_MAX, LJS_M_LIFETIME, 0 },
-    [M_DEV_EUI] = { JSON_NAME("DevEUI"), HEX_NUMBER, AT(dev_eui), 16, LJS_M_DEV_EUI, 0 },
-    [M_DEV_ADDR] = { JSON_NAME("DevAddr"), HEX_NUMBER, AT(dev_addr), 8, LJS_M_DEV_ADDR, 0 },
-    [M_DL_SETTINGS] = { JSON_NAME("DLSettings"), HEX_NUMBER, AT(dl_settings), 2, LJS_M_DL_SETTINGS, 0 },
-    [M_RX_DELAY] = { JSON_NAME("RxDelay"), NUMBER, AT(rx_delay), 15, LJS_M_RX_DELAY, 0 },
-    [M_CF_LIST] = { JSON_NAME("CFList"), CF_LIST, AT(cf_list), LJS_CFLIST_LEN, LJS_M_CF_LIST, 0 },
-    [M_H_NET_ID] = { JSON_NAME("HNetID"), HEX_NUMBER, AT(h_net_id), 6, LJS_M_H_NET_ID, 0 },
-    [M_H_NSID] = { JSON_NAME("HNSID"), HEX_NUMBER, AT(h_ns_id), 16, LJS_M_H_NS_ID, 0 },
-    [M_S_NWK_S_INT_KEY] = { JSON_NAME("SNwkSIntKey"), ENVELOPE, AT(s_nwk_s_int), 0, 0, 0 },
-    [M_F_NWK_S_INT_KEY] = { JSON_NAME("FNwkSIntKey"), ENVELOPE, AT(f_nwk_s_int), 0, 0, 0 },
-    [M_NWK_S_ENC_KEY] = { JSON_NAME("NwkSEncKey"), ENVELOPE, AT(nwk_s_enc), 0, 0, 0 },
-    [M_NWK_S_KEY] = { JSON_NAME("NwkSKey"), ENVELOPE, AT(nwk_s), 0, 0, 0 },
-    [M_APP_S_KEY] = { JSON_NAME("AppSKey"), ENVELOPE, AT(app_s), 0, 0, 0 },
-    [M_SESSION_KEY_ID] = { JSON_NAME("SessionKeyID"), OCTETS, AT_LEN(session_key_id, LJS_SESSION_KEY_ID_MAX) },
+    [M_PROTOCOL_VERSION] = { NAMED("ProtocolVersion"), PROTOCOL, AT(protocol), 0, 0, 0 },
+    [M_SENDER_ID] = { NAMED("SenderID"), ID, AT(sender_id), 0, 0, 0 },
+    [M_RECEIVER_ID] = { NAMED("ReceiverID"), ID, AT(receiver_id), 0, 0, 0 },
+    [M_TRANSACTION_ID] = { NAMED("TransactionID"), NUMBER, AT(transaction_id), UINT32_MAX, LJS_M_TRANSACTION_ID, 0 },
+    [M_MESSAGE_TYPE] = { NAMED("MessageType"), TYPE, AT(type), 0, 0, 0 },
+    [M_SENDER_NSID] = { NAMED("SenderNSID"), HEX_NUMBER, AT(sender_ns_id), 16, LJS_M_SENDER_NSID, 0 },
+    [M_RECEIVER_NSID] = { NAMED("ReceiverNSID"), HEX_NUMBER, AT(receiver_ns_id), 16, LJS_M_RECEIVER_NSID, 0 },
+    [M_RECEIVER_TOKEN] = { NAMED("ReceiverToken"), OCTETS, AT_LEN(receiver_token, LJS_TOKEN_MAX) },
+    [M_SENDER_TOKEN] = { NAMED("SenderToken"), OCTETS, AT_LEN(sender_token, LJS_TOKEN_MAX) },
+    [M_MAC_VERSION] = { NAMED("MACVersion"), MAC, AT(mac), 0, LJS_M_MAC_VERSION, 0 },
+    [M_PHY_PAYLOAD] = { NAMED("PHYPayload"), OCTETS, AT_LEN(phy, LJS_PHY_MAX) },
+    [M_RESULT] = { NAMED("Result"), RESULT, AT(result), 0, LJS_M_RESULT, 0 },
+    [M_LIFETIME] = { NAMED("Lifetime"), NUMBER, AT(lifetime), UINT32_MAX, LJS_M_LIFETIME, 0 },
+    [M_DEV_EUI] = { NAMED("DevEUI"), HEX_NUMBER, AT(dev_eui), 16, LJS_M_DEV_EUI, 0 },
+    [M_DEV_ADDR] = { NAMED("DevAddr"), HEX_NUMBER, AT(dev_addr), 8, LJS_M_DEV_ADDR, 0 },
+    [M_DL_SETTINGS] = { NAMED("DLSettings"), HEX_NUMBER, AT(dl_settings), 2, LJS_M_DL_SETTINGS, 0 },
+    [M_RX_DELAY] = { NAMED("RxDelay"), NUMBER, AT(rx_delay), 15, LJS_M_RX_DELAY, 0 },
+    [M_CF_LIST] = { NAMED("CFList"), CF_LIST, AT(cf_list), LJS_CFLIST_LEN, LJS_M_CF_LIST, 0 },
+    [M_H_NET_ID] = { NAMED("HNetID"), HEX_NUMBER, AT(h_net_id), 6, LJS_M_H_NET_ID, 0 },
+    [M_H_NSID] = { NAMED("HNSID"), HEX_NUMBER, AT(h_ns_id), 16, LJS_M_H_NS_ID, 0 },
+    [M_S_NWK_S_INT_KEY] = { NAMED("SNwkSIntKey"), ENVELOPE, AT_KEY(s_nwk_s_int) },
+    [M_F_NWK_S_INT_KEY] = { NAMED("FNwkSIntKey"), ENVELOPE, AT_KEY(f_nwk_s_int) },
+    [M_NWK_S_ENC_KEY] = { NAMED("NwkSEncKey"), ENVELOPE, AT_KEY(nwk_s_enc) },
+    [M_NWK_S_KEY] = { NAMED("NwkSKey"), ENVELOPE, AT_KEY(nwk_s) },
+    [M_APP_S_KEY] = { NAMED("AppSKey"), ENVELOPE, AT_KEY(app_s) },
+    [M_SESSION_KEY_ID] = { NAMED("SessionKeyID"), OCTETS, AT_LEN(session_key_id, LJS_SESSION_KEY_ID_MAX) },
 };
 
 enum {
@@ -111,26 +122,29 @@ enum {
                  BIT(M_RX_DELAY),
     KEYS_1_1 = BIT(M_S_NWK_S_INT_KEY) | BIT(M_F_NWK_S_INT_KEY) | BIT(M_NWK_S_ENC_KEY),
     ACTIVATED = BIT(M_LIFETIME) | KEYS_1_1 | BIT(M_NWK_S_KEY) | BIT(M_APP_S_KEY) | BIT(M_SESSION_KEY_ID),
+    IS_KNOWN = BIT(M_RESULT) | BIT(M_PROTOCOL_VERSION) | BIT(M_MESSAGE_TYPE), /* whether they are there, of itself */
     APP_S_KEY_OF = BIT(M_DEV_EUI) | BIT(M_SESSION_KEY_ID),
 };
 
 /* Beside header and tokens, and the Result of answers.  `failed` is what an answer that
  * is not Success may carry.  An application server has no NSID.  [TS002 §23.1-23.3] */
 static const struct shape {
-    const char *name;
+    struct json_name name;
     uint32_t mandatory, optional, failed;
 } shapes[] = {
-    [LJS_MSG_NONE] = { "", 0, NSIDS, NSIDS },
-    [LJS_MSG_JOIN_REQ] = { "JoinReq", ACTIVATION | BIT(M_SENDER_NSID), BIT(M_CF_LIST) | BIT(M_RECEIVER_NSID), 0 },
-    [LJS_MSG_JOIN_ANS] = { "JoinAns", BIT(M_PHY_PAYLOAD), ACTIVATED | NSIDS, BIT(M_LIFETIME) | NSIDS },
-    [LJS_MSG_REJOIN_REQ] = { "RejoinReq", ACTIVATION | BIT(M_SENDER_NSID), BIT(M_CF_LIST) | BIT(M_RECEIVER_NSID), 0 },
-    [LJS_MSG_REJOIN_ANS] = { "RejoinAns", BIT(M_PHY_PAYLOAD), ACTIVATED | NSIDS, BIT(M_LIFETIME) | NSIDS },
-    [LJS_MSG_APP_S_KEY_REQ] = { "AppSKeyReq", APP_S_KEY_OF, 0, 0 },
+    [LJS_MSG_NONE] = { JSON_NAME(""), 0, NSIDS, NSIDS },
+    [LJS_MSG_JOIN_REQ] = { JSON_NAME("JoinReq"), ACTIVATION | BIT(M_SENDER_NSID), BIT(M_CF_LIST) | BIT(M_RECEIVER_NSID),
+                           0 },
+    [LJS_MSG_JOIN_ANS] = { JSON_NAME("JoinAns"), BIT(M_PHY_PAYLOAD), ACTIVATED | NSIDS, BIT(M_LIFETIME) | NSIDS },
+    [LJS_MSG_REJOIN_REQ] = { JSON_NAME("RejoinReq"), ACTIVATION | BIT(M_SENDER_NSID),
+                             BIT(M_CF_LIST) | BIT(M_RECEIVER_NSID), 0 },
+    [LJS_MSG_REJOIN_ANS] = { JSON_NAME("RejoinAns"), BIT(M_PHY_PAYLOAD), ACTIVATED | NSIDS, BIT(M_LIFETIME) | NSIDS },
+    [LJS_MSG_APP_S_KEY_REQ] = { JSON_NAME("AppSKeyReq"), APP_S_KEY_OF, 0, 0 },
     /* TS002 makes DevEUI and SessionKeyID mandatory here; The Things Stack sends no DevEUI. */
-    [LJS_MSG_APP_S_KEY_ANS] = { "AppSKeyAns", BIT(M_APP_S_KEY), BIT(M_LIFETIME) | APP_S_KEY_OF,
+    [LJS_MSG_APP_S_KEY_ANS] = { JSON_NAME("AppSKeyAns"), BIT(M_APP_S_KEY), BIT(M_LIFETIME) | APP_S_KEY_OF,
                                 BIT(M_LIFETIME) | APP_S_KEY_OF },
-    [LJS_MSG_HOME_NS_REQ] = { "HomeNSReq", BIT(M_DEV_EUI) | BIT(M_SENDER_NSID), BIT(M_RECEIVER_NSID), 0 },
-    [LJS_MSG_HOME_NS_ANS] = { "HomeNSAns", BIT(M_H_NET_ID), BIT(M_H_NSID) | NSIDS, BIT(M_LIFETIME) | NSIDS },
+    [LJS_MSG_HOME_NS_REQ] = { JSON_NAME("HomeNSReq"), BIT(M_DEV_EUI) | BIT(M_SENDER_NSID), BIT(M_RECEIVER_NSID), 0 },
+    [LJS_MSG_HOME_NS_ANS] = { JSON_NAME("HomeNSAns"), BIT(M_H_NET_ID), BIT(M_H_NSID) | NSIDS, BIT(M_LIFETIME) | NSIDS },
 };
 
 static bool is_type(ljs_message_type type)
@@ -195,7 +209,7 @@ static void empty(ljs_message *m)
 
 const char *ljs_message_type_text(ljs_message_type type)
 {
-    return is_type(type) ? shapes[type].name : "";
+    return is_type(type) ? shapes[type].name.text : "";
 }
 
 void ljs_message_init(ljs_message *out)
@@ -309,7 +323,7 @@ static bool read_text(struct reading *r, unsigned m, const char *text, size_t le
         return true;
     case TYPE:
         for (size_t i = 1; i < COUNT(shapes); i++)
-            if (same_text(text, len, shapes[i].name)) {
+            if (len == shapes[i].name.len && memcmp(text, shapes[i].name.text, len) == 0) {
                 r->out->type = (ljs_message_type)i;
                 return true;
             }
@@ -349,7 +363,7 @@ static bool read_inner(struct reading *r, const struct json_event *event)
     ljs_envelope *envelope = result ? NULL : field_of(r->out, members[r->within].at);
     char code[32];
 
-    if (json_named(event, result ? &result_code : &aes_key)) {
+    if (json_named(event, result ? &result_code.name : &aes_key.name)) {
         r->inner = true;
         if (event->type != JSON_TEXT)
             return false;
@@ -359,7 +373,7 @@ static bool read_inner(struct reading *r, const struct json_event *event)
         if (!text_of(code, sizeof code, event->text, event->text_len))
             code[0] = 0;
         r->out->result = ljs_result_err(code);
-    } else if (json_named(event, result ? &description : &kek_label)) {
+    } else if (json_named(event, result ? &description.name : &kek_label.name)) {
         if (event->type != JSON_TEXT)
             return false;
         if (!result)
@@ -373,7 +387,7 @@ static bool read_member(struct reading *r, const struct json_event *event)
 {
     unsigned m = r->next, tried = 0;
 
-    while (tried < COUNT(members) && !json_named(event, &members[m].name)) {
+    while (tried < COUNT(members) && !json_named(event, &members[m].named.name)) {
         m = m + 1 < COUNT(members) ? m + 1 : 0;
         tried++;
     }
@@ -474,128 +488,109 @@ ljs_err ljs_message_parse(ljs_message *out, const uint8_t *in, size_t in_len)
 
 /* ---- writing ---------------------------------------------------------------- */
 
-/* Is the member there, and can it be written? */
-static bool there_is(const ljs_message *m, const struct member *member)
+/* Those of `members` that are there. */
+static uint32_t there_of(const ljs_message *m, uint32_t among)
 {
-    const void *field = const_field_of(m, member->at);
+    uint32_t there = BIT(M_RESULT);
 
-    switch (member->kind) {
-    case ID:
-        return *(const char *)field != 0;
-    case OCTETS:
-        return *(const size_t *)const_field_of(m, member->len_at) > 0;
-    case ENVELOPE:
-        return ((const ljs_envelope *)field)->key_len > 0;
-    case PROTOCOL:
-        return m->protocol == 10 || m->protocol == 11;
-    case TYPE:
-        return m->type != LJS_MSG_NONE;
-    case RESULT:
-        return true;
-    case NUMBER:
-    case HEX_NUMBER:
-    case CF_LIST:
-    case MAC:
-        break;
+    if (m->protocol == 10 || m->protocol == 11)
+        there |= BIT(M_PROTOCOL_VERSION);
+    if (m->type != LJS_MSG_NONE)
+        there |= BIT(M_MESSAGE_TYPE);
+    for (uint32_t left = among & ~(uint32_t)IS_KNOWN; left; left &= left - 1) {
+        const struct member *member = &members[first_of(left)];
+        bool is = member->has      ? (m->has & member->has) != 0
+                  : member->len_at ? *(const size_t *)const_field_of(m, member->len_at) > 0
+                                   : *(const char *)const_field_of(m, member->at) != 0; /* an ID */
+
+        there |= is ? left & -left : 0;
     }
-    return m->has & member->has;
+    return there & among;
 }
 
-static bool in_range(const ljs_message *m, const struct member *member)
+static bool write_envelope(struct wr *w, const ljs_envelope *envelope)
 {
-    const void *field = const_field_of(m, member->at);
-    const ljs_envelope *envelope = field;
-    ljs_mac mac;
-
-    switch (member->kind) {
-    case ID:
-        return ljs__text_ok(field, member->size);
-    case OCTETS:
-        return *(const size_t *)const_field_of(m, member->len_at) <= member->limit;
-    case ENVELOPE:
-        return (envelope->key_len == 16 || envelope->key_len == 24) &&
-               ljs__text_ok(envelope->kek_label, sizeof envelope->kek_label);
-    case RESULT:
-        return ljs__text_ok(m->description, sizeof m->description);
-    case NUMBER:
-        return get_number(field, member->size) <= member->limit;
-    case HEX_NUMBER:
-        return member->limit == 16 || get_number(field, member->size) >> (4 * member->limit) == 0;
-    case MAC:
-        return ljs_mac_parse(&mac, ljs_mac_text(m->mac)) == LJS_OK;
-    case PROTOCOL:
-    case TYPE:
-    case CF_LIST:
-        break;
-    }
+    if (envelope->key_len != 16 && envelope->key_len != 24)
+        return false;
+    json_member(w, '{', &kek_label.key); /* "" for a key in clear; ChirpStack wants it there */
+    if (!ljs__json_label(w, envelope->kek_label, sizeof envelope->kek_label))
+        return false;
+    json_member(w, ',', &aes_key.key);
+    ljs__json_hex(w, envelope->key, envelope->key_len);
+    ljs__json_close(w, '}');
     return true;
 }
 
-static void write_member(struct wr *w, const ljs_message *m, const struct member *member)
+static bool write_result(struct wr *w, const ljs_message *m)
+{
+    json_member(w, '{', &result_code.key);
+    ljs__json_text(w, ljs_result_code(m->result, m->protocol == 11 ? 11 : 10));
+    if (m->description[0]) {
+        json_member(w, ',', &description.key);
+        if (!ljs__json_label(w, m->description, sizeof m->description))
+            return false;
+    }
+    ljs__json_close(w, '}');
+    return true;
+}
+
+/* false for what is out of its range, which is looked at even where there is no memory any more. */
+static bool write_member(struct wr *w, const ljs_message *m, const struct member *member)
 {
     const void *field = const_field_of(m, member->at);
-    const ljs_envelope *envelope = field;
+    uint64_t number;
+    size_t len;
+    ljs_mac mac;
 
-    ljs__json_named(w, &member->name);
+    json_member(w, w->len ? ',' : '{', &member->named.key);
     switch (member->kind) {
     case PROTOCOL:
-        ljs__json_text(w, m->protocol == 11 ? "1.1" : "1.0");
-        break;
+        ljs__json_word(w, m->protocol == 11 ? &protocol_1_1 : &protocol_1_0);
+        return true;
     case TYPE:
-        ljs__json_text(w, ljs_message_type_text(m->type));
-        break;
+        ljs__json_word(w, &shapes[m->type].name);
+        return true;
     case ID:
-        ljs__json_text(w, field);
-        break;
+        return ljs__json_label(w, field, member->size);
     case NUMBER:
-        ljs__json_number(w, (int64_t)get_number(field, member->size));
-        break;
+        number = get_number(field, member->size);
+        ljs__json_number(w, (int64_t)number);
+        return number <= member->limit;
     case HEX_NUMBER:
-        ljs__json_hex_number(w, get_number(field, member->size), member->limit);
-        break;
+        number = get_number(field, member->size);
+        ljs__json_hex_number(w, number, member->limit);
+        return member->limit == 16 || number >> (4 * member->limit) == 0;
     case OCTETS:
-        ljs__json_hex(w, field, *(const size_t *)const_field_of(m, member->len_at));
-        break;
+        len = *(const size_t *)const_field_of(m, member->len_at);
+        if (len > member->limit)
+            return false;
+        ljs__json_hex(w, field, len);
+        return true;
     case CF_LIST:
         ljs__json_hex(w, field, LJS_CFLIST_LEN);
-        break;
+        return true;
     case MAC:
         ljs__json_text(w, ljs_mac_text(m->mac));
-        break;
+        return ljs_mac_parse(&mac, ljs_mac_text(m->mac)) == LJS_OK;
     case ENVELOPE:
-        ljs__json_open(w, '{');
-        ljs__json_named(w, &kek_label); /* "" for a key in clear; ChirpStack wants it there */
-        ljs__json_text(w, envelope->kek_label);
-        ljs__json_named(w, &aes_key);
-        ljs__json_hex(w, envelope->key, envelope->key_len);
-        ljs__json_close(w, '}');
-        break;
+        return write_envelope(w, field);
     case RESULT:
-        ljs__json_open(w, '{');
-        ljs__json_named(w, &result_code);
-        ljs__json_text(w, ljs_result_code(m->result, m->protocol == 11 ? 11 : 10));
-        if (m->description[0]) {
-            ljs__json_named(w, &description);
-            ljs__json_text(w, m->description);
-        }
-        ljs__json_close(w, '}');
-        break;
+        return write_result(w, m);
     }
+    return false;
 }
 
 ljs_err ljs_message_build(ljs_buf *out, const ljs_message *message)
 {
     struct wr w = { 0 };
-    uint32_t mandatory, optional, there = 0;
-    bool refusal;
+    uint32_t mandatory, optional, there;
+    bool refusal, good = true;
 
     *out = (ljs_buf){ NULL, 0 };
     if (message->struct_size != sizeof *message || !is_type(message->type))
         return LJS_E_INVAL;
     shape_of(&mandatory, &optional, message);
-    for (uint32_t left = mandatory | optional; left; left &= left - 1)
-        if (there_is(message, &members[first_of(left)]))
-            there |= left & -left;
+    there = there_of(message, mandatory | optional);
 
     /* Whoever asks so badly that they did not even say who they are is told so, in an
      * answer whose header says as little. */
@@ -608,13 +603,13 @@ ljs_err ljs_message_build(ljs_buf *out, const ljs_message *message)
     if (!complete(message, mandatory, there))
         return LJS_E_INVAL;
 
-    for (uint32_t left = there; left; left &= left - 1)
-        if (!in_range(message, &members[first_of(left)]))
-            return LJS_E_INVAL;
     (void)ljs__wr_grow(&w, BUILT_MOST);
-    ljs__json_open(&w, '{');
-    for (uint32_t left = there; left; left &= left - 1)
-        write_member(&w, message, &members[first_of(left)]);
+    for (; there && good; there &= there - 1)
+        good = write_member(&w, message, &members[first_of(there)]);
+    if (!good) {
+        ljs__wr_drop(&w);
+        return LJS_E_INVAL;
+    }
     ljs__json_close(&w, '}');
     return ljs__wr_take(out, &w);
 }

@@ -1,6 +1,8 @@
 /* JSON: what is read, what is refused, what is written. */
 #include "base/json.h"
+#include "base/text.h"
 
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -481,6 +483,94 @@ static void test_write(void **state)
     ljs_buf_free(&out);
 }
 
+/* As ljs__json_text() writes it, or refused as ljs__text_ok() refuses it; wherever in the buffer, and whatever is
+ * around the text. */
+static void label(const char *text, size_t room, size_t before)
+{
+    struct wr w = { 0 }, want = { 0 };
+    bool good = ljs__text_ok(text, room);
+
+    (void)ljs__wr_grow(&w, 300);
+    for (struct wr *each = &w; each; each = each == &w ? &want : NULL) {
+        ljs__json_open(each, '[');
+        for (size_t i = 0; i < before; i++)
+            ljs__json_number(each, 7);
+    }
+    if (good)
+        ljs__json_text(&want, text);
+    if (ljs__json_label(&w, text, room) != good)
+        fail_msg("%zu octets of %zu", strnlen(text, room), room);
+    ljs__json_close(&w, ']');
+    ljs__json_close(&want, ']');
+    assert_int_equal(w.len, want.len);
+    assert_memory_equal(w.data, want.data, w.len);
+    ljs__wr_drop(&w);
+    ljs__wr_drop(&want);
+}
+
+static void test_labels(void **state)
+{
+    enum { ROOM = 48 };
+    static const size_t rooms[] = { 1, 8, 16, 17, 32, 40, ROOM };
+    static const char octets[] = "\x00\x01\x1f !\"#[\\]~\x7f\x80\x85\xa4\xc2\xe2\xff";
+    char text[ROOM];
+
+    (void)state;
+    for (size_t r = 0; r < sizeof rooms / sizeof *rooms; r++)
+        for (size_t len = 0; len <= rooms[r]; len++)
+            for (size_t c = 0; c < sizeof octets - 1; c++)
+                for (size_t at = 0; at < len; at++) {
+                    memset(text, c % 2 ? 0 : '\n', sizeof text); /* what is behind it counts for nothing */
+                    memset(text, 'x', len);
+                    if (len < rooms[r])
+                        text[len] = 0;
+                    text[at] = octets[c];
+                    label(text, rooms[r], c % 3);
+                }
+    label("", 1, 0);
+    memcpy(text, "\xc3\xa4 and \xe2\x82\xac and \xf0\x9f\x98\x80 and \xc2\x85", 27);
+    for (size_t room = 1; room <= 27; room++)
+        label(text, room, 0);
+    for (size_t before = 60; before < 160; before++) { /* the buffer ends while it is written */
+        label(text, 24, before);
+        label("plain", 6, before);
+        memset(text, 'y', sizeof text);
+        text[ROOM - 1] = 0;
+        label(text, ROOM, before);
+    }
+}
+
+static void test_words(void **state)
+{
+    static const struct json_name words[] = { JSON_NAME(""), JSON_NAME("a"), JSON_NAME("fifteen letters") };
+    struct wr w = { 0 };
+
+    (void)state;
+    ljs__json_open(&w, '[');
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        ljs__json_word(&w, &words[i]);
+    ljs__json_close(&w, ']');
+    assert_int_equal(w.len, 26);
+    assert_memory_equal(w.data, "[\"\",\"a\",\"fifteen letters\"]", 26);
+    ljs__wr_drop(&w);
+}
+
+static void test_numbers_there_and_back(void **state)
+{
+    (void)state;
+    for (int64_t n = 1, step = 1; n < INT64_MAX / 12; step = n % 7 + 1, n = n * 11 / 10 + step)
+        for (int sign = -1; sign <= 1; sign += 2) {
+            struct wr w = { 0 };
+            char want[32];
+
+            ljs__json_number(&w, sign * n);
+            ljs__wr(&w, "", 1);
+            snprintf(want, sizeof want, "%" PRId64, sign * n);
+            assert_string_equal((char *)w.data, want);
+            ljs__wr_drop(&w);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -497,6 +587,9 @@ int main(void)
         cmocka_unit_test(test_long_texts),
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_write),
+        cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_numbers_there_and_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
