@@ -60,11 +60,20 @@ static void hear(struct job *job)
     job->words->of = job;
 }
 
+/* All of a message that is secret; the rest goes over the air, or is said to everybody who may ask. */
+static void wipe_keys(ljs_message *m)
+{
+    ljs_envelope *const with[] = { &m->nwk_s, &m->f_nwk_s_int, &m->s_nwk_s_int, &m->nwk_s_enc, &m->app_s };
+
+    for (size_t i = 0; i < COUNT(with); i++)
+        ljs__wipe(with[i]->key, sizeof with[i]->key);
+}
+
 static ljs_err write_answer(ljs_buf *out, struct job *job)
 {
     ljs_err err = ljs_message_build(out, &job->words->ans);
 
-    ljs__wipe(&job->words->ans, sizeof job->words->ans);
+    wipe_keys(&job->words->ans);
     return err;
 }
 
@@ -357,7 +366,7 @@ static void handle(ljs_server *server, struct job *jobs, ljs_call *calls, size_t
         for (size_t i = 0; i < calls_len; i++)
             open |= jobs[i].open;
     }
-    ljs__wipe(&words, sizeof words); /* the answers were wiped as they were written; of jobs nothing is secret */
+    wipe_keys(&words.msg); /* answers were wiped as they were written; of jobs nothing is secret */
     ljs__peers_give(peers);
 }
 
