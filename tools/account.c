@@ -91,15 +91,6 @@ static ljs_err resume_account(ljs_server *server, const char *name)
     return ljs_server_suspend_account(server, name, 0);
 }
 
-/* What it would come to, as far as can be seen without doing it. */
-static ljs_err dry_account(ljs_server *server, const char *name, account_fn *fn)
-{
-    ljs_account account;
-    ljs_err err = ljs_server_get_account(&account, server, name);
-
-    return fn != add_account ? err : err == LJS_E_NOTFOUND ? LJS_OK : err ? err : LJS_E_EXISTS;
-}
-
 static int on_account(int argc, char **argv, const struct usage *usage, account_fn *fn, const char *done)
 {
     struct account_opts opts = { .json = false };
@@ -110,9 +101,9 @@ static int on_account(int argc, char **argv, const struct usage *usage, account_
     if (code != GO_ON)
         return code;
     if ((code = check_account(argv[0], "NAME")) ||
-        (code = data_open(&data, &opts.where, fn == add_account && !opts.dry_run ? DATA_CREATE : DATA_OPEN, NULL)))
+        (code = data_try(&data, &opts.where, fn == add_account ? DATA_CREATE : DATA_OPEN, opts.dry_run)))
         return code;
-    err = opts.dry_run ? dry_account(data.server, argv[0], fn) : fn(data.server, argv[0]);
+    err = fn(data.server, argv[0]);
     if (err)
         code = complain_account(err, argv[0]);
     else

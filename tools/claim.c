@@ -209,7 +209,6 @@ static int read_request(ljs_claim_req *out, const struct claim_opts *opts, ljs_c
         return code;
     strcpy(out->client, "command-line");
     out->keep_token = opts->keep_token;
-    out->dry = opts->dry_run;
     if (for_account)
         strcpy(out->account, opts->account);
     if (act == LJS_CLAIM_OFFER) {
@@ -273,10 +272,10 @@ static int one(struct data *data, const struct claim_opts *opts, ljs_claim_req *
         err = LJS_OK; /* done before */
     if (err)
         code = complain_claim(err, eui, req);
-    else if (drawn.data && opts->json)
+    else if (drawn.data && !opts->dry_run && opts->json)
         printf("{\"dev_eui\":\"%016" PRIx64 "\",\"owner_token\":\"%.*s\",\"result\":\"%s\"}\n", eui, (int)drawn.len,
                (const char *)drawn.data, done);
-    else if (drawn.data)
+    else if (drawn.data && !opts->dry_run)
         printf("%.*s\n", (int)drawn.len, (const char *)drawn.data);
     else
         report(opts, eui, done);
@@ -358,7 +357,7 @@ static int act(int argc, char **argv, const struct usage *usage, ljs_claim_act w
         return code;
     if ((code = read_request(&req, &opts, what, for_account)) || (code = read_euis(&eui, &n, &opts, argc, argv)) ||
         (code = read_token(&token, opts.owner_token)) || (code = read_chip(&req, opts.chip)) ||
-        (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
+        (code = data_try(&data, &opts.where, DATA_OPEN, opts.dry_run)))
         goto out;
     for (size_t i = 0; i < n; i++) {
         int this = one(&data, &opts, &req, eui[i], &token, done);

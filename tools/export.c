@@ -416,8 +416,8 @@ int cmd_bulk_export(int argc, char **argv)
     if ((err = ljs_bulk_format_parse(&run.format, opts.format)) || (err = ljs_bulk_writer_new(&run.writer, run.format)))
         return complain_err(err, "export");
     if (!(code = set_values(&run)) && !(code = data_open(&run.data, &opts.where, DATA_OPEN, NULL)) &&
-        !(code = look_at_all(&run, argc, argv)) && !(code = agree(&run)) && !opts.dry_run)
-        code = write_file(&run, argc, argv);
+        !(code = look_at_all(&run, argc, argv)) && !(code = agree(&run)))
+        code = !opts.dry_run ? write_file(&run, argc, argv) : opts.output ? newfile_look(opts.output) : DONE;
     if (!code)
         report_sum(&run);
     ljs_bulk_writer_free(run.writer);

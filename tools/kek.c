@@ -36,14 +36,14 @@ static const struct flag rotate_flags[] = {
       AT(key_file), 0, 0 },
     { "allow-weak-keys", NULL, "take a key that is so regular that it is no secret", FLAG_SWITCH, AT(allow_weak), 0,
       0 },
-    { "dry-run", NULL, "look whether both are there and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
+    { "dry-run", NULL, "look whether it could be done and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
     { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
 static const struct flag retire_flags[] = {
     WHERE_FLAGS(struct kek_opts),
     { "back", NULL, "take it back: it may be used again", FLAG_SWITCH, AT(back), 0, 0 },
-    { "dry-run", NULL, "look whether it is there and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
+    { "dry-run", NULL, "look whether it could be done and change nothing", FLAG_SWITCH, AT(dry_run), 0, 0 },
     { "json", NULL, "one JSON object", FLAG_SWITCH, AT(json), 0, 0 },
     { 0 },
 };
@@ -255,19 +255,21 @@ static int check_kek(const struct data *data, const char *label)
 static int rotate(const struct data *data, const struct kek_opts *opts, const char *label, const ljs_key *key)
 {
     unsigned use = (opts->ns ? LJS_USE_NS : 0U) | (opts->as ? LJS_USE_AS : 0U);
-    ljs_err err = key && !opts->dry_run ? ljs_server_put_kek(data->server, opts->to, key, 0) : LJS_OK;
-    int code;
+    ljs_err err;
+    int code = check_kek(data, label);
 
+    if (code)
+        return code;
+    err = key ? ljs_server_put_kek(data->server, opts->to, key, 0) : LJS_OK;
     if (err == LJS_E_EXISTS) {
         complain("%s: there is another key of this label; rotate to a label of its own", opts->to);
         return REFUSED;
     }
     if (err)
         return complain_err(err, opts->to);
-    if ((code = check_kek(data, label)) || (!(key && opts->dry_run) && (code = check_kek(data, opts->to))))
+    if ((code = check_kek(data, opts->to)))
         return code;
-    if (!opts->dry_run)
-        err = ljs_server_rotate_kek(data->server, label, opts->to, opts->peer, use ? use : LJS_USE_NS | LJS_USE_AS);
+    err = ljs_server_rotate_kek(data->server, label, opts->to, opts->peer, use ? use : LJS_USE_NS | LJS_USE_AS);
     if (err == LJS_E_STATE) {
         complain("%s: it is retired, or %s is used in its place already, or too many are used one after another",
                  opts->to, label);
@@ -298,7 +300,7 @@ static int cmd_rotate(int argc, char **argv)
         code = REFUSED;
         goto out;
     }
-    if (!(code = data_open(&data, &opts.where, DATA_OPEN, NULL)) && !(code = rotate(&data, &opts, argv[0], key)))
+    if (!(code = data_try(&data, &opts.where, DATA_OPEN, opts.dry_run)) && !(code = rotate(&data, &opts, argv[0], key)))
         report(opts.json, argv[0], 0, opts.dry_run ? "would be rotated" : "rotated");
 out:
     ljs_key_free(key);
@@ -311,19 +313,21 @@ static int cmd_retire(int argc, char **argv)
     struct kek_opts opts = { 0 };
     struct data data = { NULL, NULL, NULL };
     ljs_err err = LJS_OK;
+    const char *what;
     int code = read_flags(&retire_usage, &opts, &argc, &argv);
 
     if (code != GO_ON)
         return code;
-    if ((code = check_label(argv[0])) || (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
+    what = opts.dry_run ? opts.back ? "would be taken back" : "would be retired" : opts.back ? "taken back" : "retired";
+    if ((code = check_label(argv[0])) || (code = data_try(&data, &opts.where, DATA_OPEN, opts.dry_run)))
         return code;
     code = check_kek(&data, argv[0]);
-    if (!code && !opts.dry_run)
+    if (!code)
         err = ljs_server_retire_kek(data.server, argv[0], !opts.back);
     if (err)
         code = complain_err(err, argv[0]);
     if (!code)
-        report(opts.json, argv[0], 0, opts.dry_run ? "there" : opts.back ? "taken back" : "retired");
+        report(opts.json, argv[0], 0, what);
     data_close(&data);
     return code;
 }

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TRIES = 8, WAITS = 50, WAIT_MS = 20 };
+enum { TRIES = 8, WAITS = 50, WAIT_MS = 20, FOLDER_ROOM = sizeof((struct newfile *)0)->path };
 
 static int complain_errno(const char *path)
 {
@@ -82,18 +82,10 @@ static int open_beside(struct newfile *f, mode_t mode)
     return complain_errno(f->beside);
 }
 
-int newfile_look(const char *path)
+static int names(struct newfile *f, const char *path, bool over)
 {
     struct stat there;
 
-    if (lstat(path, &there))
-        return DONE;
-    errno = EEXIST;
-    return complain_errno(path);
-}
-
-static int open_new(struct newfile *f, const char *path, mode_t mode, bool over)
-{
     f->fd = -1;
     f->over = over;
     if ((size_t)snprintf(f->path, sizeof f->path, "%s", path) >= sizeof f->path ||
@@ -101,9 +93,33 @@ static int open_new(struct newfile *f, const char *path, mode_t mode, bool over)
         errno = ENAMETOOLONG;
         return complain_errno(path);
     }
-    if (!over && newfile_look(path))
+    if (over || lstat(path, &there))
+        return DONE;
+    errno = EEXIST;
+    return complain_errno(path);
+}
+
+static void folder_of(char out[FOLDER_ROOM], const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    snprintf(out, FOLDER_ROOM, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+}
+
+int newfile_look(const char *path)
+{
+    struct newfile f;
+    char dir[FOLDER_ROOM];
+
+    if (names(&f, path, false))
         return FAILED;
-    return open_beside(f, mode);
+    folder_of(dir, path);
+    return access(dir, W_OK | X_OK) ? complain_errno(f.beside) : DONE;
+}
+
+static int open_new(struct newfile *f, const char *path, mode_t mode, bool over)
+{
+    return names(f, path, over) ? FAILED : open_beside(f, mode);
 }
 
 int newfile_open(struct newfile *f, const char *path, mode_t mode)
@@ -150,12 +166,11 @@ static bool give_name(const struct newfile *f)
 /* A new name is there after a crash when its directory is on the disk, too. */
 static bool sync_folder(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char dir[sizeof((struct newfile *)0)->path];
+    char dir[FOLDER_ROOM];
     int dir_fd;
     bool done;
 
-    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    folder_of(dir, path);
     if ((dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
         return false;
     done = !fsync(dir_fd);

@@ -20,7 +20,7 @@ struct newfile {
 
 /* Complains itself.  DONE, or FAILED. */
 int newfile_open(struct newfile *f, const char *path, mode_t mode);
-/* Without opening it: does something stand there?  Complains itself.  DONE, or FAILED. */
+/* Without opening it: could it be made, and does nothing stand there?  Complains itself.  DONE, or FAILED. */
 int newfile_look(const char *path);
 /* As newfile_open() of a file that is written whole again and again, and of which all writers keep what others wrote:
  * from here until it is kept or dropped, nobody else's is under way.  The one that stands there is replaced. */

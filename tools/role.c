@@ -1,11 +1,9 @@
 /* role.c -- `lorajs role ...`: who may use the administrative interface, and for what. */
 #include "newfile.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 struct role_opts {
     struct where where;
@@ -108,30 +106,6 @@ static void report(const struct role_opts *opts, const char *name, const char *w
     printf(opts->json ? "{\"name\":\"%s\",\"result\":\"%s\"}\n" : "%s: %s\n", name, what); /* names need no escape */
 }
 
-/* ---- looking for one --------------------------------------------------------- */
-
-struct search {
-    const char *name;
-    bool found;
-};
-
-static ljs_err is_it(void *user, const ljs_credential *c)
-{
-    struct search *s = user;
-
-    s->found |= !strcmp(s->name, c->name);
-    return LJS_OK;
-}
-
-static ljs_err find(bool *found, ljs_server *server, const char *name)
-{
-    struct search s = { name, false };
-    ljs_err err = ljs_server_each_credential(server, is_it, &s);
-
-    *found = s.found;
-    return err;
-}
-
 /* ---- add ---------------------------------------------------------------------- */
 
 /* A day, or a moment, of UTC. */
@@ -193,12 +167,9 @@ static int credential_of(ljs_credential *out, const struct role_opts *opts, cons
 
 static int open_output(struct newfile *out, const struct role_opts *opts)
 {
-    if (!opts->output || (opts->dry_run && access(opts->output, F_OK) != 0))
+    if (!opts->output)
         return DONE;
-    if (!opts->dry_run)
-        return newfile_open(out, opts->output, 0600);
-    complain("%s: %s", opts->output, strerror(EEXIST));
-    return FAILED;
+    return opts->dry_run ? newfile_look(opts->output) : newfile_open(out, opts->output, 0600);
 }
 
 static int complain_taken(const char *name)
@@ -213,23 +184,6 @@ static int complain_account(const char *name)
     return REFUSED;
 }
 
-static int dry_add(ljs_server *server, const struct role_opts *opts, const char *name)
-{
-    bool found;
-    ljs_account account;
-    ljs_err err = find(&found, server, name);
-
-    if (!err && opts->account && ljs_server_get_account(&account, server, opts->account))
-        return complain_account(opts->account);
-
-    if (err)
-        return complain_err(err, "role add");
-    if (found)
-        return complain_taken(name);
-    report(opts, name, "would be added");
-    return DONE;
-}
-
 /* Into the database, then into the file; a token that could not be written is one that nobody has. */
 static int add(ljs_server *server, const ljs_credential *c, const struct role_opts *opts, struct newfile *file)
 {
@@ -241,7 +195,7 @@ static int add(ljs_server *server, const ljs_credential *c, const struct role_op
         return err == LJS_E_EXISTS     ? complain_taken(c->name)
                : err == LJS_E_NOTFOUND ? complain_account(c->account)
                                        : complain_err(err, c->name);
-    if (opts->output) {
+    if (opts->output && !opts->dry_run) {
         bool good = newfile_write(file, token.data, token.len) && newfile_write(file, "\n", 1);
 
         code = good ? newfile_keep(file) : newfile_complain(file);
@@ -251,11 +205,11 @@ static int add(ljs_server *server, const ljs_credential *c, const struct role_op
     ljs_buf_free(&token);
     if (code)
         return code;
-    if (opts->json) {
+    if (opts->json && !opts->dry_run) {
         print_json(c);
         puts(",\"result\":\"added\"}");
     } else {
-        report(opts, c->name, "added");
+        report(opts, c->name, opts->dry_run ? "would be added" : "added");
     }
     return DONE;
 }
@@ -270,12 +224,11 @@ static int cmd_add(int argc, char **argv)
 
     if (code != GO_ON)
         return code;
-    if ((code = credential_of(&c, &opts, argv[0])) ||
-        (code = data_open(&data, &opts.where, opts.dry_run ? DATA_OPEN : DATA_CREATE, NULL)))
+    if ((code = credential_of(&c, &opts, argv[0])) || (code = data_try(&data, &opts.where, DATA_CREATE, opts.dry_run)))
         return code;
     code = open_output(&file, &opts);
     if (!code)
-        code = opts.dry_run ? dry_add(data.server, &opts, c.name) : add(data.server, &c, &opts, &file);
+        code = add(data.server, &c, &opts, &file);
     newfile_drop(&file);
     data_close(&data);
     return code;
@@ -317,16 +270,15 @@ static int cmd_remove(int argc, char **argv)
 {
     struct role_opts opts = { 0 };
     struct data data;
-    bool found = true;
     ljs_err err;
     int code = read_flags(&remove_usage, &opts, &argc, &argv);
 
     if (code != GO_ON)
         return code;
-    if ((code = check_name(argv[0])) || (code = data_open(&data, &opts.where, DATA_OPEN, NULL)))
+    if ((code = check_name(argv[0])) || (code = data_try(&data, &opts.where, DATA_OPEN, opts.dry_run)))
         return code;
-    err = opts.dry_run ? find(&found, data.server, argv[0]) : ljs_server_del_credential(data.server, argv[0]);
-    if (err == LJS_E_NOTFOUND || !found) {
+    err = ljs_server_del_credential(data.server, argv[0]);
+    if (err == LJS_E_NOTFOUND) {
         complain("%s: no such credential; `lorajs role list` shows those there are", argv[0]);
         code = REFUSED;
     } else if (err) {

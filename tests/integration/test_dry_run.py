@@ -43,6 +43,8 @@ def make(program: str, folder: pathlib.Path) -> None:
     do("device", "remove", GONE)
     do("kek", "add", "ns", input=KEY)
     do("kek", "add", "next", input=OTHER)
+    do("kek", "add", "worn", input=KEY)
+    do("kek", "retire", "worn")
     do("lot", "add", "meters", input=KEY)
     do("account", "add", "acme")
     do("account", "add", "globex")
@@ -51,6 +53,7 @@ def make(program: str, folder: pathlib.Path) -> None:
     do("role", "add", "ops", "--roles", "audit", "--output", folder / "token")
     do("key", "pair", "x25519", "--output", folder / "receiver")
     do("key", "pair", "ed25519", "--output", folder / "sender")
+    do("device", "export", FREE, "--to", folder / "receiver.pub", "--sign", folder / "sender", "--output", folder / "gift")
     (folder / "line").write_text(device_line(0x77, nwk_key=OTHER))
     (folder / "nobody.pub").write_text(f"x25519 {'00' * 32}\n")  # of low order: no secret can be shared with it
     (folder / "elsewhere").write_text((data / "master.key").read_text())
@@ -83,12 +86,32 @@ WAYS = [
     (["kek", "add", "ns", "--replace"], OTHER, DONE),
     (["kek", "add", "@nobody/x"], OTHER, REFUSED),
     (["kek", "retire", "ns"], "", DONE),
+    (["kek", "retire", "worn", "--back"], "", DONE),
+    (["kek", "rotate", "ns", "--to", "next"], "", DONE),
+    (["kek", "rotate", "ns", "--to", "new", "--key-file", "-"], OTHER, DONE),
+    (["kek", "rotate", "ns", "--to", "next", "--key-file", "-"], KEY, REFUSED),
+    (["kek", "rotate", "next", "--to", "worn"], "", REFUSED),
+    (["kek", "rotate", "none", "--to", "new", "--key-file", "-"], OTHER, REFUSED),
     (["kek", "remove", "ns"], "", DONE),
     (["kek", "remove", "none"], "", REFUSED),
     (["lot", "add", "new"], OTHER, DONE),
     (["lot", "add", "meters"], OTHER, REFUSED),
     (["account", "add", "new"], "", DONE),
+    (["account", "add", "acme"], "", REFUSED),
+    (["account", "resume", "none"], "", REFUSED),
+    (["account", "remove", "globex"], "", DONE),
+    (["account", "remove", "acme"], "", REFUSED),
     (["role", "add", "new", "--roles", "audit", "--output", "FOLDER/other-token"], "", DONE),
+    (["role", "add", "new", "--roles", "audit", "--output", "FOLDER/token"], "", FAILED),
+    (["role", "add", "new", "--roles", "audit", "--output", "FOLDER/none/token"], "", FAILED),
+    (["role", "add", "ops", "--roles", "audit", "--output", "FOLDER/other-token"], "", REFUSED),
+    (["role", "add", "new", "--roles", "claim", "--account", "none", "--output", "FOLDER/other-token"], "", REFUSED),
+    (["role", "remove", "none"], "", REFUSED),
+    (["export", "--all", "--format", "lorajs", "--output", "FOLDER/line"], "", FAILED),
+    (["export", "--all", "--format", "lorajs", "--output", "FOLDER/none/line"], "", FAILED),
+    (["device", "receive", "FOLDER/gift", "--key", "FOLDER/receiver", "--from", "FOLDER/sender.pub"], "", DONE),
+    (["claim", "enrol", FREE], "", DONE),
+    (["claim", "suspend", OWNED, OWNED], "", REFUSED),
     (["claim", "assign", FREE, "--account", "acme"], "", DONE),
     (["master", "move", "--to", "file:FOLDER/elsewhere"], "", DONE),
     (["master", "move", "--to", "file:FOLDER/token"], "", REFUSED),
@@ -114,7 +137,7 @@ def test_nothing_is_changed(run, made, memory, words, text, code):  # noqa: F811
     before, beside = rows(data), files(made)
     tried = run(*words, "--dry-run", "--data", data, input=text, code=code)
     assert rows(data) == before and files(made) == beside
-    assert "would" in tried.stdout or "could" in tried.stdout or code or words[1] == "retire", tried.stdout
+    assert "would" in tried.stdout or "could" in tried.stdout or code, tried.stdout
     shutil.copytree(made, memory / "copy")
     words = [word.replace(str(made), str(memory / "copy")) for word in words]
     done = run(*words, "--data", memory / "copy/data", input=text, code=code)
@@ -124,14 +147,21 @@ def test_nothing_is_changed(run, made, memory, words, text, code):  # noqa: F811
         assert done.stderr.replace(str(memory / "copy"), str(made)) == tried.stderr
 
 
-def test_over_nothing(run, data):
+def test_over_nothing(run, made, data, tmp_path):
     """Where a command would make the data directory, it is tried over one that nobody sees."""
     for words, text in ((["kek", "add", "ns"], KEY), (["lot", "add", "meters"], KEY),
                         (["device", "add", "--dev-eui", FREE, "--join-eui", "0" * 16, "--lorawan-version", "1.1"],
                          f"NwkKey {KEY}\nAppKey {OTHER}")):
         [said] = map(json.loads, run(*words, "--dry-run", "--json", "--data", data, input=text).stdout.splitlines())
         assert said["result"] == "would be added" and not data.exists()
-    assert not data.exists()
+    said = run("account", "add", "acme", "--dry-run", "--data", data).stdout
+    said += run("role", "add", "ops", "--roles", "audit", "--output", tmp_path / "token", "--dry-run", "--data", data).stdout
+    said += run("device", "receive", made / "gift", "--key", made / "receiver", "--from", made / "sender.pub", "--dry-run",
+                "--data", data).stdout
+    assert said == "acme: would be added\nops: would be added\n1 would be received\n"
+    assert not list(tmp_path.iterdir())
+    run("role", "add", "ops", "--roles", "claim", "--account", "acme", "--output", tmp_path / "token", "--dry-run",
+        "--data", data, code=REFUSED)
     for source in "file:", "file:nowhere", "paper", "passphrase:file:nowhere", "credential:none", "pkcs11:token=none":
         words = ["kek", "add", "ns", "--master-key", source]
         code = run(*words, "--data", data, input=KEY, code=None).returncode
