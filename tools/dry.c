@@ -70,6 +70,10 @@ static int open_over(struct data *out, const struct where *where)
 
     if (code)
         return code;
+    if (!data_writable(data_dir(where->data))) {
+        complain("%s cannot be written", data_dir(where->data));
+        return FAILED;
+    }
     ljs_server_free(out->server);
     out->server = NULL;
     err = overlay_store(&out->store, out->store);

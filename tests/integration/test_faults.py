@@ -103,6 +103,8 @@ def test_a_read_only_database(as_nobody, data):
         assert listed.returncode == 0 and b"0000000000000001" in listed.stdout
         changed = subprocess.run([as_nobody, "device", "block", "1".zfill(16), "--data", str(data)], capture_output=True)
         assert changed.returncode == FAILED and b"read-only" in changed.stderr
+        tried = subprocess.run([*changed.args, "--dry-run"], capture_output=True)
+        assert tried.returncode == FAILED and b"cannot be written" in tried.stderr
         assert server.stop() == 0
         for path in data.glob("lorajs.db*"): # those beside it were made like it
             path.chmod(0o600)
