@@ -1,6 +1,7 @@
 /* fuzz_base_pack.c -- laws of the packing, over any octets:
  *  - a value is of at most one type;
  *  - what has been read can be packed, and reads the same again;
+ *  - it is packed as the octets that it was read from, unless the reader has called them loose;
  *  - what went bad stays bad, and a count is never more than the octets left. */
 #include "fuzz.h"
 
@@ -15,8 +16,10 @@ static int copy_as(int type, struct wr *w, struct unpack *u)
     const uint8_t *bin = NULL;
     uint64_t v = 0;
     int64_t i = 0;
-    size_t len = 0;
+    size_t len = 0, had = w ? w->len : 0;
+    const struct rd from = u->rd;
 
+    u->loose = false;
     switch (type) {
     case UNSIGNED:
         v = ljs__unpack_uint(u, UINT64_MAX);
@@ -63,13 +66,15 @@ static int copy_as(int type, struct wr *w, struct unpack *u)
     default:
         ljs__pack_array(w, (unsigned)v);
     }
+    len = from.left - u->rd.left;
+    CHECK(!w->bad && u->loose == (w->len - had != len || memcmp(w->data + had, from.at, len) != 0));
     return 1;
 }
 
 /* @return how many values could be copied */
 static size_t copy(ljs_buf *out, const uint8_t *data, size_t size)
 {
-    struct unpack u = { { data, size, false } };
+    struct unpack u = { .rd = { data, size, false } };
     struct wr w = { 0 };
     size_t n = 0;
     int types;

@@ -132,14 +132,19 @@ struct token {
     enum { NOTHING = 0, UINT = 1, INT = 2, BIN = 4, TEXT = 8, ARRAY = 16, MAP = 32 } type;
 };
 
-/* [MessagePack, "Formats"]  What a first octet from 0xc0 to 0xdf says: the type, and how many octets of a number
- * follow, most significant first.  What a record does not use (nil, truth, floats, ext) is refused. */
+/* [MessagePack, "Formats"]  What a first octet from 0xc0 to 0xdf says: the type, how many octets of a number follow,
+ * most significant first, and the least number that needs them (below zero: -1 less it).  What a record does not use
+ * (nil, truth, floats, ext) is refused. */
 static const struct head {
-    uint8_t type, octets;
+    uint8_t type, octets, above; /* bits of eight octets that are more than those */
+    uint64_t least;
 } heads[0x20] = {
-    [0x04] = { BIN, 1 },  { BIN, 2 },  { BIN, 4 }, /* */
-    [0x0c] = { UINT, 1 }, { UINT, 2 }, { UINT, 4 }, { UINT, 8 },  { INT, 1 },   { INT, 2 }, { INT, 4 }, { INT, 8 },
-    [0x19] = { TEXT, 1 }, { TEXT, 2 }, { TEXT, 4 }, { ARRAY, 2 }, { ARRAY, 4 }, { MAP, 2 }, { MAP, 4 },
+    [0x04] = { BIN, 1, 56, 0 },           [0x05] = { BIN, 2, 48, 0x100 },     [0x06] = { BIN, 4, 32, 0x10000 },
+    [0x0c] = { UINT, 1, 56, 0x80 },       [0x0d] = { UINT, 2, 48, 0x100 },    [0x0e] = { UINT, 4, 32, 0x10000 },
+    [0x0f] = { UINT, 8, 0, 0x100000000 }, [0x10] = { INT, 1, 56, 0x20 },      [0x11] = { INT, 2, 48, 0x80 },
+    [0x12] = { INT, 4, 32, 0x8000 },      [0x13] = { INT, 8, 0, 0x80000000 }, [0x19] = { TEXT, 1, 56, 0x20 },
+    [0x1a] = { TEXT, 2, 48, 0x100 },      [0x1b] = { TEXT, 4, 32, 0x10000 },  [0x1c] = { ARRAY, 2, 48, 0x10 },
+    [0x1d] = { ARRAY, 4, 32, 0x10000 },   [0x1e] = { MAP, 2, 48, 0x10 },      [0x1f] = { MAP, 4, 32, 0x10000 },
 };
 
 /* Where the number is in a few bits of the first octet itself. */
@@ -153,43 +158,47 @@ static struct token token_of(uint8_t first)
 }
 
 /* And where it follows. */
-static inline struct token token_behind(struct rd *rd, struct head head)
+static inline struct token token_behind(struct unpack *u, uint8_t first)
 {
-    struct token t = { 0, head.type };
-    unsigned above = 64 - 8 * head.octets;
+    const struct head *head = &heads[first - 0xc0];
+    struct rd *rd = &u->rd;
+    uint64_t v;
 
-    if (!head.octets || head.octets > rd->left)
+    if (head->octets > rd->left)
         return (struct token){ 0, NOTHING };
-    if (rd->left >= sizeof t.u)
-        memcpy(&t.u, rd->at, sizeof t.u);
+    if (rd->left >= sizeof v)
+        memcpy(&v, rd->at, sizeof v);
     else
-        for (unsigned i = 0; i < head.octets; i++)
-            ((uint8_t *)&t.u)[i] = rd->at[i];
-    t.u = be64(t.u);
-    if (t.type == INT && !(t.u >> 63))
-        t.type = UINT;
-    t.u = t.type == INT ? (uint64_t)((int64_t)t.u >> above) : t.u >> above;
-    rd->at += head.octets;
-    rd->left -= head.octets;
-    return t;
+        v = le64(up_to_eight(rd->at, head->octets));
+    v = be64(v);
+    rd->at += head->octets;
+    rd->left -= head->octets;
+    if (head->type != INT) {
+        v >>= head->above;
+        u->loose |= v < head->least;
+        return (struct token){ v, head->type };
+    }
+    v = (uint64_t)((int64_t)v >> head->above);
+    u->loose |= ~v < head->least || !(v >> 63);
+    return (struct token){ v, v >> 63 ? INT : UINT };
 }
 
 /* The next value, whose type is to be one of `types`; else bad, and a token of NOTHING. */
-static inline struct token next(struct rd *rd, unsigned types)
+static inline struct token next(struct unpack *u, unsigned types)
 {
     struct token t = { 0, NOTHING };
 
-    if (!rd->bad && rd->left) {
-        uint8_t first = *rd->at++;
+    if (!u->rd.bad && u->rd.left) {
+        uint8_t first = *u->rd.at++;
 
-        rd->left--;
+        u->rd.left--;
         t = first < 0x80                    ? (struct token){ first, UINT }
-            : first >= 0xc0 && first < 0xe0 ? token_behind(rd, heads[first - 0xc0])
+            : first >= 0xc0 && first < 0xe0 ? token_behind(u, first)
                                             : token_of(first);
     }
     if (t.type & types)
         return t;
-    rd->bad = true;
+    u->rd.bad = true;
     return (struct token){ 0, NOTHING };
 }
 
@@ -197,7 +206,7 @@ static inline struct token next(struct rd *rd, unsigned types)
  * that nobody loops four thousand million times over nothing. */
 static unsigned count(struct unpack *u, int type, unsigned octets_each)
 {
-    struct token t = next(&u->rd, type);
+    struct token t = next(u, type);
 
     if (t.type == NOTHING)
         return 0;
@@ -220,21 +229,21 @@ unsigned ljs__unpack_array_long(struct unpack *u)
 
 void ljs__unpack_uints(struct unpack *u, uint64_t *out, const uint64_t *max, unsigned n)
 {
-    struct rd rd = u->rd; /* in registers */
+    struct unpack at = *u; /* in registers */
 
     for (unsigned i = 0; i < n; i++) {
-        out[i] = next(&rd, UINT).u;
+        out[i] = next(&at, UINT).u;
         if (out[i] > max[i]) {
             out[i] = 0;
-            rd.bad = true;
+            at.rd.bad = true;
         }
     }
-    u->rd = rd;
+    *u = at;
 }
 
 uint64_t ljs__unpack_uint_wide(struct unpack *u, uint64_t max)
 {
-    uint64_t v = next(&u->rd, UINT).u;
+    uint64_t v = next(u, UINT).u;
 
     if (v <= max)
         return v;
@@ -242,9 +251,9 @@ uint64_t ljs__unpack_uint_wide(struct unpack *u, uint64_t max)
     return 0;
 }
 
-int64_t ljs__unpack_int(struct unpack *u, int64_t min, int64_t max)
+int64_t ljs__unpack_int_wide(struct unpack *u, int64_t min, int64_t max)
 {
-    struct token t = next(&u->rd, UINT | INT);
+    struct token t = next(u, UINT | INT);
     int64_t v = (int64_t)t.u;
 
     if (t.type != NOTHING && (t.type == INT || t.u <= INT64_MAX) && v >= min && v <= max)
@@ -256,7 +265,7 @@ int64_t ljs__unpack_int(struct unpack *u, int64_t min, int64_t max)
 /* The octets of BIN or TEXT. */
 static const uint8_t *octets(struct unpack *u, int type, size_t *len, size_t max)
 {
-    struct token t = next(&u->rd, type);
+    struct token t = next(u, type);
     const uint8_t *at;
 
     *len = 0;
@@ -283,7 +292,7 @@ const uint8_t *ljs__unpack_bin(struct unpack *u, size_t *len, size_t max)
     return at + HEADER;
 }
 
-void ljs__unpack_fixed(struct unpack *u, void *out, size_t len)
+void ljs__unpack_fixed_long(struct unpack *u, void *out, size_t len)
 {
     size_t got;
     const uint8_t *at = ljs__unpack_bin(u, &got, len);

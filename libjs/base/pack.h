@@ -43,19 +43,18 @@ static inline void ljs__pack_array(struct wr *out, unsigned n) /* then n values 
 }
 
 /* Reading: strict about types and ranges, copies nothing, allocates nothing.  Begin with
- * `struct unpack u = { { in, in_len, false } };` and end with rd_done(&u.rd): values are
+ * `struct unpack u = { .rd = { in, in_len, false } };` and end with rd_done(&u.rd): values are
  * read one by one, a container by its header first.  What is bad gives 0, NULL or "";
  * a count is never more than the octets left can hold, so a loop over it is bounded. */
 struct unpack {
     struct rd rd;
+    bool loose; /* something that was read stands in other octets than the writer above gives it */
 };
 
 unsigned ljs__unpack_map(struct unpack *u); /* number of pairs */
 /* n of them, one after another, each with a most of its own */
 void ljs__unpack_uints(struct unpack *u, uint64_t *out, const uint64_t *max, unsigned n);
-int64_t ljs__unpack_int(struct unpack *u, int64_t min, int64_t max);
 const uint8_t *ljs__unpack_bin(struct unpack *u, size_t *len, size_t max);
-void ljs__unpack_fixed(struct unpack *u, void *out, size_t len); /* bin of exactly len octets */
 /* text into out[room], NUL added; bad when it does not fit or contains NUL */
 void ljs__unpack_text(struct unpack *u, char *out, size_t room);
 
@@ -79,6 +78,34 @@ static inline uint64_t ljs__unpack_uint(struct unpack *u, uint64_t max)
         return ljs__unpack_uint_wide(u, max);
     rd->left--;
     return *rd->at++;
+}
+
+int64_t ljs__unpack_int_wide(struct unpack *u, int64_t min, int64_t max);
+static inline int64_t ljs__unpack_int(struct unpack *u, int64_t min, int64_t max)
+{
+    struct rd *rd = &u->rd;
+    int64_t v = rd->bad || !rd->left ? INT64_MIN : (int8_t)*rd->at;
+
+    if (v < -0x20 || v < min || v > max)
+        return ljs__unpack_int_wide(u, min, max);
+    rd->at++;
+    rd->left--;
+    return v;
+}
+
+void ljs__unpack_fixed_long(struct unpack *u, void *out, size_t len);
+static inline void ljs__unpack_fixed(struct unpack *u, void *out, size_t len) /* bin of exactly len octets */
+{
+    struct rd *rd = &u->rd;
+    enum { HEADER = 2 };
+
+    if (rd->bad || rd->left < HEADER + len || rd->at[0] != 0xc4 || rd->at[1] != len) {
+        ljs__unpack_fixed_long(u, out, len);
+        return;
+    }
+    memcpy(out, rd->at + HEADER, len);
+    rd->at += HEADER + len;
+    rd->left -= HEADER + len;
 }
 
 #endif

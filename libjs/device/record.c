@@ -157,13 +157,14 @@ static const uint64_t session_most[] = {
     [S_RX_DELAY] = 0xff,
 };
 
-static void read_session(struct unpack *u, const struct record *r, ljs_session *s)
+static void read_session(struct unpack *u, const struct record *r, ljs_session *s, struct origin *o)
 {
     static const ljs_frame_kind kinds[] = { LJS_FRAME_REJOIN0, LJS_FRAME_REJOIN1, LJS_FRAME_REJOIN2, LJS_FRAME_JOIN };
     uint64_t n[COUNT(session_most)];
     const uint8_t *cf_list;
     size_t cf_list_len = 0;
 
+    o->at = u->rd.at;
     if (ljs__unpack_array(u) != SESSION_FIELDS)
         u->rd.bad = true;
     ljs__unpack_fixed(u, s->session_key_id, sizeof s->session_key_id);
@@ -189,14 +190,12 @@ static void read_session(struct unpack *u, const struct record *r, ljs_session *
         u->rd.bad = true;
     else
         s->join_eui = r->context[n[S_CONTEXT]].join_eui;
+    o->len = (size_t)(u->rd.at - o->at);
+    o->context = (unsigned)n[S_CONTEXT];
 }
 
-static void write_session(struct wr *w, const struct record *r, const ljs_session *s)
+static void write_session(struct wr *w, const ljs_session *s, unsigned context)
 {
-    unsigned context = 0;
-
-    while (context + 1U < r->d.join_euis && r->context[context].join_eui != s->join_eui)
-        context++;
     ljs__pack_array(w, SESSION_FIELDS);
     ljs__pack_bin(w, s->session_key_id, sizeof s->session_key_id);
     ljs__pack_uints(w,
@@ -217,6 +216,33 @@ static void write_session(struct wr *w, const struct record *r, const ljs_sessio
     ljs__pack_bin(w, s->cf_list, s->has_cf_list ? sizeof s->cf_list : 0);
     ljs__pack_int(w, s->rj_count0);
     ljs__pack_int(w, s->at);
+}
+
+static bool same_name(const ljs_session *a, const ljs_session *b)
+{
+    return !memcmp(a->session_key_id, b->session_key_id, sizeof a->session_key_id);
+}
+
+/* One that is as it was read is written as the octets that it came in.  They stay in their order. */
+static void write_sessions(struct wr *w, const struct record *r)
+{
+    const struct origin *from = r->origin, *const end = r->origin + r->origins;
+
+    for (const ljs_session *s = r->session; s < r->session + r->d.sessions; s++) {
+        const struct origin *o = from;
+        unsigned context = 0;
+
+        while (context + 1U < r->d.join_euis && r->context[context].join_eui != s->join_eui)
+            context++;
+        while (o < end && !same_name(&o->session, s))
+            o++;
+        if (o < end)
+            from = o + 1;
+        if (o < end && o->context == context && !memcmp(&o->session, s, sizeof *s))
+            ljs__wr(w, o->at, o->len);
+        else
+            write_session(w, s, context);
+    }
 }
 
 static void read_context(struct unpack *u, struct context *c)
@@ -325,8 +351,11 @@ static void read_field(struct unpack *u, struct record *r, enum field field)
         if (!n || n > LJS_SESSIONS_MAX || !d->join_euis)
             break;
         for (unsigned i = 0; i < n; i++)
-            read_session(u, r, &r->session[i]);
+            read_session(u, r, &r->session[i], &r->origin[i]);
+        for (unsigned i = 0; i < n; i++) /* by now: one just written in small parts is slow to read in large ones */
+            r->origin[i].session = r->session[i];
         d->sessions = (uint8_t)n;
+        r->origins = u->loose ? 0 : n;
         return;
     case F_LAST:
         ljs__unpack_fixed(u, r->last, sizeof r->last);
@@ -348,7 +377,7 @@ static void read_field(struct unpack *u, struct record *r, enum field field)
 
 ljs_err ljs__record_read(struct record *out, const uint8_t *in, size_t in_len)
 {
-    struct unpack u = { { in, in_len > 16 ? in_len - 16 : 0, false } }; /* the tag is behind */
+    struct unpack u = { .rd = { in, in_len > 16 ? in_len - 16 : 0, false } }; /* the tag is behind */
     struct record *r = out;
     unsigned pairs, schema;
     int last = F_SCHEMA;
@@ -465,8 +494,7 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
         ljs__pack_uint(&w, F_SESSIONS);
         ljs__pack_array(&w, d->sessions);
     }
-    for (unsigned i = 0; i < d->sessions; i++)
-        write_session(&w, r, &r->session[i]);
+    write_sessions(&w, r);
     if (r->has_last) {
         ljs__pack_uint(&w, F_LAST);
         ljs__pack_bin(&w, r->last, sizeof r->last);
@@ -519,10 +547,11 @@ void ljs__record_raise(struct record *r, uint32_t generation)
 
 void ljs__record_trim(struct record *r)
 {
-    unsigned kept = 0, sets = 0;
+    const unsigned newest = LJS_SESSIONS_MAX - 1;
+    unsigned kept = r->d.sessions < newest ? r->d.sessions : newest, sets = 0;
 
-    for (unsigned i = 0; i < r->d.sessions; i++)
-        if (i < LJS_SESSIONS_MAX - 1 || r->session[i].proven)
+    for (unsigned i = newest; i < r->d.sessions; i++)
+        if (r->session[i].proven)
             r->session[kept++] = r->session[i];
     r->d.sessions = (uint8_t)kept;
     for (unsigned i = 0; i < r->sets; i++)

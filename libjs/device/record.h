@@ -65,6 +65,15 @@ struct rekeying {  /* rekey.h */
     uint8_t data[33], kcv[3];
 };
 
+/* A session as it was read, and the octets that it was read from: of seven in eight that a join leaves as they are,
+ * those are written again.  That nobody can tell from the record; fuzz_device_record says so. */
+struct origin {
+    ljs_session session;
+    const uint8_t *at;
+    size_t len;
+    unsigned context; /* the number of its JoinEUI there */
+};
+
 struct record { /* borrows the octets it was read from */
     ljs_device d;
     struct context context[LJS_JOIN_EUIS_MAX]; /* d.join_euis of them */
@@ -77,7 +86,9 @@ struct record { /* borrows the octets it was read from */
     uint8_t last[16];  /* what the newest session answered: see digest() of join.c */
     uint8_t print[16]; /* ljs__record_root_print() of a removed device */
     struct rekeying rekey;
-    struct key_set set[EPOCHS_MAX]; /* r->sets of them; the others are not even zero */
+    unsigned origins;                       /* 0: none, or in octets that we would not write */
+    struct key_set set[EPOCHS_MAX];         /* r->sets of them; the others are not even zero */
+    struct origin origin[LJS_SESSIONS_MAX]; /* r->origins of them, likewise */
 };
 
 /* Parse; the tag is not looked at.  LJS_E_SEAL, LJS_E_VERSION. */

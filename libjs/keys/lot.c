@@ -48,7 +48,7 @@ static bool label_ok(const char *label)
 
 static ljs_err read_value(struct value *out, const ljs_vault *vault, const uint8_t *in, size_t in_len)
 {
-    struct unpack u = { { in, in_len > TAG_LEN ? in_len - TAG_LEN : 0, false } };
+    struct unpack u = { .rd = { in, in_len > TAG_LEN ? in_len - TAG_LEN : 0, false } };
     ljs_err err = ljs__vault_check(vault, TAG_LOT, in, in_len);
     unsigned fields = ljs__unpack_array(&u), schema = (unsigned)ljs__unpack_uint(&u, 0xffff);
 
@@ -178,7 +178,7 @@ ljs_err ljs__lot_print_write(ljs_buf *out, const ljs_vault *vault, const char *l
 ljs_err ljs__lot_print_read(uint8_t out[LOT_PRINT_LEN], const ljs_vault *vault, const char *label, const uint8_t *in,
                             size_t in_len)
 {
-    struct unpack u = { { in, in_len > TAG_LEN ? in_len - TAG_LEN : 0, false } };
+    struct unpack u = { .rd = { in, in_len > TAG_LEN ? in_len - TAG_LEN : 0, false } };
     ljs_err err = ljs__vault_check(vault, TAG_LOT_PRINT, in, in_len);
     char whose[LJS_LABEL_MAX] = "";
     unsigned fields;

@@ -22,7 +22,7 @@ bool ljs__account_name_ok(const char *name, size_t room)
 
 ljs_err ljs__account_read(ljs_account *out, const ljs_vault *vault, const char *name, const ljs_buf *in)
 {
-    struct unpack u = { { in->data, in->len > 16 ? in->len - 16 : 0, false } };
+    struct unpack u = { .rd = { in->data, in->len > 16 ? in->len - 16 : 0, false } };
     ljs_err err = in->data ? ljs__vault_check(vault, TAG_ACCOUNT, in->data, in->len) : LJS_E_NOTFOUND;
     bool good;
 

@@ -41,7 +41,7 @@ ljs_err ljs__audit_mark(struct mark *out, ljs_server *server)
         return LJS_OK;
     }
     if (!err && !(err = ljs__vault_check(server->vault, TAG_AUDIT, value.data, value.len))) {
-        struct unpack u = { { value.data, value.len - LINK_TAG_LEN, false } };
+        struct unpack u = { .rd = { value.data, value.len - LINK_TAG_LEN, false } };
 
         if (ljs__unpack_array(&u) != 3 || ljs__unpack_uint(&u, 0xffff) != MARK_SCHEMA)
             err = u.rd.bad ? LJS_E_SEAL : LJS_E_VERSION;

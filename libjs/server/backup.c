@@ -21,7 +21,7 @@ static const uint8_t end_word[END_WORD_LEN] = { 'L', 'J', 'S', 'B', 'A', 'C', 'K
 ljs_err ljs__end_read(struct end *out, size_t *end_len, const ljs_vault *vault, const uint8_t *in, size_t in_len)
 {
     struct rd foot = { in + in_len - (in_len < END_FOOT_LEN ? in_len : END_FOOT_LEN), END_FOOT_LEN, false };
-    struct unpack u = { { NULL, 0, false } };
+    struct unpack u = { .rd = { NULL, 0, false } };
     struct end e = { .digest = { 0 } };
     const uint8_t *word;
     size_t len;

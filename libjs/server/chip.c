@@ -13,7 +13,7 @@ enum { CHIP_SCHEMA = 1, CHIP_FIELDS = 10 };
 
 ljs_err ljs__chip_read(ljs_chip *out, const ljs_vault *vault, ljs_eui dev_eui, const ljs_buf *in)
 {
-    struct unpack u = { { in->data, in->len > 16 ? in->len - 16 : 0, false } };
+    struct unpack u = { .rd = { in->data, in->len > 16 ? in->len - 16 : 0, false } };
     ljs_err err = in->data ? ljs__vault_check(vault, TAG_CHIP, in->data, in->len) : LJS_E_NOTFOUND;
     bool good;
 

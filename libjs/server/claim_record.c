@@ -10,7 +10,7 @@ enum { CLAIM_SCHEMA = 1, CLAIM_SCHEMA_OWNED = 2, CLAIM_FIELDS = 12, LOCKED = 1, 
 
 ljs_err ljs__claim_read(struct claim *out, const ljs_vault *vault, ljs_eui dev_eui, const ljs_buf *in)
 {
-    struct unpack u = { { in->data, in->len > 16 ? in->len - 16 : 0, false } };
+    struct unpack u = { .rd = { in->data, in->len > 16 ? in->len - 16 : 0, false } };
     ljs_claim *c = &out->c;
     const uint8_t *token;
     size_t token_len = 0;

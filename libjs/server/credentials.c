@@ -40,7 +40,7 @@ static bool name_ok(const char *name, size_t len)
 
 static ljs_err read_held(struct held *out, const ljs_vault *vault, const uint8_t *in, size_t in_len)
 {
-    struct unpack u = { { in, in_len > 16 ? in_len - 16 : 0, false } };
+    struct unpack u = { .rd = { in, in_len > 16 ? in_len - 16 : 0, false } };
     const uint8_t *digest;
     size_t digest_len = 0;
     ljs_err err = ljs__vault_check(vault, TAG_CREDENTIAL, in, in_len);

@@ -124,7 +124,7 @@ static void read_event(struct unpack *u, ljs_event *e)
 
 static ljs_err read_decisions(struct decisions *out, const ljs_vault *vault, ljs_eui dev_eui, const ljs_buf *in)
 {
-    struct unpack u = { { in->data, in->len > 16 ? in->len - 16 : 0, false } };
+    struct unpack u = { .rd = { in->data, in->len > 16 ? in->len - 16 : 0, false } };
     ljs_err err = ljs__vault_check(vault, TAG_LOG, in->data, in->len);
     unsigned n;
 

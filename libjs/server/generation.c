@@ -11,7 +11,7 @@ static const uint8_t generation_key[] = { SPACE_GENERATION };
 
 static ljs_err unpack(struct generation *out, const ljs_vault *vault, const ljs_buf *in)
 {
-    struct unpack u = { { in->data, in->len > 16 ? in->len - 16 : 0, false } };
+    struct unpack u = { .rd = { in->data, in->len > 16 ? in->len - 16 : 0, false } };
     struct generation g;
     ljs_err err = ljs__vault_check(vault, TAG_GENERATION, in->data, in->len);
     unsigned fields = ljs__unpack_array(&u);

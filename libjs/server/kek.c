@@ -39,7 +39,7 @@ static void read_next(struct unpack *u, struct next *out)
 
 static ljs_err read_kek(struct kek *out, const ljs_vault *vault, const uint8_t *in, size_t in_len)
 {
-    struct unpack u = { { in, in_len > 16 ? in_len - 16 : 0, false } };
+    struct unpack u = { .rd = { in, in_len > 16 ? in_len - 16 : 0, false } };
     ljs_err err = ljs__vault_check(vault, TAG_KEK, in, in_len);
     unsigned fields = ljs__unpack_map(&u), schema;
     struct next next;

@@ -54,7 +54,7 @@ ljs_err ljs__link_begin(struct link_reader *out, const uint8_t *in, size_t in_le
 {
     unsigned n;
 
-    *out = (struct link_reader){ .u = { { in, in_len > LINK_TAG_LEN ? in_len - LINK_TAG_LEN : 0, false } } };
+    *out = (struct link_reader){ .u.rd = { in, in_len > LINK_TAG_LEN ? in_len - LINK_TAG_LEN : 0, false } };
     n = ljs__unpack_array(&out->u);
     if (ljs__unpack_uint(&out->u, 0xffff) > LINK_SCHEMA && !out->u.rd.bad)
         return LJS_E_VERSION;

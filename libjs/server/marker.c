@@ -24,7 +24,7 @@ ljs_err ljs__place_read(struct place *out, const ljs_vault *vault, const uint8_t
     struct rd r = { in, in_len, false };
     size_t len = (size_t)rd_le(&r, 2);
     const uint8_t *octets = rd_bytes(&r, len);
-    struct unpack u = { { octets, len > 16 ? len - 16 : 0, false } };
+    struct unpack u = { .rd = { octets, len > 16 ? len - 16 : 0, false } };
     struct place p = { .turn = 0 };
     bool now = true;
     ljs_err err = octets ? ljs__vault_tagged(&now, vault, TAG_MARKER, octets, len) : LJS_E_SEAL;

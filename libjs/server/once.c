@@ -75,7 +75,7 @@ struct kept_once {
 /* The value: [schema, at, status, digest of the request], and the tag. */
 static ljs_err read_once(struct kept_once *out, const ljs_vault *vault, const ljs_buf *in)
 {
-    struct unpack u = { { in->data, in->len > 16 ? in->len - 16 : 0, false } };
+    struct unpack u = { .rd = { in->data, in->len > 16 ? in->len - 16 : 0, false } };
     ljs_err err = ljs__vault_check(vault, TAG_ONCE, in->data, in->len);
 
     if (ljs__unpack_array(&u) != ONCE_FIELDS || ljs__unpack_uint(&u, 0xffff) != ONCE_SCHEMA)

@@ -21,7 +21,7 @@ struct whose {
  * seen, and the tag may be of a key that comes with it. */
 static ljs_err read_whose(struct whose *out, ljs_vault *copy, const ljs_buf *in)
 {
-    struct unpack u = { { in->data, in->len > 16 ? in->len - 16 : 0, false } };
+    struct unpack u = { .rd = { in->data, in->len > 16 ? in->len - 16 : 0, false } };
     unsigned n = ljs__unpack_array(&u), schema = (unsigned)ljs__unpack_uint(&u, 0xffff);
     ljs_err err = LJS_OK;
 

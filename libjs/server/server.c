@@ -276,7 +276,7 @@ ljs_err ljs__store_name(uint8_t name[STORE_NAME_LEN], ljs_vault *vault, ljs_stor
     ljs_buf value;
     uint64_t version;
     ljs_err err = ljs_store_get(&value, &version, store, key, sizeof key);
-    struct unpack u = { { value.data, value.len > 16 ? value.len - 16 : 0, false } };
+    struct unpack u = { .rd = { value.data, value.len > 16 ? value.len - 16 : 0, false } };
 
     memset(name, 0, STORE_NAME_LEN);
     if (!err && !(err = ljs_server_new(&follower, vault, store, NULL))) /* the vault has what the store has */

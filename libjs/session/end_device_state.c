@@ -111,7 +111,7 @@ ljs_err ljs__ed_decode(struct ed *out, const uint8_t *state, size_t state_len)
     ljs__hash(check, state, state_len - CHECK_LEN);
     if (memcmp(check, state + state_len - CHECK_LEN, CHECK_LEN) != 0) /* no secret */
         return LJS_E_SEAL;
-    u = (struct unpack){ { state, state_len - CHECK_LEN, false } };
+    u = (struct unpack){ .rd = { state, state_len - CHECK_LEN, false } };
     n = ljs__unpack_map(&u);
     if (ljs__unpack_uint(&u, 0) != 0 || u.rd.bad)
         return LJS_E_SEAL;

@@ -222,7 +222,7 @@ static void read_field(struct unpack *u, struct network *n, enum field field)
 
 static ljs_err read_state(struct network *n, const uint8_t *in, size_t in_len)
 {
-    struct unpack u = { { in, in_len > TAG_LEN ? in_len - TAG_LEN : 0, false } };
+    struct unpack u = { .rd = { in, in_len > TAG_LEN ? in_len - TAG_LEN : 0, false } };
     unsigned pairs, seen = 0;
 
     memset(n, 0, sizeof *n);

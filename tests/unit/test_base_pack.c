@@ -9,7 +9,7 @@
 
 static struct unpack reader(const void *in, size_t in_len)
 {
-    return (struct unpack){ { in, in_len, false } };
+    return (struct unpack){ .rd = { in, in_len, false } };
 }
 
 /* The octets of [MessagePack specification], written by hand. */

@@ -1578,7 +1578,7 @@ static void test_older_version(void **unused)
     assert_int_equal(step_down(&w, &params), LJS_OK);
     assert_int_equal(step_send(&w, 1, "x"), LJS_OK);
     sent = w.out;
-    u = (struct unpack){ { w.state.data, w.state.len, false } };
+    u = (struct unpack){ .rd = { w.state.data, w.state.len, false } };
     (void)ljs__unpack_map(&u);
     for (int i = 0; i < 2 + 2 * ED_MEMBERS_1; i++)
         (void)ljs__unpack_int(&u, INT64_MIN, INT64_MAX);
