@@ -1,6 +1,7 @@
 /* Signs of a cloned device, and what looks like one and is none. */
 #include "audit_world.h"
 
+#include "contract/faulty.h"
 #include "server/internal.h"
 
 enum { REFUSALS = 5, WINDOW = 600, DAY = 86400 };
@@ -434,6 +435,27 @@ static void names(void **state)
 
 #define WITH(test, begin) cmocka_unit_test_setup_teardown(test, begin, end)
 
+/* The commit is done, and said to have failed: the second try finds a repeat, of which there is nothing to tell. */
+static void told_once_by_two_tries(void **state)
+{
+    ljs_device d = device_of(LJS_MAC_1_0_4);
+    ljs_store *inner, *store;
+    struct faulty *f;
+
+    (void)state;
+    speaks = LJS_MAC_1_0_4;
+    assert_int_equal(ljs_store_memory(&inner), LJS_OK);
+    assert_int_equal(faulty_new(&store, &f, inner), LJS_OK);
+    server_begin(&w, store, &watching);
+    added(&w, &d);
+    assert_int_equal(joins(1, START), LJS_ALARM_NONE);
+    faulty_arm(f, FAULTY_COMMIT, 1, FAULT_AFTER, 0);
+    assert_int_equal(joins_by("000014", 2, START + 10, "Success"), LJS_ALARM_NONE);
+    assert_int_equal(w.last.repeat, 1);
+    assert_int_equal(alarms_in_log("network"), 1);
+    server_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -455,6 +477,7 @@ int main(void)
         WITH(switched_off, begin_off),
         WITH(schema_rises_with_the_first_alarm, begin_counter),
         WITH(more_than_there_are_places, begin_counter),
+        cmocka_unit_test(told_once_by_two_tries),
         cmocka_unit_test(names),
     };
 

@@ -1,6 +1,9 @@
 /* Memory ends in the middle of a batch, at each place where the library asks for some: what was answered is saved and
- * nothing else is, and once there is memory again everything goes on. */
+ * nothing else is, and once there is memory again everything goes on.  And the store ends, after the answers were
+ * written. */
 #include "server_world.h"
+
+#include "contract/faulty.h"
 
 enum { DEVICES = 4, MESSAGES = 12, NONCES = 8 };
 
@@ -46,8 +49,8 @@ static ljs_eui eui_of(unsigned device)
     return DEV + device;
 }
 
-/* Each device once, the first two again with the next DevNonces and then with one that was used; the last message
- * changes nothing. */
+/* Each device once, then the first two in turns with the next DevNonces, the first with one that was used; the last
+ * message changes nothing. */
 static void make_batch(struct batch *b)
 {
     for (unsigned i = 0; i < MESSAGES; i++) {
@@ -64,6 +67,16 @@ static void make_batch(struct batch *b)
             set_phy(&req, &frame, nwk);
             strcpy(b->text[i], join_text(&(struct say){ .dev_eui = frame.dev_eui, .transaction = i }, &req));
         }
+    }
+}
+
+static void add_devices(struct world *w)
+{
+    for (unsigned i = 0; i < DEVICES; i++) {
+        ljs_device d = device_of(LJS_MAC_1_0_3);
+
+        d.dev_eui = eui_of(i);
+        added(w, &d);
     }
 }
 
@@ -118,12 +131,7 @@ static bool ends_at(unsigned nth, bool good)
 
     make_batch(&b);
     lab_begin(&w, NULL);
-    for (unsigned i = 0; i < DEVICES; i++) {
-        ljs_device d = device_of(LJS_MAC_1_0_3);
-
-        d.dev_eui = eui_of(i);
-        added(&w, &d);
-    }
+    add_devices(&w);
     ended = false;
     for_good = good;
     countdown = nth;
@@ -153,9 +161,36 @@ static void test_memory_ends(void **state)
     assert_true(most[0] > 3 * MESSAGES && most[0] == most[1]);
 }
 
+/* A refusal is to the message that it answers, although others were looked at since. */
+static void test_store_ends(void **state)
+{
+    static struct batch b;
+    ljs_store *inner, *store;
+    struct faulty *f;
+    struct world w;
+
+    (void)state;
+    make_batch(&b);
+    assert_int_equal(ljs_store_memory(&inner), LJS_OK);
+    assert_int_equal(faulty_new(&store, &f, inner), LJS_OK);
+    lab_begin(&w, store);
+    add_devices(&w);
+    faulty_arm(f, FAULTY_COMMIT, 1, FAULT_BEFORE, 1);
+    assert_int_equal(ask(&b, &w, 1700000000), 0);
+    for (unsigned i = 0; i < MESSAGES; i++) {
+        assert_int_equal(b.calls[i].err, LJS_OK);
+        assert_true(has(&b.calls[i].out, "\"Other\""));
+    }
+    forget(&b);
+    faulty_arm(f, FAULTY_COMMIT, 1, FAULT_NONE, 0);
+    assert_int_equal(ask(&b, &w, 1700000001), MESSAGES - 2); /* but for the copy, and what is no join */
+    forget(&b);
+    server_end(&w);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_memory_ends) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_memory_ends), cmocka_unit_test(test_store_ends) };
     int failed = cmocka_run_group_tests(tests, world_begin, world_end);
 
     world_audit = LJS_AUDIT_ON;
