@@ -223,6 +223,14 @@ static bool same_name(const ljs_session *a, const ljs_session *b)
     return !memcmp(a->session_key_id, b->session_key_id, sizeof a->session_key_id);
 }
 
+/* Octet by octet: padding that were another would have it packed anew, no more. */
+static bool as_it_was(const struct origin *o, const ljs_session *s)
+{
+    const void *was = &o->session, *is = s;
+
+    return !memcmp(was, is, sizeof *s);
+}
+
 /* One that is as it was read is written as the octets that it came in.  They stay in their order. */
 static void write_sessions(struct wr *w, const struct record *r)
 {
@@ -238,7 +246,7 @@ static void write_sessions(struct wr *w, const struct record *r)
             o++;
         if (o < end)
             from = o + 1;
-        if (o < end && o->context == context && !memcmp(&o->session, s, sizeof *s))
+        if (o < end && o->context == context && as_it_was(o, s))
             ljs__wr(w, o->at, o->len);
         else
             write_session(w, s, context);
