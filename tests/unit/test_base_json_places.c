@@ -112,6 +112,19 @@ static void escapes(void **state)
             }
 }
 
+/* yajl itself would take these. */
+static void escapes_of_nothing(void **state)
+{
+    static const char *const bad[] = { "\\u0000", "\\ud800", "\\udc00", "\\ud800\\ud800" };
+    char text[128];
+
+    (void)state;
+    for (size_t len = 0; len <= MOST; len++)
+        for (size_t at = 0; at <= len; at++)
+            for (size_t i = 0; i < COUNT(bad); i++)
+                refuses(text, put(text, sizeof text, len, at, bad[i]), "an escape that stands for no character");
+}
+
 static void utf8(void **state)
 {
     static const char *const good[] = { "\x7f", "\xc2\x80", "\xe2\x82\xac", "\xf0\x9f\x98\x80" };
@@ -242,11 +255,9 @@ static void near_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(escapes),
-        cmocka_unit_test(utf8),
-        cmocka_unit_test(controls),
-        cmocka_unit_test(quotes),
-        cmocka_unit_test(backslashes_outside),
+        cmocka_unit_test(escapes),    cmocka_unit_test(escapes_of_nothing),
+        cmocka_unit_test(utf8),       cmocka_unit_test(controls),
+        cmocka_unit_test(quotes),     cmocka_unit_test(backslashes_outside),
         cmocka_unit_test(near_names),
     };
 

@@ -213,13 +213,40 @@ static void inside_too(void **state)
         }
 }
 
+/* What is inside of an extension is nobody's, whatever its name, and wherever it stands. */
+static void not_elsewhere(void **state)
+{
+    static const char inner[] = "{\"KEKLabel\":\"x\",\"AESKey\":\"ffffffffffffffffffffffffffffffff\",\"ResultCode\":"
+                                "\"Other\",\"Description\":\"y\",\"SenderID\":\"000000\"}";
+    static const char *const forms[] = { "%s", "[%s]", "{\"AppSKey\":%s}" };
+
+    (void)state;
+    for (size_t m = 0; m < COUNT(messages); m++)
+        for (size_t at = 0; at <= messages[m].count; at++)
+            for (size_t i = 0; i < COUNT(forms); i++) {
+                struct text text = { .len = 0 };
+                ljs_message want, have;
+                char value[256];
+
+                parse_in_order(&want, m, 0, 1);
+                snprintf(value, sizeof value, forms[i], inner);
+                for (size_t n = 0; n <= messages[m].count; n++) {
+                    if (n == at)
+                        add(&text, "VSExtension", value);
+                    if (n < messages[m].count)
+                        add(&text, messages[m].members[n].name, messages[m].members[n].value);
+                }
+                assert_int_equal(parse(&have, &text), LJS_OK);
+                if (memcmp(&have, &want, sizeof have) != 0)
+                    fail_msg("%.*s", (int)text.len, text.octets);
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_order),
-        cmocka_unit_test(escapes_are_read),
-        cmocka_unit_test(near_names_are_others),
-        cmocka_unit_test(inside_too),
+        cmocka_unit_test(any_order),  cmocka_unit_test(escapes_are_read), cmocka_unit_test(near_names_are_others),
+        cmocka_unit_test(inside_too), cmocka_unit_test(not_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
