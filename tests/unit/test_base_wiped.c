@@ -1,5 +1,6 @@
 /* What the base layer gives back to the allocator has been wiped: free() is looked over. */
 #include "base/json.h"
+#include "base/secret.h"
 
 #include <malloc.h>
 #include <setjmp.h>
@@ -38,6 +39,20 @@ static void would_be_found(void **state)
     memcpy(block + 50, SECRET, sizeof SECRET);
     free(block);
     assert_int_equal(found, 1);
+}
+
+/* A compiler may leave out what is written only to be freed, and must not. */
+static void what_is_wiped_in_place(void **state)
+{
+    char *block = malloc(32), *volatile same = block;
+
+    (void)state;
+    assert_non_null(block);
+    memcpy(same, SECRET, sizeof SECRET);
+    ljs__wipe(block, 32);
+    free(block);
+    assert_int_equal(frees, 1);
+    assert_int_equal(found, 0);
 }
 
 static void what_grows(void **state)
@@ -98,9 +113,8 @@ static void what_yajl_copies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(would_be_found, forget),
-        cmocka_unit_test_setup(what_grows, forget),
-        cmocka_unit_test_setup(what_goes_bad, forget),
+        cmocka_unit_test_setup(would_be_found, forget),   cmocka_unit_test_setup(what_is_wiped_in_place, forget),
+        cmocka_unit_test_setup(what_grows, forget),       cmocka_unit_test_setup(what_goes_bad, forget),
         cmocka_unit_test_setup(what_yajl_copies, forget),
     };
 
