@@ -67,4 +67,6 @@ def measure(names: list[str]) -> int:
                 found += refused(process, field)
             finally:
                 process.close()
+    whole.unlink()
+    part.unlink()
     return found
