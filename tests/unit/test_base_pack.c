@@ -331,6 +331,76 @@ static void big_octets(void **state)
     }
 }
 
+/* What is written, at its widest, where `left` octets of room are left: nothing is written behind them. */
+static void write_into(unsigned what, size_t left)
+{
+    static const uint64_t widest[] = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX };
+    enum { HAD = 3, BEHIND = 64, MARK = 0x5a };
+    const size_t room = HAD + left;
+    uint8_t *octets = malloc(room + BEHIND); /* of which room is told */
+    struct wr w = { octets, HAD, room, false }, fresh = { 0 };
+
+    assert_non_null(octets);
+    memset(octets, MARK, room + BEHIND);
+    for (unsigned again = 0; again < 2; again++) {
+        struct wr *to = again ? &w : &fresh;
+
+        switch (what) {
+        case 0:
+            ljs__pack_uints(to, widest, COUNT(widest));
+            break;
+        case 1:
+            ljs__pack_uint(to, UINT64_MAX);
+            break;
+        case 2:
+            ljs__pack_int(to, INT64_MIN);
+            break;
+        case 3:
+            ljs__pack_map(to, UINT32_MAX);
+            break;
+        case 4:
+            ljs__pack_array(to, UINT32_MAX);
+            break;
+        case 5:
+            ljs__pack_bin(to, widest, sizeof widest);
+            break;
+        case 6:
+            ljs__pack_text(to, "a text of more than thirty-one octets");
+            break;
+        case 7:
+            ljs__pack_uint(to, 0x7f);
+            break;
+        default:
+            ljs__pack_array(to, 15);
+        }
+    }
+    assert_false(w.bad);
+    assert_int_equal(w.len, HAD + fresh.len);
+    assert_memory_equal(w.data + HAD, fresh.data, fresh.len);
+    if (w.data == octets) {
+        assert_true(w.len <= room);
+        for (size_t i = 0; i < BEHIND; i++)
+            assert_int_equal(octets[room + i], MARK);
+    }
+    ljs__wr_drop(&w);
+    ljs__wr_drop(&fresh);
+}
+
+static void room_to_the_octet(void **state)
+{
+    volatile size_t huge = SIZE_MAX - 4; /* which with its header is few again */
+    struct wr w = { 0 };
+
+    (void)state;
+    for (unsigned what = 0; what < 9; what++)
+        for (size_t left = 0; left < 60; left++)
+            write_into(what, left);
+    ljs__pack_uint(&w, 1);
+    ljs__pack_bin(&w, "", huge);
+    assert_true(w.bad);
+    ljs__wr_drop(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +414,7 @@ int main(void)
         cmocka_unit_test(nothing_at_all),
         cmocka_unit_test(limits),
         cmocka_unit_test(big_octets),
+        cmocka_unit_test(room_to_the_octet),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
