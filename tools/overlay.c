@@ -94,7 +94,7 @@ static ljs_err keep(struct overlay *o, const ljs_change *change)
     ljs_err err = put(o->over, change, change->in, change->in_len);
 
     o->applied++;
-    return err ? err : put(o->gone, change, change->in ? NULL : mark, 0);
+    return err || change->in ? err : put(o->gone, change, mark, 0); /* what is there again is in `over` */
 }
 
 static ljs_err commit_group(struct overlay *o, ljs_change *group, size_t len)
@@ -172,22 +172,11 @@ static ljs_err add_name(void *user, const uint8_t *key, size_t key_len)
     return LJS_OK;
 }
 
-/* Unless it has gone meanwhile. */
-static ljs_err tell(struct walk *w, const uint8_t *key, size_t key_len, bool is_over)
-{
-    uint64_t version;
-    ljs_err err = version_in(&version, is_over ? w->overlay->over : w->overlay->gone, key, key_len);
-
-    if (err && err != LJS_E_NOTFOUND)
-        return err;
-    return !err == is_over ? w->row(w->user, key, key_len) : LJS_OK;
-}
-
 static ljs_err tell_next(struct walk *w)
 {
     const struct name *name = &w->names[w->told++];
 
-    return tell(w, name->at, name->len, true);
+    return w->row(w->user, name->at, name->len);
 }
 
 static int order(const struct name *name, const uint8_t *key, size_t key_len)
@@ -200,6 +189,7 @@ static int order(const struct name *name, const uint8_t *key, size_t key_len)
 static ljs_err under_row(void *user, const uint8_t *key, size_t key_len)
 {
     struct walk *w = user;
+    uint64_t version;
     ljs_err err = LJS_OK;
 
     while (!err && w->told < w->len && order(&w->names[w->told], key, key_len) < 0)
@@ -208,7 +198,8 @@ static ljs_err under_row(void *user, const uint8_t *key, size_t key_len)
         return err;
     if (w->told < w->len && !order(&w->names[w->told], key, key_len))
         return tell_next(w);
-    return tell(w, key, key_len, false);
+    err = version_in(&version, w->overlay->gone, key, key_len);
+    return err == LJS_E_NOTFOUND ? w->row(w->user, key, key_len) : err;
 }
 
 static ljs_err each(void *self, const uint8_t *prefix, size_t prefix_len, ljs_store_row *row, void *user)

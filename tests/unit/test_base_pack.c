@@ -401,6 +401,65 @@ static void room_to_the_octet(void **state)
     ljs__wr_drop(&w);
 }
 
+/* A number in `octets` octets behind this first one; false: it is too much for them. */
+static bool put_form(struct wr *w, uint8_t first, unsigned octets, bool is_signed, uint64_t bits, bool negative)
+{
+    const unsigned room = 8 * octets - is_signed;
+
+    w->len = 0;
+    if (negative ? !is_signed || ~bits >> (room - 1) >> 1 : bits >> (room - 1) >> 1)
+        return false;
+    ljs__wr_le(w, first, 1);
+    for (unsigned i = octets; i > 0; i--)
+        ljs__wr_le(w, bits >> (8 * (i - 1)) & 0xff, 1);
+    return true;
+}
+
+/* Numbers on both sides of each width, in every form that holds them: read as what they are, and called loose unless
+ * they are in the octets of the writer. */
+static void every_form(void **state)
+{
+    static const struct {
+        uint8_t first, octets;
+    } forms[] = {
+        { 0xcc, 1 }, { 0xcd, 2 }, { 0xce, 4 }, { 0xcf, 8 }, { 0xd0, 1 }, { 0xd1, 2 }, { 0xd2, 4 }, { 0xd3, 8 }
+    };
+    static const unsigned widths[] = { 0, 4, 5, 7, 8, 15, 16, 31, 32, 63 };
+    struct wr w = { 0 }, ours = { 0 };
+    unsigned read = 0;
+
+    (void)state;
+    for (size_t n = 0; n < 6 * COUNT(widths); n++) {
+        const bool negative = n % 2;
+        const uint64_t v = (UINT64_C(1) << widths[n / 6]) + n / 2 % 3 - 1, bits = negative ? ~v : v;
+
+        if (negative && bits >> 63 == 0)
+            continue; /* below INT64_MIN */
+        ours.len = 0;
+        if (negative)
+            ljs__pack_int(&ours, (int64_t)bits);
+        else
+            ljs__pack_uint(&ours, bits);
+        for (size_t f = 0; f < COUNT(forms); f++) {
+            struct unpack u;
+
+            if (!put_form(&w, forms[f].first, forms[f].octets, f >= 4, bits, negative))
+                continue;
+            u = reader(w.data, w.len);
+            if (negative || bits <= INT64_MAX)
+                assert_int_equal(ljs__unpack_int(&u, INT64_MIN, INT64_MAX), (int64_t)bits);
+            else
+                assert_int_equal(ljs__unpack_uint(&u, UINT64_MAX), bits);
+            assert_true(rd_done(&u.rd));
+            assert_int_equal(u.loose, w.len != ours.len || memcmp(w.data, ours.data, w.len) != 0);
+            read++;
+        }
+    }
+    assert_true(read > 200);
+    ljs__wr_drop(&w);
+    ljs__wr_drop(&ours);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +474,7 @@ int main(void)
         cmocka_unit_test(limits),
         cmocka_unit_test(big_octets),
         cmocka_unit_test(room_to_the_octet),
+        cmocka_unit_test(every_form),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

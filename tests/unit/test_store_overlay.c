@@ -22,12 +22,15 @@ static ljs_err open_overlay(ljs_store **out, const char *dir)
 /* A store that is closed with the one over it, and looked at after that. */
 struct watched {
     ljs_store *store;
-    bool closed;
+    bool closed, broken;
 };
 
 static ljs_err watched_get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len)
 {
-    return ljs_store_get(out, version, ((struct watched *)self)->store, key, key_len);
+    struct watched *w = self;
+
+    *out = (ljs_buf){ NULL, 0 };
+    return w->broken ? LJS_E_STORE : ljs_store_get(out, version, w->store, key, key_len);
 }
 
 static ljs_err watched_commit(void *self, ljs_change *changes, size_t changes_len)
@@ -76,7 +79,8 @@ static void over_what_is_there(void **state)
                                        .each = watched_each,
                                        .close = watched_close,
                                        .count = watched_count };
-    struct watched watched = { NULL, false };
+    struct watched watched = { NULL, false, false };
+    ljs_change change = { .key = (const uint8_t *)"f", .key_len = 1 };
     ljs_store *under, *store;
     uint64_t b, before, after;
 
@@ -107,6 +111,12 @@ static void over_what_is_there(void **state)
     expect_keys(store, "bdefg");
     assert_int_equal(ljs_store_count(&after, store), LJS_OK);
     assert_true(after >= before + 7);
+
+    change.if_version = contract_version(store, "f");
+    watched.broken = true; /* what is there cannot be seen: nothing is said of what would be */
+    assert_int_equal(ljs_store_commit(store, &change, 1), LJS_E_STORE);
+    watched.broken = false;
+    expect_keys(store, "bdefg");
 
     ljs_store_free(store);
     assert_true(watched.closed);
