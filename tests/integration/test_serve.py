@@ -270,6 +270,15 @@ def test_truncated_body(serve):
     assert server.post("x")[0] == 400
 
 
+def test_gone_in_the_middle_of_a_body(server):
+    """What has arrived goes too, or the address sanitizer tells at the end."""
+    for arrived in 1, 5000:
+        with connect(server) as sock:
+            sock.sendall(b"POST / HTTP/1.1\r\nHost: js\r\nContent-Length: 60000\r\n\r\n" + b"x" * arrived)
+    assert server.post("x")[0] == 400
+    assert server.stop() == 0
+
+
 def test_who_sends_and_closes_his_half_is_answered(server):
     with connect(server) as sock:
         sock.sendall(request("{}", "Connection: close"))

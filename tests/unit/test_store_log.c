@@ -26,13 +26,24 @@ enum {
     LOG_MOST = 16777216, /* octets of a log that has begun anew */
     LENGTHEN = 1 << 20,  /* octets by which it is made longer */
     COMMITS_MOST = 2000, /* some eighty are enough, unless the other thread gets no processor */
+    STEP_COMMITS = 50,   /* more than twice what the log is copied back after */
+    PATIENCE_MS = 30000,
+    CHASE_MS = 20,    /* how long a copy waits for another commit */
+    CHASE_MOST = 400, /* four times what fills the log */
 };
 
 /* ---- who syncs the database ---- */
 
 static atomic_uint copied, copied_by_us; /* syncs of it, by whomever, and by the thread that runs the tests */
 static atomic_bool fails;
+static atomic_bool chased; /* no copy is synced before there was one more commit, unless commits wait for it */
+static atomic_uint commits;
 static pthread_t us;
+
+static void wait_a_moment(void)
+{
+    nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+}
 
 /* In the place of the C library's: every sync of this process comes by here, SQLite's too. */
 static int watched_sync(int fd, long call)
@@ -50,6 +61,8 @@ static int watched_sync(int fd, long call)
             errno = EIO;
             return -1;
         }
+        for (unsigned before = commits, ms = 0; chased && commits == before && ms < CHASE_MS; ms++)
+            wait_a_moment();
     }
     return (int)syscall(call, fd);
 }
@@ -102,7 +115,7 @@ static int tear_down(void **state)
 {
     struct place *p = *state;
 
-    fails = false;
+    fails = chased = false;
     ljs_store_free(p->store);
     contract_dir_remove(p->dir);
     free(p);
@@ -140,6 +153,20 @@ static uint32_t log_number(const struct place *p)
     return (uint32_t)header[12] << 24 | (uint32_t)header[13] << 16 | (uint32_t)header[14] << 8 | header[15];
 }
 
+/* When the database was, which no commit does. */
+static struct timespec written(const struct place *p)
+{
+    struct stat st;
+
+    assert_int_equal(stat(p->path, &st), 0);
+    return st.st_mtim;
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
 /* ---- commits leave it to another thread ---- */
 
 static void test_no_commit_copies_back(void **state)
@@ -156,6 +183,31 @@ static void test_no_commit_copies_back(void **state)
     assert_int_equal(log_size(p), LOG_MOST);
     assert_true(copied > 0);
     assert_int_equal(copied_by_us, 0);
+    contract_expect(p->store, "k", p->value);
+
+    for (unsigned round = 0; round < 3; round++) { /* from the beginning as before: one copy may have been on its way */
+        struct timespec before = written(p);
+
+        for (unsigned i = 0; i < STEP_COMMITS && same_time(written(p), before); i++)
+            assert_int_equal(write_some(p), LJS_OK);
+        for (unsigned ms = 0; ms < PATIENCE_MS && same_time(written(p), before); ms++)
+            wait_a_moment();
+        assert_false(same_time(written(p), before));
+    }
+}
+
+/* However many commit, all of it is copied in the end. */
+static void test_commits_while_it_is_copied(void **state)
+{
+    struct place *p = *state;
+    uint32_t first;
+
+    assert_int_equal(write_some(p), LJS_OK);
+    first = log_number(p);
+    for (chased = true; commits < CHASE_MOST && log_number(p) == first; commits++)
+        assert_int_equal(write_some(p), LJS_OK);
+    chased = false;
+    assert_true(log_number(p) > first);
     contract_expect(p->store, "k", p->value);
 }
 
@@ -292,6 +344,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_no_commit_copies_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_commits_while_it_is_copied, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_another_writes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_fault_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_kill_9, set_up, tear_down),
