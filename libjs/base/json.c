@@ -181,6 +181,7 @@ static void *arena_realloc(void *ctx, void *block, size_t size)
 struct reader {
     json_fn *fn;
     void *ctx;
+    uintptr_t in, roomy; /* where the message is, and up to where LJS__JSON_NAME_ROOM octets of it can be read */
     const char *why;
     unsigned depth; /* of the values to come; 0 before and after all */
     bool done;
@@ -288,7 +289,7 @@ static uint64_t mix(uint64_t hash, uint64_t eight)
 
 /* Keeps the name, or "" for one that is too long to be ours, with zeros behind it.
  * @return a hash: as FNV-1a, but of eight octets at a time, whose upper half goes into the lower */
-static uint64_t keep_name(struct reader *r, const unsigned char *name, size_t len)
+__attribute__((noinline)) static uint64_t keep_any_name(struct reader *r, const unsigned char *name, size_t len)
 {
     uint64_t hash = 0xcbf29ce484222325 ^ len, eights[2];
     bool kept = len <= LJS__JSON_NAME_MAX;
@@ -308,6 +309,25 @@ static uint64_t keep_name(struct reader *r, const unsigned char *name, size_t le
     if (!kept)
         memset(r->name, 0, LJS__JSON_NAME_ROOM);
     return hash;
+}
+
+/* The same, as most names are: short, and with more of the message behind them, which is read too.  What yajl copied
+ * is not of the message, and ends where it ends. */
+static inline uint64_t keep_name(struct reader *r, const unsigned char *name, size_t len)
+{
+    static const uint8_t masks[2 * LJS__JSON_NAME_ROOM] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                                            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+    uint64_t eights[2], mask[2];
+
+    _Static_assert(LJS__JSON_NAME_ROOM == sizeof eights, "they take one sixteen");
+    if (len >= sizeof eights || (uintptr_t)name - r->in > r->roomy)
+        return keep_any_name(r, name, len);
+    memcpy(eights, name, sizeof eights);
+    memcpy(mask, masks + sizeof eights - len, sizeof mask);
+    eights[0] &= mask[0];
+    eights[1] &= mask[1];
+    memcpy(r->name, eights, sizeof eights);
+    return mix(mix(0xcbf29ce484222325 ^ len, eights[0]), eights[1]);
 }
 
 static int on_name(void *ctx, const unsigned char *name, size_t len)
@@ -405,6 +425,8 @@ ljs_err ljs__json_read(const uint8_t *in, size_t in_len, size_t max, json_fn *fn
         if (!(r.arena.data = malloc(r.arena.room)))
             return LJS_E_NOMEM;
     }
+    r.in = (uintptr_t)in;
+    r.roomy = in_len < LJS__JSON_NAME_ROOM ? 0 : in_len - LJS__JSON_NAME_ROOM; /* no name is at 0 */
     err = run(&r, in, in_len);
     *why = r.why;
     ljs__wipe(r.arena.data, r.arena.used);

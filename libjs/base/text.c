@@ -56,16 +56,19 @@ static size_t character(const uint8_t *s, size_t left)
     return len == 2 && s[0] == 0xc2 && s[1] < 0xa0 ? 0 : len; /* C1 controls are out */
 }
 
-bool ljs__text_ok(const char *text, size_t room)
+bool ljs__text_shown(const char *text, size_t len)
 {
-    size_t len = strnlen(text, room);
-
-    if (len == room)
-        return false;
     for (size_t at = ljs__plain(text, len), n; at < len; at += n) {
         n = text[at] >= 0x20 && text[at] < 0x7f ? 1 : character((const uint8_t *)text + at, len - at);
         if (!n)
             return false;
     }
     return true;
+}
+
+bool ljs__text_ok(const char *text, size_t room)
+{
+    size_t len = strnlen(text, room);
+
+    return len < room && ljs__text_shown(text, len);
 }

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "device/mac.h"
 
 #include <stddef.h>
 
@@ -270,7 +271,7 @@ static bool text_of(char *out, size_t room, const char *text, size_t text_len)
     if (text_len)
         memcpy(out, text, text_len);
     out[text_len] = 0;
-    if (ljs__text_ok(out, room))
+    if (ljs__text_shown(out, text_len))
         return true;
     out[0] = 0;
     return false;
@@ -314,7 +315,6 @@ static bool read_text(struct reading *r, unsigned m, const char *text, size_t le
     const struct member *member = &members[m];
     void *field = field_of(r->out, member->at);
     uint64_t number;
-    char version[8];
     size_t n;
 
     switch (member->kind) {
@@ -348,7 +348,7 @@ static bool read_text(struct reading *r, unsigned m, const char *text, size_t le
             r->there &= ~BIT(m);
         return true;
     case MAC:
-        return text_of(version, sizeof version, text, len) && ljs_mac_parse(&r->out->mac, version) == LJS_OK;
+        return ljs__mac_parse(&r->out->mac, text, len) == LJS_OK;
     case NUMBER:
     case ENVELOPE:
     case RESULT:
@@ -393,7 +393,7 @@ static bool read_member(struct reading *r, const struct json_event *event)
     }
     if (tried == COUNT(members))
         return true; /* VSExtension, and what newer versions or vendors add */
-    r->next = (m + 1) % COUNT(members);
+    r->next = m + 1 < COUNT(members) ? m + 1 : 0;
     r->seen |= BIT(m);
     r->there |= BIT(m);
     switch (event->type) {

@@ -331,6 +331,37 @@ static void counted(unsigned n, const char *each, const char *after, const char 
         assert_string_equal(why, why_want);
 }
 
+/* A name is known again wherever it stands: with much of the message behind it or little, and where yajl has copied
+ * it; and another, in any of its letters, is another. */
+static void test_a_name_again(void **state)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+    (void)state;
+    for (int len = 1; len < (int)sizeof letters; len++)
+        for (int at = -1; at < len; at++) {
+            char name[3][sizeof letters + 8], text[256];
+
+            for (int i = 0; i < 3; i++)
+                snprintf(name[i], sizeof name[i], "%.*s", len, letters);
+            if (at >= 0)
+                name[1][at] = '_';
+            snprintf(name[2], sizeof name[2], "\\u00%02x%s", (unsigned)name[1][0], name[1] + 1);
+            for (int i = 1; i < 3; i++)
+                for (int turn = 0; turn < 2; turn++)
+                    for (int pad = 0; pad < 2; pad++) {
+                        struct trace t = { .len = 0 };
+                        const char *why;
+
+                        snprintf(text, sizeof text, "{\"%s\":0,\"%s\":1%s}", name[turn ? i : 0], name[turn ? 0 : i],
+                                 pad ? ",\"0123456789\":\"0123456789\"" : "");
+                        if ((ljs__json_read((const uint8_t *)text, strlen(text), 65536, on_event, &t, &why) ==
+                             LJS_OK) != (at >= 0))
+                            fail_msg("%s", text);
+                    }
+        }
+}
+
 static void test_many_names(void **state)
 {
     (void)state;
@@ -581,6 +612,7 @@ int main(void)
         cmocka_unit_test(test_names_of_every_length),
         cmocka_unit_test(test_grammar),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_a_name_again),
         cmocka_unit_test(test_many_names),
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_size),
