@@ -340,13 +340,13 @@ static void test_a_name_again(void **state)
     (void)state;
     for (int len = 1; len < (int)sizeof letters; len++)
         for (int at = -1; at < len; at++) {
-            char name[3][sizeof letters + 8], text[256];
+            char name[3][2 * sizeof letters], text[1024];
 
             for (int i = 0; i < 3; i++)
                 snprintf(name[i], sizeof name[i], "%.*s", len, letters);
             if (at >= 0)
                 name[1][at] = '_';
-            snprintf(name[2], sizeof name[2], "\\u00%02x%s", (unsigned)name[1][0], name[1] + 1);
+            snprintf(name[2], sizeof name[2], "\\u00%02x%.52s", (unsigned)name[1][0], name[1] + 1);
             for (int i = 1; i < 3; i++)
                 for (int turn = 0; turn < 2; turn++)
                     for (int pad = 0; pad < 2; pad++) {
