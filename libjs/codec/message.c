@@ -9,8 +9,9 @@
 
 enum {
     MESSAGE_MAX = 64 * 1024,
-    BUILT_MOST = 1000, /* what an answer with all its keys takes, so that it is written in one go; from 1 KiB on the C
-                        * library puts together, each time, what was given back to it in pieces */
+    STACK_BELOW = 1024, /* what reading the octets of a key takes of it */
+    BUILT_MOST = 1000,  /* what an answer with all its keys takes, so that it is written in one go; from 1 KiB on the C
+                         * library puts together, each time, what was given back to it in pieces */
 };
 
 /* ---- the two tables --------------------------------------------------------- */
@@ -367,9 +368,14 @@ static bool read_inner(struct reading *r, const struct json_event *event)
         r->inner = true;
         if (event->type != JSON_TEXT)
             return false;
-        if (!result) /* clear, or wrapped [RFC 3394] */
-            return octets_of(envelope->key, sizeof envelope->key, &envelope->key_len, event->text, event->text_len) &&
-                   (envelope->key_len == 16 || envelope->key_len == 24);
+        if (!result) { /* clear, or wrapped [RFC 3394] */
+            bool good =
+                octets_of(envelope->key, sizeof envelope->key, &envelope->key_len, event->text, event->text_len) &&
+                (envelope->key_len == 16 || envelope->key_len == 24);
+
+            ljs__wipe_stack(STACK_BELOW);
+            return good;
+        }
         if (!text_of(code, sizeof code, event->text, event->text_len))
             code[0] = 0;
         r->out->result = ljs_result_err(code);
