@@ -401,6 +401,38 @@ static void room_to_the_octet(void **state)
     ljs__wr_drop(&w);
 }
 
+/* On both sides of what an octet can say. */
+static void lengths_of_arrays(void **state)
+{
+    static const uint8_t want[] = { 0x9f, 0xdc, 0x00, 0x10, 0xdc, 0xff, 0xff, 0xdd, 0x00, 0x01, 0x00, 0x00 };
+    struct wr w = { 0 };
+
+    (void)state;
+    ljs__pack_array(&w, 15);
+    ljs__pack_array(&w, 16);
+    ljs__pack_array(&w, 0xffff);
+    ljs__pack_array(&w, 0x10000);
+    assert_int_equal(w.len, sizeof want);
+    assert_memory_equal(w.data, want, sizeof want);
+    ljs__wr_drop(&w);
+}
+
+/* Octets that end before their header or within it, or before they do. */
+static void fixed_cut_short(void **state)
+{
+    static const uint8_t in[] = { 0xc4, 4, 1, 2, 3, 4 };
+
+    (void)state;
+    for (size_t len = 0; len < sizeof in; len++) {
+        struct unpack u = reader(in, len);
+        uint8_t out[4] = { 9, 9, 9, 9 };
+
+        ljs__unpack_fixed(&u, out, sizeof out);
+        assert_true(u.rd.bad);
+        assert_memory_equal(out, "\x09\x09\x09\x09", 4);
+    }
+}
+
 /* A number in `octets` octets behind this first one; false: it is too much for them. */
 static bool put_form(struct wr *w, uint8_t first, unsigned octets, bool is_signed, uint64_t bits, bool negative)
 {
@@ -475,6 +507,8 @@ int main(void)
         cmocka_unit_test(big_octets),
         cmocka_unit_test(room_to_the_octet),
         cmocka_unit_test(every_form),
+        cmocka_unit_test(lengths_of_arrays),
+        cmocka_unit_test(fixed_cut_short),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,155 @@
+/* Records as nobody here writes them, under a good tag: each number one above its most, and what must rise and does
+ * not, is refused. */
+#include "device_world.h"
+
+#include "base/pack.h"
+#include "device/record.h"
+
+static struct record r;
+
+/* Field 7: JoinEUIs, the first with these DevNonces. */
+static void put_contexts(struct wr *w, unsigned n, const void *used, size_t used_len)
+{
+    ljs__pack_uint(w, 7);
+    ljs__pack_array(w, n);
+    for (unsigned i = 0; i < n; i++) {
+        ljs__pack_array(w, 4);
+        ljs__pack_uint(w, EUI + i);
+        ljs__pack_int(w, -1);
+        ljs__pack_int(w, -1);
+        ljs__pack_bin(w, used, i ? 0 : used_len);
+    }
+}
+
+static void put_head(struct wr *w, unsigned pairs, uint64_t next_join_nonce)
+{
+    const uint64_t head[] = { 0, 1, 1, DEV, 2, LJS_MAC_1_1, 3, 0, 4, next_join_nonce, 5, 0 };
+
+    ljs__pack_map(w, pairs);
+    ljs__pack_uints(w, head, COUNT(head));
+}
+
+static ljs_err load(struct wr *w)
+{
+    ljs_err err;
+
+    assert_int_equal(ljs__vault_tag(w, vault, TAG_DEVICE), LJS_OK);
+    err = ljs__record_load(&r, vault, w->data, w->len);
+    if (err)
+        assert_int_equal(r.d.dev_eui, 0);
+    ljs__wr_drop(w);
+    return err;
+}
+
+/* One session, with these numbers between its SessionKeyID and its CFList, and this much of that. */
+static ljs_err load_session(const uint64_t *numbers, unsigned numbers_len, size_t cf_list_len)
+{
+    static const uint8_t id[16] = { 1 }, cf_list[LJS_CFLIST_LEN + 1] = { 2 };
+    struct wr w = { 0 };
+
+    put_head(&w, 8, 1);
+    put_contexts(&w, LJS_JOIN_EUIS_MAX, NULL, 0);
+    ljs__pack_uint(&w, 14);
+    ljs__pack_array(&w, 1);
+    ljs__pack_array(&w, numbers_len + 4);
+    ljs__pack_bin(&w, id, sizeof id);
+    ljs__pack_uints(&w, numbers, numbers_len);
+    ljs__pack_bin(&w, cf_list, cf_list_len);
+    ljs__pack_int(&w, -1);
+    ljs__pack_int(&w, 0);
+    return load(&w);
+}
+
+static void test_sessions(void **state)
+{
+    static const uint64_t most[] = {
+        15, LJS_MAC_1_1, LJS_JOIN_EUIS_MAX - 1, 0xffffff, 0xffff, 0xffff, 0xffffff, 0xffffffff, 0xff, 0xff
+    };
+    const ljs_session *s = &r.session[0];
+    uint64_t numbers[COUNT(most)];
+
+    (void)state;
+    assert_int_equal(load_session(most, COUNT(most), 0), LJS_OK);
+    assert_int_equal(s->join_eui, EUI + LJS_JOIN_EUIS_MAX - 1);
+    assert_true(s->join_nonce == 0xffffff && s->nonce == 0xffff && s->epoch == 0xffff && s->net_id == 0xffffff);
+    assert_true(s->dev_addr == 0xffffffff && s->dl_settings == 0xff && s->rx_delay == 0xff && s->proven);
+    for (size_t i = 0; i < COUNT(most); i++) {
+        memcpy(numbers, most, sizeof most);
+        numbers[i]++;
+        assert_int_equal(load_session(numbers, COUNT(most), 0), LJS_E_SEAL);
+    }
+    for (size_t len = 0; len <= LJS_CFLIST_LEN + 1; len++)
+        assert_int_equal(load_session(most, COUNT(most), len), len % LJS_CFLIST_LEN ? LJS_E_SEAL : LJS_OK);
+}
+
+static ljs_err load_plain(uint64_t next_join_nonce, const void *used, size_t used_len)
+{
+    struct wr w = { 0 };
+
+    put_head(&w, 7, next_join_nonce);
+    put_contexts(&w, 1, used, used_len);
+    return load(&w);
+}
+
+static void test_nonces(void **state)
+{
+    (void)state;
+    assert_int_equal(load_plain(0, NULL, 0), LJS_E_SEAL);
+    assert_int_equal(load_plain(1, NULL, 0), LJS_OK);
+    assert_int_equal(load_plain(JOIN_NONCE_END, NULL, 0), LJS_OK);
+    assert_int_equal(load_plain(JOIN_NONCE_END + 1, NULL, 0), LJS_E_SEAL);
+    assert_int_equal(load_plain(1, "\0\0\1\0\0\1", 6), LJS_OK); /* 0, 1, 256 */
+    assert_int_equal(load_plain(1, "\0\0\1\0\1\0", 6), LJS_E_SEAL);
+    assert_int_equal(load_plain(1, "\0\0\0\1\1\0", 6), LJS_E_SEAL);
+    assert_int_equal(load_plain(1, "\0\0\1", 3), LJS_E_SEAL);
+}
+
+/* A field that is there twice, or after one that it comes before. */
+static void test_fields_rise(void **state)
+{
+    static const uint8_t fields[][2] = { { 11, 17 }, { 11, 11 }, { 17, 11 }, { 17, 17 }, { 17, 5 } };
+    struct wr w = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(fields); i++) {
+        put_head(&w, 9, 1);
+        put_contexts(&w, 1, NULL, 0);
+        for (size_t k = 0; k < 2; k++) {
+            ljs__pack_uint(&w, fields[i][k]);
+            ljs__pack_uint(&w, 1);
+        }
+        assert_int_equal(load(&w), i ? LJS_E_SEAL : LJS_OK);
+    }
+}
+
+static void test_key_sets(void **state)
+{
+    struct wr w = { 0 };
+
+    (void)state;
+    for (unsigned n = EPOCHS_MAX; n <= EPOCHS_MAX + 1U; n++) {
+        put_head(&w, 8, 1);
+        ljs__pack_uint(&w, 6);
+        ljs__pack_array(&w, n);
+        for (unsigned i = 0; i < n; i++) {
+            ljs__pack_array(&w, 3);
+            ljs__pack_uint(&w, i);
+            ljs__pack_uint(&w, 1);
+            ljs__pack_bin(&w, "\1", 1);
+        }
+        put_contexts(&w, 1, NULL, 0);
+        assert_int_equal(load(&w), n > EPOCHS_MAX ? LJS_E_SEAL : LJS_OK);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_nonces),
+        cmocka_unit_test(test_fields_rise),
+        cmocka_unit_test(test_key_sets),
+    };
+
+    return cmocka_run_group_tests(tests, world_begin, world_end);
+}
