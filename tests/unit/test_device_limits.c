@@ -122,24 +122,36 @@ static void test_fields_rise(void **state)
     }
 }
 
-static void test_key_sets(void **state)
+static ljs_err load_sets(unsigned n, const void *sealed, size_t sealed_len)
 {
     struct wr w = { 0 };
 
-    (void)state;
-    for (unsigned n = EPOCHS_MAX; n <= EPOCHS_MAX + 1U; n++) {
-        put_head(&w, 8, 1);
-        ljs__pack_uint(&w, 6);
-        ljs__pack_array(&w, n);
-        for (unsigned i = 0; i < n; i++) {
-            ljs__pack_array(&w, 3);
-            ljs__pack_uint(&w, i);
-            ljs__pack_uint(&w, 1);
-            ljs__pack_bin(&w, "\1", 1);
-        }
-        put_contexts(&w, 1, NULL, 0);
-        assert_int_equal(load(&w), n > EPOCHS_MAX ? LJS_E_SEAL : LJS_OK);
+    put_head(&w, 8, 1);
+    ljs__pack_uint(&w, 6);
+    ljs__pack_array(&w, n);
+    for (unsigned i = 0; i < n; i++) {
+        ljs__pack_array(&w, 3);
+        ljs__pack_uint(&w, i);
+        ljs__pack_uint(&w, 1);
+        ljs__pack_bin(&w, sealed, sealed_len);
     }
+    put_contexts(&w, 1, NULL, 0);
+    return load(&w);
+}
+
+static void test_key_sets(void **state)
+{
+    char lot[LJS_LABEL_MAX + 1];
+
+    (void)state;
+    assert_int_equal(load_sets(EPOCHS_MAX, "\1", 1), LJS_OK);
+    assert_int_equal(load_sets(EPOCHS_MAX + 1, "\1", 1), LJS_E_SEAL);
+    memset(lot, 'x', sizeof lot);
+    lot[0] = LOT_FORMAT;
+    for (size_t len = 1; len <= sizeof lot; len++)
+        assert_int_equal(load_sets(1, lot, len), len < 2 || len > LJS_LABEL_MAX ? LJS_E_SEAL : LJS_OK);
+    lot[2] = '\0'; /* which would end it */
+    assert_int_equal(load_sets(1, lot, 4), LJS_E_SEAL);
 }
 
 int main(void)
