@@ -327,7 +327,11 @@ def test_keys_in_clear(program: str, data: pathlib.Path, serve: Callable[..., Se
     server = serve("--allow-clear-keys", "--log-level", "debug", *METRICS)
     told = fleet.simulate(server.url, "--joins", 2, "--rejoins", 2, "--as-id", "as.example", "--checks", 4)
     assert told["failures"] == {}
-    check(fleet, server, data, keys_seen(fleet, server, "1.1", 60000) | keys_seen(fleet, server, "1.0.4", 60000), capsys)
+    sent = os.urandom(16)
+    for times in 1, 60:  # in the room that each request has, and in more
+        assert server.post(sent.hex() * times)[0] == 400
+    check(fleet, server, data, keys_seen(fleet, server, "1.1", 60000) | keys_seen(fleet, server, "1.0.4", 60000)
+          | {"what was sent": sent}, capsys)
 
 
 def test_keys_in_clear_over_tls(program: str, data: pathlib.Path, serve: Callable[..., Server],
