@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Rules broken on purpose: the explorer has to find each of them, by the law it breaks.
 
-    mutants.py ROOT [NAME...]    build and run them all, or those named
-    mutants.py --list            name them
+    mutants.py BUILD [NAME...]    make and run them all, or those named
+    mutants.py --list             name them
 
-Each is one replacement in one file, which must match exactly once.  The sources are compiled as
-they are first, and the explorer must pass; a mutant is its one file compiled again."""
+Each is one replacement in one file, which must match exactly once.  BUILD is a build tree of ninja's in which
+model_explore is up to date, and passes; a mutant is its one file compiled again by the same command."""
 
 from __future__ import annotations
 
-import os
+import json
 import re
 import shlex
 import subprocess
@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+ROOT = Path(__file__).resolve().parents[2]
 JS = "libjs/device/join.c"
 NS = "libjs/session/network.c"
 NS_RULES = "libjs/session/network_rules.c"
@@ -203,51 +204,44 @@ def run(argv: list[str], **more: object) -> subprocess.CompletedProcess[str]:
 
 
 class Build:
-    """The sources, compiled once; and again with one of them replaced."""
+    """The explorer as it was built, by ninja; and linked again with one of its files replaced."""
 
-    def __init__(self, root: Path, work: Path) -> None:
-        self.root, self.work = root, work
-        packages = ["libsodium", "libgcrypt", "yajl", "sqlite3", "msgpack"]
-        flags = run(["pkg-config", "--cflags", *packages]).stdout
-        libs = run(["pkg-config", "--libs", *packages])
-        if libs.returncode:
-            sys.exit(f"mutants: {libs.stderr.strip()}")
-        self.libs = shlex.split(libs.stdout) + ["-lpthread"]
-        self.cc = [os.environ.get("CC", "gcc"), "-std=c11", "-O1", "-w", "-D_GNU_SOURCE", '-DLORAJS_VERSION="0"',
-                   f"-I{root}/include", f"-I{root}/libjs", f"-I{root}/tests/model", *shlex.split(flags)]
-        self.sources = sorted([*root.glob("libjs/*/*.c"), *root.glob("tests/model/*.c")])
+    def __init__(self, build: Path, work: Path) -> None:
+        self.build, self.work = build, work
+        told = run(["ninja", "-C", str(build), "-t", "commands", "tests/model_explore"])
+        if told.returncode:
+            sys.exit(f"mutants: {told.stdout}{told.stderr}")
+        *_, link = told.stdout.splitlines()
+        self.link = shlex.split(link.removeprefix(": && ").removesuffix(" && :"))
+        units = json.loads((build / "compile_commands.json").read_text(encoding="utf-8"))
+        self.compile = {unit["file"]: shlex.split(unit["command"]) for unit in units}
 
-    def compile(self, source: Path, to: Path) -> None:
-        done = run([*self.cc, "-c", str(source), "-o", str(to)])
-        if done.returncode:
-            raise RuntimeError(f"{source} does not compile:\n{done.stderr}")
-
-    def object_of(self, source: Path) -> Path:
-        return self.work / (str(source.relative_to(self.root)).replace("/", "-") + ".o")
-
-    def all(self, pool: ThreadPoolExecutor) -> None:
-        list(pool.map(lambda source: self.compile(source, self.object_of(source)), self.sources))
-
-    def link(self, to: Path, instead: dict[Path, Path]) -> Path:
-        objects = [str(instead.get(self.object_of(s), self.object_of(s))) for s in self.sources]
-        done = run([self.cc[0], *objects, *self.libs, "-o", str(to)])
-        if done.returncode:
-            raise RuntimeError(done.stderr)
+    def program(self, number: str, source: Path, text: str) -> Path:
+        """What stands before the libraries has the place of what is in them."""
+        changed, made, to = (self.work / f"{number}{end}" for end in (".c", ".o", ""))
+        changed.write_text(text, encoding="utf-8")
+        compile, link = self.compile[str(source)], self.link
+        at = compile.index("-o")
+        self.do([*compile[:at], "-w", "-o", str(made), "-c", str(changed)])
+        at = link.index("-o")
+        self.do([*link[:at], str(made), "-o", str(to), *link[at + 2:]])
         return to
+
+    def do(self, command: list[str]) -> None:
+        done = run(command, cwd=self.build)
+        if done.returncode:
+            raise RuntimeError(f"{shlex.join(command)}:\n{done.stderr}")
 
 
 def judge(build: Build, number: int, mutant: Mutant) -> tuple[bool, str]:
     """Was it caught, and how is it told?"""
-    source = build.root / mutant.file
+    source = ROOT / mutant.file
     text = source.read_text(encoding="utf-8")
     begin = time.monotonic()
     if text.count(mutant.old) != 1:
         return False, f"matches {text.count(mutant.old)} times in {mutant.file}"
-    mutated, to = build.work / f"{number}.c", build.work / f"{number}.o"
-    mutated.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
     try:
-        build.compile(mutated, to)
-        program = build.link(build.work / f"mutant-{number}", {build.object_of(source): to})
+        program = build.program(str(number), source, text.replace(mutant.old, mutant.new))
     except RuntimeError as error:
         return False, str(error)
     done = run([str(program), *mutant.where.split()], timeout=600)
@@ -267,13 +261,13 @@ def main() -> int:
     if sys.argv[1:] == ["--list"]:
         print("\n".join(m.name for m in MUTANTS))
         return 0
-    root, names = Path(sys.argv[1]).resolve(), sys.argv[2:]
+    names = sys.argv[2:]
     passed = failed = 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as work, ThreadPoolExecutor(2) as pool:
-        build = Build(root, Path(work))
-        build.all(pool)
-        # As long as several mutants take, so beside them; and where it fails, they say nothing.
-        sound = pool.submit(run, [str(build.link(Path(work) / "sound", {})), *([] if not names else ["1.0.4"])],
+        build = Build(Path(sys.argv[1]).resolve(), Path(work))
+        # Linked as they are, with nothing replaced; where it fails, they say nothing.
+        source = ROOT / JS
+        sound = pool.submit(run, [str(build.program("sound", source, source.read_text(encoding="utf-8"))), "1.0.4"],
                             timeout=900)
         chosen = [m for m in MUTANTS if not names or m.name in names]
         for mutant, (caught, words) in zip(chosen, pool.map(lambda at: judge(build, *at), enumerate(chosen))):
