@@ -138,7 +138,7 @@ static sixteen few_digits(const uint8_t *in, size_t n)
     const uint64_t zeros = UINT64_C(0x3030303030303030);
 
     if (n > 8)
-        return (sixteen)(two){ le64(up_to_eight(in, 8)), le64(up_to_eight(in + 8, n - 8) | zeros << 8 * (n - 8)) };
+        return (sixteen)(two){ le64(up_to_eight(in, 8)), le64(up_to_eight(in + 8, n - 8) | zeros << 8 * (n % 8)) };
     return (sixteen)(two){ le64(n < 8 ? up_to_eight(in, n) | zeros << 8 * n : up_to_eight(in, n)), zeros };
 }
 

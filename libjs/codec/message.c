@@ -76,7 +76,7 @@ static const struct json_name protocol_1_0 = JSON_NAME("1.0"), protocol_1_1 = JS
 #define BIT(m)             (UINT32_C(1) << (m))
 #define AT(field)          offsetof(ljs_message, field), sizeof(((ljs_message *)0)->field)
 #define AT_LEN(field, max) AT(field), max, 0, offsetof(ljs_message, field##_len)
-#define AT_KEY(field)      AT(field), 0, 0, offsetof(ljs_message, field.key_len)
+#define AT_KEY(field)      AT(field), 0, 0, offsetof(ljs_message, field) + offsetof(ljs_envelope, key_len)
 
 static const struct member {
     struct named named;
