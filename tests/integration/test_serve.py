@@ -301,7 +301,7 @@ def test_expect_100_continue(server):
 def test_chunked_body(run, server, data):
     device = Device(1)
     import_devices(run, data, [device])
-    body = json.dumps(device.join()).encode()
+    body = json.dumps(device.join()).encode() + b" " * 2000  # more than there is room for at first
     connection = http.client.HTTPConnection(server.host, server.port, timeout=PATIENCE)
     connection.request("POST", "/", (body[i:i + 7] for i in range(0, len(body), 7)), encode_chunked=True,
                        headers={"Transfer-Encoding": "chunked"})
