@@ -1,21 +1,11 @@
 /* What stands on the dead stack below a vault, and keys kept open, when they have been at work: no octet string of
  * its keys, nor of those that it sealed. */
+#include "dead_stack.h"
+
 #include "keys/kept.h"
 #include "keys/vault.h"
 
 #include "base/secret.h"
-
-#include <fcntl.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-#include <cmocka.h>
-
-enum { STACK = 1 << 20, PART = 8 };
 
 enum work { LEAK, NEW, SEAL, OPEN, TAG, CHECK, PRINT, KEEP, RECALL, WORKS };
 
@@ -72,40 +62,6 @@ static void *at_work(void *arg)
     return NULL;
 }
 
-/* Octets of the stack after the work, read through the kernel: valgrind rightly objects to reading
- * a dead one. */
-static uint8_t *stack_after(enum work what)
-{
-    void *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-    uint8_t *copy = malloc(STACK);
-    pthread_attr_t attr;
-    pthread_t thread;
-
-    assert_true(stack != MAP_FAILED && mem >= 0 && copy);
-    work = what;
-    assert_int_equal(pthread_attr_init(&attr), 0);
-    assert_int_equal(pthread_attr_setstack(&attr, stack, STACK), 0);
-    assert_int_equal(pthread_create(&thread, &attr, at_work, NULL), 0);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_int_equal(result, LJS_OK);
-    assert_int_equal(pread(mem, copy, STACK, (off_t)(uintptr_t)stack), STACK);
-    pthread_attr_destroy(&attr);
-    munmap(stack, STACK);
-    close(mem);
-    return copy;
-}
-
-/* In parts of 8 octets, as registers leave them. */
-static bool holds(const uint8_t *stack, const uint8_t *secret, size_t len)
-{
-    bool found = false;
-
-    for (size_t i = 0; i + PART <= len; i += PART)
-        found |= memmem(stack, STACK, secret + i, PART) != NULL;
-    return found;
-}
-
 static void test_nothing_is_left(void **state)
 {
     uint8_t subkey[3][32];
@@ -129,8 +85,11 @@ static void test_nothing_is_left(void **state)
     for (unsigned i = 0; i < 1000; i++) /* several blocks of BLAKE2b */
         ljs__wr(&tagged, &i, 1);
     for (enum work what = LEAK; what < WORKS; what++) {
-        uint8_t *stack = stack_after(what);
+        uint8_t *stack;
 
+        work = what;
+        stack = stack_after(at_work, NULL);
+        assert_int_equal(result, LJS_OK);
         assert_true(holds(stack, master, sizeof master) == (what == LEAK));
         for (size_t i = 0; i < 3; i++)
             assert_false(holds(stack, subkey[i], sizeof subkey[i]));

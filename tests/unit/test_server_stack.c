@@ -2,13 +2,11 @@
  * nor of one that somebody has sent. */
 #include "server_world.h"
 
+#include "dead_stack.h"
+
 #include "base/secret.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-enum { STACK = 1 << 20, PART = 8, CALLS = 3, TEXT = 4096 };
+enum { CALLS = 3, TEXT = 4096 };
 
 static uint8_t sent[24]; /* drawn anew: nobody else has it on a stack */
 static struct world w;
@@ -32,38 +30,6 @@ static void *at_work(void *arg)
     return NULL;
 }
 
-/* Octets of the stack after the work, read through the kernel: valgrind rightly objects to reading
- * a dead one. */
-static uint8_t *stack_after(void)
-{
-    void *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-    uint8_t *copy = malloc(STACK);
-    pthread_attr_t attr;
-    pthread_t thread;
-
-    assert_true(stack != MAP_FAILED && mem >= 0 && copy);
-    assert_int_equal(pthread_attr_init(&attr), 0);
-    assert_int_equal(pthread_attr_setstack(&attr, stack, STACK), 0);
-    assert_int_equal(pthread_create(&thread, &attr, at_work, NULL), 0);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_int_equal(pread(mem, copy, STACK, (off_t)(uintptr_t)stack), STACK);
-    pthread_attr_destroy(&attr);
-    munmap(stack, STACK);
-    close(mem);
-    return copy;
-}
-
-/* In parts of 8 octets, as registers leave them. */
-static bool holds(const uint8_t *stack, const void *secret, size_t len)
-{
-    bool found = false;
-
-    for (size_t i = 0; i + PART <= len; i += PART)
-        found |= memmem(stack, STACK, (const uint8_t *)secret + i, PART) != NULL;
-    return found;
-}
-
 static void ask(const char *text)
 {
     assert_true(calls_len < CALLS && strlen(text) < TEXT);
@@ -75,7 +41,7 @@ static void ask(const char *text)
 /* Gives the number of keys that the answers had. */
 static unsigned answered(void)
 {
-    uint8_t *stack = stack_after();
+    uint8_t *stack = stack_after(at_work, NULL);
     char digits[2 * sizeof sent + 1];
     unsigned keys = 0;
 
@@ -172,7 +138,7 @@ static void test_what_is_left_is_found(void **state)
 
     (void)state;
     leak = true;
-    stack = stack_after();
+    stack = stack_after(at_work, NULL);
     leak = false;
     assert_true(holds(stack, sent, sizeof sent));
     free(stack);
