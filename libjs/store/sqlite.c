@@ -35,7 +35,7 @@
 #define LOG_SIZE        16777216 /* octets that the log keeps when it begins anew */
 #define HEADER          "PRAGMA application_id=" TEXT(APPLICATION) "; PRAGMA user_version=" TEXT(LAYOUT) ";"
 
-enum { BUSY_MS = 5000, LENGTHEN = 1 << 20 };
+enum { BUSY_MS = 5000, TRY_MS = 50 /* of them, while it is opened */, LENGTHEN = 1 << 20 };
 
 /* Octets of a page of a new file.  A join changes one record of some 400, and all of its page is read, written to the
  * log, synced and copied back: of many devices SQLite's own 4096 would be the slower, and with 1024 records would leave
@@ -282,7 +282,8 @@ static ljs_err link_open_once(struct link **out, int *rc, const struct db_file *
         goto out;
     /* Never created here: who has lost its file must not go on with an empty one. */
     if ((*rc = sqlite3_open_v2(file->path, &link->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) ||
-        (*rc = sqlite3_busy_timeout(link->db, BUSY_MS)) || (*rc = sqlite3_exec(link->db, settings, NULL, NULL, NULL)) ||
+        (*rc = sqlite3_busy_timeout(link->db, TRY_MS / 2)) ||
+        (*rc = sqlite3_exec(link->db, settings, NULL, NULL, NULL)) ||
         (statements_len == WRITER_STATEMENTS && (*rc = sqlite3_exec(link->db, writer_settings, NULL, NULL, NULL))) ||
         (*rc = sqlite3_exec(link->db, "BEGIN", NULL, NULL, NULL))) {
         err = err_of(*rc);
@@ -303,6 +304,8 @@ static ljs_err link_open_once(struct link **out, int *rc, const struct db_file *
     for (unsigned i = 0; !err && i < statements_len; i++)
         err = err_of(*rc = sqlite3_prepare_v3(link->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT,
                                               &link->statement[i], NULL));
+    if (!err)
+        err = err_of(*rc = sqlite3_busy_timeout(link->db, BUSY_MS));
 out:
     if (err) {
         link_close(link);
@@ -312,8 +315,8 @@ out:
     return err;
 }
 
-/* SQLite does not call its own busy handler where two connections change the mode of a
- * new file at once. */
+/* SQLite does not call its own busy handler where two connections change the mode of a new file at once.  A try ends
+ * with the first lock that it does not get, for which SQLite waits half of its time; the other half is waited here. */
 ljs_err ljs__db_open(struct db **out, const struct db_file *file, bool writes)
 {
     struct link *link;
@@ -321,13 +324,13 @@ ljs_err ljs__db_open(struct db **out, const struct db_file *file, bool writes)
     int rc;
 
     *out = NULL;
-    for (unsigned waited = 0;; waited += 50) {
+    for (unsigned waited = 0;; waited += TRY_MS) {
         err = link_open_once(&link, &rc, file, writes ? WRITER_STATEMENTS : READER_STATEMENTS);
         if (!err)
             *out = &link->head;
         if (!err || !is_busy(rc) || waited >= BUSY_MS)
             return err;
-        nanosleep(&(struct timespec){ .tv_nsec = 50 * 1000 * 1000 }, NULL);
+        nanosleep(&(struct timespec){ .tv_nsec = TRY_MS / 2 * 1000000 }, NULL);
     }
 }
 

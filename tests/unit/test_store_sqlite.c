@@ -644,6 +644,65 @@ static void test_full_disk(void **state)
     assert_int_not_equal(contract_version(p->store, "k0"), 0);
 }
 
+/* ---- a file that another process has for itself ---- */
+
+enum { HELD_MS = 700, LONG_MS = 120000 };
+static const char alone[] = "PRAGMA journal_mode=DELETE; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE";
+
+/* A process that has run this on the file, and ends so much later. */
+static pid_t hold(const char *path, const char *sql, unsigned ms)
+{
+    int held[2];
+    pid_t child;
+    sqlite3 *db;
+    char c;
+
+    assert_int_equal(pipe(held), 0);
+    if (!(child = fork())) {
+        if (sqlite3_open(path, &db) || sqlite3_exec(db, sql, NULL, NULL, NULL) || write(held[1], "", 1) != 1)
+            _exit(1);
+        pause_ms(ms);
+        _exit(0);
+    }
+    close(held[1]);
+    assert_int_equal(read(held[0], &c, 1), 1);
+    close(held[0]);
+    return child;
+}
+
+static void refused_soon(const char *dir)
+{
+    ljs_store *store;
+
+    alarm(60);
+    assert_int_equal(open_in(&store, dir), LJS_E_STORE);
+    assert_null(store);
+}
+
+static void test_held_by_another(void **state)
+{
+    struct place *p = *state;
+    const char *path = in_dir(p->dir, file_names[DB]);
+    pid_t holder;
+    int status;
+
+    put(p->store, "k", "v");
+    close_store(p);
+    holder = hold(path, alone, LONG_MS);
+    in_child(refused_soon, p->dir);
+    assert_int_equal(kill(holder, SIGKILL), 0);
+    assert_int_equal(waitpid(holder, &status, 0), holder);
+
+    holder = hold(path, alone, HELD_MS); /* who has it for a moment is waited for */
+    assert_int_equal(open_in(&p->store, p->dir), LJS_OK);
+    contract_expect(p->store, "k", "v");
+    assert_int_equal(waitpid(holder, &status, 0), holder);
+    holder = hold(path, "BEGIN IMMEDIATE", HELD_MS); /* and by a commit, too */
+    put(p->store, "k", "w");
+    assert_int_equal(waitpid(holder, &status, 0), holder);
+    assert_int_equal(status, 0);
+}
+
 /* ---- a file that may only be read ---- */
 
 static void read_only(const char *dir)
@@ -1014,6 +1073,7 @@ int main(int argc, char **argv)
         CHECK(test_processes),
         CHECK(test_calls_share_a_sync),
         CHECK(test_full_disk),
+        CHECK(test_held_by_another),
         CHECK(test_read_only),
         CHECK(test_not_ours),
         CHECK(test_paths),
