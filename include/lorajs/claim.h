@@ -51,7 +51,7 @@ typedef struct ljs_account {
     uint8_t proven;             /**< 1: it has claimed a device by a token; set by ljs_server_claim() */
 } ljs_account;
 
-/** Make one.  @return ::LJS_E_EXISTS, ::LJS_E_INVAL */
+/** Make one.  @return ::LJS_E_EXISTS, ::LJS_E_INVAL; ::LJS_E_NOMEM, and none was made */
 LJS_MUST ljs_err ljs_server_add_account(ljs_server *server, const ljs_account *account);
 /** @return ::LJS_E_NOTFOUND, ::LJS_E_INVAL */
 LJS_MUST ljs_err ljs_server_get_account(ljs_account *out, ljs_server *server, const char *name);

@@ -83,7 +83,8 @@ typedef struct ljs_credential {
 
 /** Make one.
  *  @param out  its token, text without a NUL; nobody can tell it a second time.  Empty for a certificate
- *  @return ::LJS_E_EXISTS when the name is taken, ::LJS_E_NOTFOUND for an account that is not there, ::LJS_E_INVAL */
+ *  @return ::LJS_E_EXISTS when the name is taken, ::LJS_E_NOTFOUND for an account that is not there, ::LJS_E_INVAL;
+ *          ::LJS_E_NOMEM, and none was made */
 LJS_MUST ljs_err ljs_server_add_credential(ljs_buf *out, ljs_server *server, const ljs_credential *credential);
 /** From now on it is nothing.  @return ::LJS_E_NOTFOUND, ::LJS_E_INVAL */
 LJS_MUST ljs_err ljs_server_del_credential(ljs_server *server, const char *name);

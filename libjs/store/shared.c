@@ -398,8 +398,8 @@ static ljs_err transact(struct shared *s, struct wish *wishes, bool copy)
         err = ljs__db_open(&s->writer, &s->file, true);
     if (!err)
         err = ljs__db_transact(s->writer, wishes);
-    if (!err && copy)
-        err = ljs__db_copy_back(s->writer);
+    if (!err && copy && ljs__db_copy_back(s->writer))
+        err = LJS_E_STORE; /* whatever it was: all is committed */
     drop_broken(s);
     return err;
 }

@@ -1,9 +1,12 @@
 /* Memory ends in the middle of a batch, at each place where the library asks for some: what was answered is saved and
- * nothing else is, and once there is memory again everything goes on.  And the store ends, after the answers were
- * written. */
+ * nothing else is, and once there is memory again everything goes on.  Likewise in the middle of what makes an account,
+ * a credential or a device.  And the store ends, after the answers were written. */
 #include "server_world.h"
 
 #include "contract/faulty.h"
+
+#include <lorajs/claim.h>
+#include <lorajs/roles.h>
 
 enum { DEVICES = 4, MESSAGES = 12, NONCES = 8 };
 
@@ -188,9 +191,133 @@ static void test_store_ends(void **state)
     server_end(&w);
 }
 
+/* ---- what is made once -------------------------------------------------------- */
+
+static const ljs_account acme = { .struct_size = sizeof acme, .name = "acme" };
+
+static ljs_err make_account(struct world *w)
+{
+    return ljs_server_add_account(w->server, &acme);
+}
+
+static ljs_err look_for_account(struct world *w)
+{
+    ljs_account account;
+
+    return ljs_server_get_account(&account, w->server, acme.name);
+}
+
+static ljs_err add_credential(struct world *w, const ljs_credential *credential)
+{
+    ljs_buf token;
+    ljs_err err = ljs_server_add_credential(&token, w->server, credential);
+
+    assert_int_equal(token.len > 0, !err && !credential->certificate);
+    ljs_buf_free(&token);
+    return err;
+}
+
+static ljs_err make_token(struct world *w)
+{
+    const ljs_credential c = { .struct_size = sizeof c, .name = "ops", .roles = LJS_ROLE_AUDIT };
+
+    return add_credential(w, &c);
+}
+
+static ljs_err make_certificate(struct world *w)
+{
+    const ljs_credential c = { .struct_size = sizeof c, .name = "ops", .roles = LJS_ROLE_AUDIT, .certificate = 1 };
+
+    return add_credential(w, &c);
+}
+
+static ljs_err make_token_of_account(struct world *w)
+{
+    ljs_credential c = { .struct_size = sizeof c, .name = "ops", .roles = LJS_ROLE_CLAIM };
+
+    strcpy(c.account, acme.name);
+    return add_credential(w, &c);
+}
+
+static ljs_err is_it(void *user, const ljs_credential *credential)
+{
+    (void)user;
+    return strcmp(credential->name, "ops") ? LJS_OK : LJS_E_EXISTS;
+}
+
+static ljs_err look_for_credential(struct world *w)
+{
+    ljs_err err = ljs_server_each_credential(w->server, is_it, NULL);
+
+    return err == LJS_E_EXISTS ? LJS_OK : err ? err : LJS_E_NOTFOUND;
+}
+
+static ljs_err make_device(struct world *w)
+{
+    const ljs_device d = device_of(LJS_MAC_1_0_3);
+
+    return add(w, &d);
+}
+
+static ljs_err look_for_device(struct world *w)
+{
+    ljs_buf record;
+    ljs_err err = ljs_server_get_device(&record, w->server, DEV);
+
+    ljs_buf_free(&record);
+    return err;
+}
+
+static const struct thing {
+    ljs_err (*make)(struct world *w);
+    ljs_err (*look)(struct world *w); /* LJS_E_NOTFOUND where it is not */
+    bool of_account;
+} things[] = { { make_account, look_for_account, false },
+               { make_token, look_for_credential, false },
+               { make_certificate, look_for_credential, false },
+               { make_token_of_account, look_for_credential, true },
+               { make_device, look_for_device, false } };
+
+/* Did memory end?  Then nothing was made, or nobody knows. */
+static bool made_at(const struct thing *thing, unsigned nth, bool good)
+{
+    struct world w;
+    ljs_err err;
+
+    lab_begin(&w, NULL);
+    if (thing->of_account)
+        assert_int_equal(make_account(&w), LJS_OK);
+    ended = false;
+    for_good = good;
+    countdown = nth;
+    err = thing->make(&w);
+    countdown = 0;
+    assert_true(err == LJS_OK || err == LJS_E_NOMEM || err == LJS_E_STORE);
+    if (err != LJS_E_STORE)
+        assert_int_equal(thing->look(&w), err ? LJS_E_NOTFOUND : LJS_OK);
+    if (err == LJS_E_NOMEM)
+        assert_int_equal(thing->make(&w), LJS_OK);
+    server_end(&w);
+    return ended;
+}
+
+static void test_refused_is_not_made(void **state)
+{
+    unsigned nth;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(things); i++)
+        for (int good = 0; good < 2; good++) {
+            for (nth = 1; made_at(&things[i], nth, good); nth++)
+                ;
+            assert_true(nth > 3);
+        }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_memory_ends), cmocka_unit_test(test_store_ends) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_memory_ends), cmocka_unit_test(test_store_ends),
+                                        cmocka_unit_test(test_refused_is_not_made) };
     int failed = cmocka_run_group_tests(tests, world_begin, world_end);
 
     world_audit = LJS_AUDIT_ON;
