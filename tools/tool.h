@@ -118,7 +118,9 @@ int read_chip(ljs_claim_req *req, const char *path);
 command_fn cmd_pair, cmd_export, cmd_receive;
 extern const struct usage pair_usage, export_usage, receive_usage;
 
-/* device_act.c: rows of device_commands */
+/* device_import.c and device_act.c: rows of device_commands */
+command_fn cmd_device_import;
+extern const struct usage device_import_usage;
 command_fn cmd_device_block, cmd_device_unblock, cmd_device_move_back, cmd_device_reset, cmd_device_remove;
 extern const struct usage device_block_usage, device_unblock_usage, device_move_back_usage, device_reset_usage,
     device_remove_usage;
