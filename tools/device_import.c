@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,8 +37,9 @@ const struct usage device_import_usage = {
     "Brings devices in: one JSON object a line, with the members that --example shows. A device that is there "
     "already is brought up to date; its JoinNonce never goes back and its used DevNonces stay used.\n"
     "A line that is refused is reported as \"line N: what is wrong\", without any key, and the other lines are "
-    "imported nevertheless; then the exit code is 3. What is missing in the data directory is made. The daemon may "
-    "be running.",
+    "imported nevertheless; then the exit code is 3. Up to 64 lines that are there at once are written with one "
+    "commit. "
+    "What is missing in the data directory is made. The daemon may be running.",
     import_flags,
     0,
     1,
@@ -98,6 +100,14 @@ static int next_line(struct lines *in, const uint8_t **line, size_t *len)
     }
 }
 
+/* Is there more to be read at once?  Whoever sends line by line need not fill a commit first. */
+static bool has_more(const struct lines *in)
+{
+    struct pollfd fd = { .fd = in->fd, .events = POLLIN };
+
+    return in->eof || memchr(in->buf + in->begin, '\n', in->end - in->begin) || poll(&fd, 1, 0);
+}
+
 static void refuse(const struct import_opts *opts, uint64_t line, ljs_eui dev_eui, const char *fault)
 {
     if (!opts->json) {
@@ -114,41 +124,85 @@ static void refuse(const struct import_opts *opts, uint64_t line, ljs_eui dev_eu
     puts("}");
 }
 
+/* Devices that are good and not written yet, and the lines that they are from. */
+struct waiting {
+    ljs_import import[IMPORT_TOGETHER];
+    uint64_t line[IMPORT_TOGETHER];
+    size_t len;
+};
+
 struct import_run {
     const struct import_opts *opts;
     struct data *data;
+    struct waiting *waiting;
     uint64_t imported, refused;
 };
 
-/* DONE also for a line that is refused; else the import cannot go on. */
-static int import_line(struct import_run *run, uint64_t number, const uint8_t *line, size_t len)
+/* What came of a line.  DONE also for one that is refused; else the import cannot go on. */
+static int settle_line(struct import_run *run, uint64_t number, const ljs_import *import, ljs_err err)
 {
-    const struct import_opts *opts = run->opts;
-    unsigned flags = (opts->replace_keys ? LJS_MAKE_REPLACE_KEYS : 0u) | (opts->allow_weak ? LJS_MAKE_ALLOW_WEAK : 0u);
     char fault[IMPORT_FAULT_MAX], what[64];
-    ljs_import import;
-    ljs_err err = ljs_import_parse(&import, line, len);
-    int code = DONE;
 
-    if (err == LJS_E_INVAL) {
-        refuse(opts, number, 0, import.fault);
-        run->refused++;
-        goto out;
-    }
-    if (!err)
-        err = import_device(run->data, &import, flags);
     if (import_failed(err)) {
         snprintf(what, sizeof what, "line %" PRIu64, number);
-        code = complain_err(err, what);
-    } else if (err) {
-        import_fault(fault, err, &import);
-        refuse(opts, number, import.device.dev_eui, fault);
+        return complain_err(err, what);
+    }
+    if (err) {
+        import_fault(fault, err, import);
+        refuse(run->opts, number, import->device.dev_eui, fault);
         run->refused++;
     } else {
         run->imported++;
     }
-out:
-    ljs_import_clear(&import);
+    return DONE;
+}
+
+/* Together, and told of in their order. */
+static int write_waiting(struct import_run *run)
+{
+    const struct import_opts *opts = run->opts;
+    struct waiting *w = run->waiting;
+    unsigned flags = (opts->replace_keys ? LJS_MAKE_REPLACE_KEYS : 0u) | (opts->allow_weak ? LJS_MAKE_ALLOW_WEAK : 0u);
+    ljs_err results[IMPORT_TOGETHER];
+    int code = DONE;
+
+    ljs_server_import(results, run->data->server, w->import, w->len, flags);
+    for (size_t i = 0; !code && i < w->len; i++)
+        code = settle_line(run, w->line[i], &w->import[i], results[i]);
+    for (size_t i = 0; i < w->len; i++)
+        ljs_import_clear(&w->import[i]);
+    w->len = 0;
+    return code;
+}
+
+/* Once those before it are told of. */
+static int refuse_line(struct import_run *run, uint64_t number, const char *fault)
+{
+    int code = write_waiting(run);
+
+    if (!code) {
+        refuse(run->opts, number, 0, fault);
+        run->refused++;
+    }
+    return code;
+}
+
+static int import_line(struct import_run *run, uint64_t number, const uint8_t *line, size_t len)
+{
+    struct waiting *w = run->waiting;
+    ljs_import *import = &w->import[w->len];
+    ljs_err err = ljs_import_parse(import, line, len);
+    int code;
+
+    if (!err) {
+        w->line[w->len++] = number;
+        return w->len == IMPORT_TOGETHER ? write_waiting(run) : DONE;
+    }
+    if (err == LJS_E_INVAL)
+        code = refuse_line(run, number, import->fault);
+    else if (!(code = write_waiting(run)))
+        code = settle_line(run, number, import, err);
+    ljs_import_clear(import);
     return code;
 }
 
@@ -192,15 +246,17 @@ static int import_all(struct import_run *run, const char *path)
         code = FAILED;
     }
     while (!code && (got = next_line(&in, &line, &len)) && got != -1) {
-        if (got == -2) {
-            refuse(run->opts, in.number, 0, "line: longer than 1 MiB");
-            run->refused++;
-        } else if (!is_blank(line, len)) {
+        if (got == -2)
+            code = refuse_line(run, in.number, "line: longer than 1 MiB");
+        else if (!is_blank(line, len))
             code = import_line(run, in.number, line, len);
-        }
+        if (!code && run->waiting->len && !has_more(&in))
+            code = write_waiting(run);
         if (tty)
             progress(run, &in, &shown);
     }
+    if (!code) /* also of a file that cannot be read on */
+        code = write_waiting(run);
     if (tty)
         fputs("\r\033[K", stderr);
     if (got == -1) {
@@ -219,7 +275,8 @@ int cmd_device_import(int argc, char **argv)
 {
     struct import_opts opts = { 0 };
     struct data data = { NULL, NULL, NULL };
-    struct import_run run = { &opts, &data, 0, 0 };
+    struct waiting waiting = { .len = 0 };
+    struct import_run run = { &opts, &data, &waiting, 0, 0 };
     int code = read_flags(&device_import_usage, &opts, &argc, &argv);
 
     if (code != GO_ON)

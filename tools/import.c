@@ -67,7 +67,7 @@ bool import_failed(ljs_err err)
 
 /* ---- import ------------------------------------------------------------------- */
 
-enum { PIECE = 64 * 1024, TOGETHER = 64 /* as many as ljs_server_import() writes with one commit */ };
+enum { PIECE = 64 * 1024 };
 
 struct bulk_opts {
     struct where where;
@@ -114,11 +114,11 @@ const struct usage bulk_import_usage = {
 
 /* Rows that are good and not written yet. */
 struct waiting {
-    ljs_import import[TOGETHER];
+    ljs_import import[IMPORT_TOGETHER];
     struct {
         uint64_t number, line;
         bool has_join_nonce;
-    } row[TOGETHER];
+    } row[IMPORT_TOGETHER];
     size_t len;
 };
 
@@ -213,7 +213,7 @@ static void drop_waiting(struct waiting *w)
 static int write_waiting(struct bulk_run *run)
 {
     struct waiting *w = run->waiting;
-    ljs_err results[TOGETHER];
+    ljs_err results[IMPORT_TOGETHER];
     int code = DONE;
 
     ljs_server_import(results, run->data.server, w->import, w->len, run->flags);
@@ -257,7 +257,7 @@ static int take_row(struct bulk_run *run, ljs_bulk_row *row)
         w->row[w->len].number = row->number;
         w->row[w->len].line = row->line;
         w->row[w->len++].has_join_nonce = row->has_join_nonce;
-        if (w->len == TOGETHER)
+        if (w->len == IMPORT_TOGETHER)
             code = write_waiting(run);
     }
     return code;

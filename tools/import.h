@@ -4,7 +4,10 @@
 
 #include "tool.h"
 
-enum { IMPORT_FAULT_MAX = 256 };
+enum {
+    IMPORT_FAULT_MAX = 256,
+    IMPORT_TOGETHER = 64, /* as many as ljs_server_import() writes with one commit */
+};
 
 /* ljs_server_make_device() and all JoinEUIs. */
 ljs_err import_device(struct data *data, const ljs_import *import, unsigned flags);

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import stat
 import subprocess
 import threading
@@ -15,6 +16,7 @@ import time
 import pytest
 
 from conftest import DONE, FAILED, PATIENCE, REFUSED, USAGE, device_line
+from test_backup import killer, memory  # noqa: F401: fixtures
 
 MARKER = "c0ffee5ec2e7a0b1d2f3e4051627384f"
 EUI = "0102030405060708"
@@ -128,6 +130,63 @@ def test_import_from_a_file_with_lines_of_all_kinds(lorajs, tmp_path):
     assert "65536 DevNonces used" in lorajs("device", "show", f"{1:016x}").stdout
     assert "no such file" in lorajs("device", "import", tmp_path / "nowhere", code=FAILED).stderr.lower()
     assert lorajs("device", "import", tmp_path, code=FAILED).stderr != ""
+
+
+def killed(program, killer, words, **env):  # noqa: F811
+    return subprocess.run([program, *map(str, words)], capture_output=True, timeout=PATIENCE, env={
+        **os.environ, "LD_PRELOAD": killer, "KILL_SYNCS": "1", "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0", **env})
+
+
+def test_many_devices_are_written_with_one_commit(program, killer, memory):  # noqa: F811
+    def syncs(n: int) -> int:
+        (memory / "lines").write_text("\n".join(device_line(i) for i in range(1, n + 1)))
+        done = killed(program, killer, ["device", "import", memory / "lines", "--data", memory / f"data-{n}"],
+                      COUNT_TO=str(memory / "count"))
+        assert done.stdout.decode() == f"{n} imported, 0 refused\n"
+        return int((memory / "count").read_text())
+
+    assert syncs(640) < syncs(64) + 60  # nine commits more, and what copies the log back
+
+
+def test_lines_are_told_of_in_their_order(lorajs):
+    """Whatever is written together: what is refused is refused by itself, and each line sees those before it."""
+    lines = [device_line(i, nwk_key=MARKER if i % 2 else None) for i in range(1, 141)]  # every other has no key
+    lines[80] = device_line(81, nwk_key="00" * 16)
+    lines[82] = device_line(5)  # other keys than before
+    lines[84] = lines[4]
+    done = lorajs("device", "import", "-", input="\n".join(lines), code=REFUSED)
+    assert [int(n) for n in re.findall(r"^line (\d+): ", done.stderr, re.M)] == sorted([*range(2, 141, 2), 81, 83])
+    assert "line 81: nwk_key: so regular" in done.stderr and "line 83: dev_eui: the device is there" in done.stderr
+    assert done.stdout == "68 imported, 72 refused\n" and len(objects(lorajs("device", "list", "--json").stdout)) == 67
+
+
+def test_an_import_that_was_killed_goes_on(run, program, killer, memory):  # noqa: F811
+    """Before its first sync, then its second, and so on: what is there is whole, and the same import brings the rest."""
+    def devices() -> int:
+        return len(objects(run("device", "list", "--data", data, "--json").stdout))
+
+    lines, seen, code, at = memory / "lines", set(), -9, 0
+    lines.write_text("\n".join(device_line(i) for i in range(1, 141)))  # three commits
+    run("account", "add", "acme", "--data", memory / "begun")
+    while code == -9:
+        data = shutil.copytree(memory / "begun", memory / f"data-{(at := at + 1)}")
+        code = killed(program, killer, ["device", "import", lines, "--data", data], KILL_AT=str(at)).returncode
+        seen.add(devices())
+        assert run("device", "import", lines, "--data", data).stdout == "140 imported, 0 refused\n" and devices() == 140
+        run("audit", "verify", "--data", data)
+    assert code == DONE and seen == {0, 64, 128, 140}
+
+
+def test_lines_that_come_one_by_one_are_not_waited_for(lorajs, program, data):
+    with subprocess.Popen([program, "device", "import", "-", "--data", str(data)], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        for i in 1, 2:
+            process.stdin.write(device_line(i).encode() + b"\n")
+            process.stdin.flush()
+            end = time.monotonic() + PATIENCE
+            while lorajs("device", "show", f"{i:016x}", code=None).returncode:
+                assert time.monotonic() < end and process.poll() is None
+        assert process.communicate()[0] == b"2 imported, 0 refused\n"
 
 
 def test_progress_is_for_terminals_only(lorajs, program, data):
