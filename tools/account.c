@@ -101,7 +101,7 @@ static int on_account(int argc, char **argv, const struct usage *usage, account_
     if (code != GO_ON)
         return code;
     if ((code = check_account(argv[0], "NAME")) ||
-        (code = data_try(&data, &opts.where, fn == add_account ? DATA_CREATE : DATA_OPEN, opts.dry_run)))
+        (code = data_try(&data, &opts.where, fn == add_account ? DATA_CREATE : DATA_OPEN, NULL, opts.dry_run)))
         return code;
     err = fn(data.server, argv[0]);
     if (err)

@@ -357,7 +357,7 @@ static int act(int argc, char **argv, const struct usage *usage, ljs_claim_act w
         return code;
     if ((code = read_request(&req, &opts, what, for_account)) || (code = read_euis(&eui, &n, &opts, argc, argv)) ||
         (code = read_token(&token, opts.owner_token)) || (code = read_chip(&req, opts.chip)) ||
-        (code = data_try(&data, &opts.where, DATA_OPEN, opts.dry_run)))
+        (code = data_try(&data, &opts.where, DATA_OPEN, NULL, opts.dry_run)))
         goto out;
     for (size_t i = 0; i < n; i++) {
         int this = one(&data, &opts, &req, eui[i], &token, done);

@@ -164,7 +164,7 @@ static int cmd_add(int argc, char **argv)
         return code;
     if ((code = device_of(&import.device, import.join_eui, &opts)) ||
         (!opts.lot && (code = read_named_keys(keys, KEYS, opts.keys))) ||
-        (code = data_try(&data, &opts.where, DATA_CREATE, opts.dry_run)))
+        (code = data_try(&data, &opts.where, DATA_CREATE, NULL, opts.dry_run)))
         goto out;
     import.nwk = keys[NWK].key;
     import.app = keys[APP].key;

@@ -56,7 +56,7 @@ static int act(int argc, char **argv, const struct usage *usage, ljs_device_act 
 
     if (code != GO_ON)
         return code;
-    if ((code = check_euis(argc, argv)) || (code = data_try(&data, &opts.where, DATA_OPEN, opts.dry_run)))
+    if ((code = check_euis(argc, argv)) || (code = data_try(&data, &opts.where, DATA_OPEN, NULL, opts.dry_run)))
         return code;
     for (int i = 0; i < argc; i++) {
         ljs_eui eui;

@@ -289,7 +289,7 @@ int cmd_device_import(int argc, char **argv)
         complain("device import needs FILE, or - for standard input (see `lorajs device import --help`)");
         return USAGE;
     }
-    if (!(code = data_try(&data, &opts.where, DATA_CREATE, opts.dry_run)))
+    if (!(code = data_try(&data, &opts.where, DATA_CREATE, NULL, opts.dry_run)))
         code = import_all(&run, argv[0]);
     if (data.server) {
         if (opts.json)

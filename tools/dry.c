@@ -48,7 +48,7 @@ static int try_source(const char *asked)
 }
 
 /* One in memory, under a key that is thrown away. */
-static int open_nowhere(struct data *out)
+static int open_nowhere(struct data *out, const ljs_server_opts *opts)
 {
     ljs_key *key = NULL;
     ljs_err err = ljs_key_generate(&key, LJS_MASTER_LEN);
@@ -58,12 +58,12 @@ static int open_nowhere(struct data *out)
     if (!err)
         err = ljs_store_memory(&out->store);
     if (!err)
-        err = data_serve(out, NULL);
+        err = data_serve(out, opts);
     ljs_key_free(key);
     return err ? complain_err(err, "dry run") : DONE;
 }
 
-static int open_over(struct data *out, const struct where *where)
+static int open_over(struct data *out, const struct where *where, const ljs_server_opts *opts)
 {
     int code = data_open(out, where, DATA_OPEN, NULL);
     ljs_err err;
@@ -78,22 +78,22 @@ static int open_over(struct data *out, const struct where *where)
     out->server = NULL;
     err = overlay_store(&out->store, out->store);
     if (!err)
-        err = data_serve(out, NULL);
+        err = data_serve(out, opts);
     return err ? complain_err(err, "dry run") : DONE;
 }
 
-int data_try(struct data *out, const struct where *where, enum data_mode mode, bool dry)
+int data_try(struct data *out, const struct where *where, enum data_mode mode, const ljs_server_opts *opts, bool dry)
 {
     bool nowhere = mode == DATA_CREATE && !has_database(data_dir(where->data));
     int code;
 
     if (!dry)
-        return data_open(out, where, mode, NULL);
+        return data_open(out, where, mode, opts);
     *out = (struct data){ NULL, NULL, NULL };
     if (!nowhere)
-        code = open_over(out, where);
+        code = open_over(out, where, opts);
     else if (!(code = try_source(where->master_key)))
-        code = open_nowhere(out);
+        code = open_nowhere(out, opts);
     if (code)
         data_close(out);
     return code;

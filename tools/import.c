@@ -418,7 +418,7 @@ int cmd_bulk_import(int argc, char **argv)
     if ((code = read_how(&run.how, &opts)))
         return code;
     run.flags = (opts.replace_keys ? LJS_MAKE_REPLACE_KEYS : 0u) | (opts.allow_weak ? LJS_MAKE_ALLOW_WEAK : 0u);
-    code = data_try(&run.data, &opts.where, DATA_CREATE, opts.dry_run);
+    code = data_try(&run.data, &opts.where, DATA_CREATE, NULL, opts.dry_run);
     if (!code && !(code = read_file(&run, argv[0])) && run.refused)
         code = REFUSED;
     if (run.bulk)

@@ -143,7 +143,7 @@ static int cmd_add(int argc, char **argv)
         code = REFUSED;
         goto out;
     }
-    if ((code = data_try(&data, &opts.where, DATA_CREATE, opts.dry_run)))
+    if ((code = data_try(&data, &opts.where, DATA_CREATE, NULL, opts.dry_run)))
         goto out;
     err = ljs_server_put_kek(data.server, argv[0], key, opts.replace);
     if (err == LJS_E_EXISTS) {
@@ -224,7 +224,7 @@ static int cmd_remove(int argc, char **argv)
 
     if (code != GO_ON)
         return code;
-    if ((code = check_label(argv[0])) || (code = data_try(&data, &opts.where, DATA_OPEN, opts.dry_run)))
+    if ((code = check_label(argv[0])) || (code = data_try(&data, &opts.where, DATA_OPEN, NULL, opts.dry_run)))
         return code;
     err = ljs_server_del_kek(data.server, argv[0]);
     if (err == LJS_E_NOTFOUND) {
@@ -300,7 +300,8 @@ static int cmd_rotate(int argc, char **argv)
         code = REFUSED;
         goto out;
     }
-    if (!(code = data_try(&data, &opts.where, DATA_OPEN, opts.dry_run)) && !(code = rotate(&data, &opts, argv[0], key)))
+    if (!(code = data_try(&data, &opts.where, DATA_OPEN, NULL, opts.dry_run)) &&
+        !(code = rotate(&data, &opts, argv[0], key)))
         report(opts.json, argv[0], 0, opts.dry_run ? "would be rotated" : "rotated");
 out:
     ljs_key_free(key);
@@ -319,7 +320,7 @@ static int cmd_retire(int argc, char **argv)
     if (code != GO_ON)
         return code;
     what = opts.dry_run ? opts.back ? "would be taken back" : "would be retired" : opts.back ? "taken back" : "retired";
-    if ((code = check_label(argv[0])) || (code = data_try(&data, &opts.where, DATA_OPEN, opts.dry_run)))
+    if ((code = check_label(argv[0])) || (code = data_try(&data, &opts.where, DATA_OPEN, NULL, opts.dry_run)))
         return code;
     code = check_kek(&data, argv[0]);
     if (!code)

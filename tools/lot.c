@@ -105,7 +105,7 @@ static int cmd_add(int argc, char **argv)
         code = REFUSED;
         goto out;
     }
-    if ((code = data_try(&data, &opts.where, DATA_CREATE, opts.dry_run)))
+    if ((code = data_try(&data, &opts.where, DATA_CREATE, NULL, opts.dry_run)))
         goto out;
     err = ljs_server_put_lot(data.server, argv[0], key);
     if (err == LJS_E_EXISTS) {
@@ -177,7 +177,7 @@ static int cmd_make(int argc, char **argv)
         return USAGE;
     }
     if ((code = check_label(argv[0])) || (code = check_label(opts.kek)) ||
-        (code = data_try(&data, &opts.where, DATA_OPEN, opts.dry_run)))
+        (code = data_try(&data, &opts.where, DATA_OPEN, NULL, opts.dry_run)))
         return code;
     err = ljs_server_make_lot(&envelope, data.server, argv[0], opts.kek);
     if (opts.dry_run) /* of a lot that is not kept */

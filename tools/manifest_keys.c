@@ -260,7 +260,7 @@ int cmd_manifest_keys(int argc, char **argv)
         return code;
     }
     t->opts = &opts;
-    if (!(code = read_opts(t)) && !(code = data_try(&t->data, &opts.where, DATA_CREATE, opts.dry_run)) &&
+    if (!(code = read_opts(t)) && !(code = data_try(&t->data, &opts.where, DATA_CREATE, NULL, opts.dry_run)) &&
         !(code = manifest_prepare(&run))) {
         code = manifest_read(&run, argv[0]);
         print_end(&run);

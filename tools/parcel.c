@@ -479,7 +479,7 @@ static int receive_all(struct receive_run *run)
     int code = go_round(run, NULL);
 
     if (!code)
-        code = data_try(run->data, &run->opts->where, DATA_CREATE, dry_run);
+        code = data_try(run->data, &run->opts->where, DATA_CREATE, NULL, dry_run);
     if (!code && !(code = begin_again(run)))
         code = go_round(run, try_device);
     if (!code && !run->refused && !dry_run && !(code = begin_again(run)))

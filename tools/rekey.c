@@ -39,7 +39,7 @@ static void report(const struct rekey_opts *opts, ljs_eui dev_eui, const ljs_rek
         if (resync)
             printf(",\"until\":%" PRId64, rekey->until);
     } else {
-        printf("%016" PRIx64 ": %s", dev_eui, ljs_rekey_state_text(rekey->state));
+        printf("%016" PRIx64 ": %s%s", dev_eui, opts->dry_run ? "would be " : "", ljs_rekey_state_text(rekey->state));
         if (resync)
             printf(", suite %d, epochs from %u, JoinEUI %016" PRIx64 ", until %s", (int)rekey->suite, rekey->epoch,
                    rekey->join_eui, time_text(at, rekey->until));
@@ -84,31 +84,6 @@ struct run {
 
 typedef ljs_err do_fn(ljs_buf *message, struct run *run);
 
-/* What --dry-run does instead: the same step over what is there, and nothing of it is kept or shown. */
-static ljs_err try_it(ljs_rekey *out, struct run *run, do_fn *what)
-{
-    ljs_buf record, message = { NULL, 0 }, after = { NULL, 0 };
-    ljs_rekey_message answer;
-    ljs_err err = ljs_server_get_device(&record, run->data.server, run->dev_eui);
-
-    if (!err && run->start.struct_size)
-        err = ljs_rekey_begin(&message, &after, run->data.vault, &run->start, record.data, record.len);
-    else if (!err && run->resync.struct_size)
-        err = ljs_rekey_resync(&after, run->data.vault, &run->resync, record.data, record.len);
-    else if (!err && run->answer_len)
-        err = ljs_rekey_answer(&answer, &after, run->data.vault, run->answer, run->answer_len, record.data, record.len);
-    else if (!err && run->act)
-        err = ljs_rekey_step(&after, run->data.vault, run->act, record.data, record.len);
-    else if (!err && what)
-        err = ljs_rekey_abort(&message, &after, run->data.vault, run->opts.force, record.data, record.len);
-    if (!err)
-        err = ljs_rekey_read(out, after.data ? after.data : record.data, after.data ? after.len : record.len);
-    ljs_buf_free(&record);
-    ljs_buf_free(&message);
-    ljs_buf_free(&after);
-    return err;
-}
-
 /* The words are read; the data directory is opened, the step done, and what came of it told. */
 static int carry_out(struct run *run, const char *text, do_fn *what)
 {
@@ -118,16 +93,14 @@ static int carry_out(struct run *run, const char *text, do_fn *what)
     ljs_err err = LJS_OK;
     int code = read_eui(&run->dev_eui, text, "DevEUI");
 
-    if (code || (code = data_open(&run->data, &run->opts.where, DATA_OPEN, &server)))
+    if (code || (code = data_try(&run->data, &run->opts.where, DATA_OPEN, &server, run->opts.dry_run)))
         return code;
-    if (run->opts.dry_run) {
-        err = try_it(&rekey, run, what);
-    } else {
-        if (what)
-            err = what(&message, run);
-        if (!err)
-            err = rekey_of(&rekey, &run->data, run->dev_eui);
-    }
+    if (what)
+        err = what(&message, run);
+    if (run->opts.dry_run)
+        ljs_buf_free(&message); /* the device is to have none of a rekey that nobody remembers */
+    if (!err)
+        err = rekey_of(&rekey, &run->data, run->dev_eui);
     if (err)
         code = complain_err(err, text);
     else

@@ -224,7 +224,8 @@ static int cmd_add(int argc, char **argv)
 
     if (code != GO_ON)
         return code;
-    if ((code = credential_of(&c, &opts, argv[0])) || (code = data_try(&data, &opts.where, DATA_CREATE, opts.dry_run)))
+    if ((code = credential_of(&c, &opts, argv[0])) ||
+        (code = data_try(&data, &opts.where, DATA_CREATE, NULL, opts.dry_run)))
         return code;
     code = open_output(&file, &opts);
     if (!code)
@@ -275,7 +276,7 @@ static int cmd_remove(int argc, char **argv)
 
     if (code != GO_ON)
         return code;
-    if ((code = check_name(argv[0])) || (code = data_try(&data, &opts.where, DATA_OPEN, opts.dry_run)))
+    if ((code = check_name(argv[0])) || (code = data_try(&data, &opts.where, DATA_OPEN, NULL, opts.dry_run)))
         return code;
     err = ljs_server_del_credential(data.server, argv[0]);
     if (err == LJS_E_NOTFOUND) {

@@ -187,7 +187,7 @@ void data_close(struct data *data);
 /* dry.c: data_open(), unless it is to be dry: then what is there is read, every step is done as it would be and seen by
  * those after it, and what comes of it is kept in memory alone.  DATA_CREATE where nothing is: over a database in
  * memory. */
-int data_try(struct data *out, const struct where *where, enum data_mode mode, bool dry);
+int data_try(struct data *out, const struct where *where, enum data_mode mode, const ljs_server_opts *opts, bool dry);
 /* listing.c: a command that lists what the database has of one kind; `each` visits all of it, with a row that sets
  * `any`.  `none` is said when there was none, without --json; NULL for nothing. */
 struct listing {

@@ -17,7 +17,7 @@ import pytest
 from conftest import DONE, FAILED, REFUSED, device_line
 from test_backup import memory  # noqa: F401: a fixture
 
-FREE, JOINED, BLOCKED, OWNED, GONE = (f"{0x0102030405060708 + i:016x}" for i in range(5))
+FREE, JOINED, BLOCKED, OWNED, GONE, MOVING, LOOKED_FOR = (f"{0x0102030405060708 + i:016x}" for i in range(7))
 MORE = [f"{0x200 + i:016x}" for i in range(65)]  # with these, more than go with one commit
 KEY, OTHER = os.urandom(16).hex(), os.urandom(16).hex()
 
@@ -39,6 +39,9 @@ def make(program: str, folder: pathlib.Path) -> None:
 
     do("device", "import", "-", input="\n".join(device_line(int(eui, 16), nwk_key=os.urandom(16).hex(), next_join_nonce=9)
                                                  for eui in (FREE, JOINED, BLOCKED, OWNED, GONE, *MORE)))
+    do("device", "import", "-", input="\n".join(device_line(int(eui, 16), nwk_key=os.urandom(16).hex(), rekey_key=KEY,
+                                                            lorawan_version="1.0.4") for eui in (MOVING, LOOKED_FOR)))
+    do("rekey", "start", MOVING, "--experimental", "--transfer", "--join-eui", "0" * 15 + "2")
     do("device", "block", BLOCKED)
     do("device", "remove", GONE)
     do("kek", "add", "ns", input=KEY)
@@ -113,6 +116,19 @@ WAYS = [
     (["claim", "enrol", FREE], "", DONE),
     (["claim", "suspend", OWNED, OWNED], "", REFUSED),
     (["claim", "assign", FREE, "--account", "acme"], "", DONE),
+    (["rekey", "start", LOOKED_FOR, "--experimental"], "", DONE),
+    (["rekey", "start", FREE, "--experimental"], "", REFUSED),
+    (["rekey", "start", MOVING, "--experimental"], "", REFUSED),
+    (["rekey", "start", GONE, "--experimental"], "", REFUSED),
+    (["rekey", "resync", LOOKED_FOR, "--experimental"], "", DONE),
+    (["rekey", "resync", LOOKED_FOR, "--close"], "", REFUSED),
+    (["rekey", "message", MOVING, "00"], "", REFUSED),
+    (["rekey", "abort", MOVING], "", DONE),
+    (["rekey", "abort", FREE], "", REFUSED),
+    (["rekey", "release", MOVING], "", DONE),
+    (["rekey", "release", FREE], "", REFUSED),
+    (["rekey", "reopen", MOVING], "", REFUSED),
+    (["rekey", "reopen", "0" * 16], "", REFUSED),
     (["master", "move", "--to", "file:FOLDER/elsewhere"], "", DONE),
     (["master", "move", "--to", "file:FOLDER/token"], "", REFUSED),
     (["master", "move", "--to", "file:FOLDER/another"], "", REFUSED)]
