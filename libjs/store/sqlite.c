@@ -35,7 +35,9 @@
 #define LOG_SIZE        16777216 /* octets that the log keeps when it begins anew */
 #define HEADER          "PRAGMA application_id=" TEXT(APPLICATION) "; PRAGMA user_version=" TEXT(LAYOUT) ";"
 
-enum { BUSY_MS = 5000, TRY_MS = 50 /* of them, while it is opened */, LENGTHEN = 1 << 20 };
+#define LOWEST INT64_MIN
+
+enum { BUSY_MS = 5000, TRY_MS = 50 /* of them, while it is opened */, LENGTHEN = 1 << 20, PLACED_LEN = 1 + 8 };
 
 /* Octets of a page of a new file.  A join changes one record of some 400, and all of its page is read, written to the
  * log, synced and copied back: of many devices SQLite's own 4096 would be the slower, and with 1024 records would leave
@@ -45,7 +47,12 @@ enum { BUSY_MS = 5000, TRY_MS = 50 /* of them, while it is opened */, LENGTHEN =
 
 /* The rows are of a table with a rowid and not WITHOUT ROWID: records outgrow the
  * thousand octets that an index page keeps of a row, and each() then walks the index
- * over the keys alone.  The tick is the last version given out, to any key. */
+ * over the keys alone.  The tick is the last version given out, to any key.
+ *
+ * Where a key says a number (place_of()), as all do that end in an EUI, that is the row's id: it is found without the
+ * index, whose pages would be as many to read again, and of devices that follow each other the rows do, too.  Every
+ * other row's id is LOWEST and the version that it was made with.  An id may be taken, since two keys can say one
+ * number; then it is another, and the row is found by the index, as any is that is not where its key says. */
 static const char layout[] = HEADER "CREATE TABLE kv(id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE,"
                                     " version INTEGER NOT NULL, value BLOB NOT NULL);"
                                     "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), tick INTEGER NOT NULL);"
@@ -67,6 +74,7 @@ static const char writer_settings[] = "PRAGMA cache_size=-32768;";
 
 enum statement {
     GET,
+    GET_PLACED,
     KEYS,
     TICK,
     LOOK,
@@ -80,13 +88,15 @@ enum statement {
     SET_TICK,
     CREATE,
     REPLACE,
+    REPLACE_PLACED,
     REMOVE,
     WRITER_STATEMENTS
 };
 
-/* Of a change: ?1 key, ?2 if_version, ?3 its new version, ?4 in */
+/* Of a change: ?1 key, ?2 if_version, ?3 its new version, ?4 in; ?5 the row's id */
 static const char *const statements[WRITER_STATEMENTS] = {
     [GET] = "SELECT version, value FROM kv WHERE key = ?1",
+    [GET_PLACED] = "SELECT version, value FROM kv WHERE id = ?5 AND key = ?1",
     [KEYS] = "SELECT key FROM kv WHERE key >= ?1 ORDER BY key",
     [LOOK] = "BEGIN",
     [ROLLBACK] = "ROLLBACK",
@@ -97,8 +107,9 @@ static const char *const statements[WRITER_STATEMENTS] = {
     [KEEP] = "RELEASE change_group",
     [TICK] = "SELECT tick FROM meta WHERE id = 1",
     [SET_TICK] = "UPDATE meta SET tick = ?1 WHERE id = 1",
-    [CREATE] = "INSERT INTO kv(key, version, value) VALUES(?1, ?3, ?4) ON CONFLICT DO NOTHING",
+    [CREATE] = "INSERT INTO kv(id, key, version, value) VALUES(?5, ?1, ?3, ?4) ON CONFLICT DO NOTHING",
     [REPLACE] = "UPDATE kv SET version = ?3, value = ?4 WHERE key = ?1 AND version = ?2",
+    [REPLACE_PLACED] = "UPDATE kv SET version = ?3, value = ?4 WHERE id = ?5 AND key = ?1 AND version = ?2",
     [REMOVE] = "DELETE FROM kv WHERE key = ?1 AND version = ?2",
 };
 
@@ -173,6 +184,12 @@ static int run(struct link *link, enum statement which)
 static int bind(sqlite3_stmt *s, int at, const uint8_t *in, size_t in_len)
 {
     return sqlite3_bind_blob(s, at, in_len ? (const void *)in : "", (int)in_len, SQLITE_STATIC);
+}
+
+/* The number that a key says: its last eight octets, apart for each kind of key that its first octet tells. */
+static sqlite3_int64 place_of(const uint8_t *key)
+{
+    return (sqlite3_int64)(be64(up_to_eight(key + 1, 8)) ^ (uint64_t)key[0] << 56);
 }
 
 /* The first column of the first row of `sql`, a number. */
@@ -366,16 +383,31 @@ static int read_row(ljs_err *err, ljs_buf *out, uint64_t *version, sqlite3_stmt 
     return SQLITE_OK;
 }
 
+/* `err` stays where there is none. */
+static int look_up(ljs_err *err, ljs_buf *out, uint64_t *version, struct link *link, enum statement which,
+                   const uint8_t *key, size_t key_len)
+{
+    sqlite3_stmt *row = link->statement[which];
+    int rc = bind(row, 1, key, key_len);
+
+    if (!rc && which == GET_PLACED)
+        rc = sqlite3_bind_int64(row, 5, place_of(key));
+    if (!rc && (rc = step(row)) == SQLITE_ROW)
+        rc = read_row(err, out, version, row);
+    end(row);
+    return rc;
+}
+
 ljs_err ljs__db_get(ljs_buf *out, uint64_t *version, struct db *db, const uint8_t *key, size_t key_len)
 {
     struct link *link = link_of(db);
-    sqlite3_stmt *row = link->statement[GET];
     ljs_err err = LJS_E_NOTFOUND;
-    int rc;
+    int rc = SQLITE_OK;
 
-    if (!(rc = bind(row, 1, key, key_len)) && (rc = step(row)) == SQLITE_ROW)
-        rc = read_row(&err, out, version, row);
-    end(row);
+    if (key_len == PLACED_LEN)
+        rc = look_up(&err, out, version, link, GET_PLACED, key, key_len);
+    if (!rc && err == LJS_E_NOTFOUND)
+        rc = look_up(&err, out, version, link, GET, key, key_len);
     return rc ? result(link, rc) : err;
 }
 
@@ -433,21 +465,53 @@ ljs_err ljs__db_copy(struct db *db, const char *path)
 
 /* ---- writing ---- */
 
-static int apply(bool *applied, struct link *w, const ljs_change *c, sqlite3_int64 version)
+/* What it comes to where the row's id is `id`; NULL: whatever it is, or none that is in use.  An if_version above 2^63
+ * is negative here, and in no row. */
+static int try(bool *applied, struct link *w, enum statement which, const ljs_change *c, sqlite3_int64 version,
+               const sqlite3_int64 *id)
 {
-    enum statement which = !c->in ? REMOVE : c->if_version ? REPLACE : CREATE;
     sqlite3_stmt *s = w->statement[which];
     int rc;
 
-    *applied = false;
     if ((rc = bind(s, 1, c->key, c->key_len)) ||
-        (rc = sqlite3_bind_int64(s, 2, (sqlite3_int64)c->if_version)) || /* above 2^63: negative, and in no row */
-        (c->in && ((rc = sqlite3_bind_int64(s, 3, version)) || (rc = bind(s, 4, c->in, c->in_len))))) {
+        (which != CREATE && (rc = sqlite3_bind_int64(s, 2, (sqlite3_int64)c->if_version))) ||
+        (c->in && ((rc = sqlite3_bind_int64(s, 3, version)) || (rc = bind(s, 4, c->in, c->in_len)))) ||
+        (id && (rc = sqlite3_bind_int64(s, 5, *id)))) {
         end(s);
         return rc;
     }
     rc = run(w, which);
     *applied = !rc && sqlite3_changes(w->db) == 1;
+    return rc;
+}
+
+static int create(bool *applied, struct link *w, const ljs_change *c, sqlite3_int64 version)
+{
+    const sqlite3_int64 next = LOWEST + version;
+    int rc = SQLITE_OK;
+
+    if (c->key_len == PLACED_LEN)
+        rc = try(applied, w, CREATE, c, version, &(sqlite3_int64){ place_of(c->key) });
+    if (!rc && !*applied) /* the key is there, or its id is taken */
+        rc = try(applied, w, CREATE, c, version, &next);
+    if (!rc && !*applied)
+        rc = try(applied, w, CREATE, c, version, NULL);
+    return rc;
+}
+
+static int apply(bool *applied, struct link *w, const ljs_change *c, sqlite3_int64 version)
+{
+    int rc = SQLITE_OK;
+
+    *applied = false;
+    if (!c->in)
+        return try(applied, w, REMOVE, c, version, NULL);
+    if (!c->if_version)
+        return create(applied, w, c, version);
+    if (c->key_len == PLACED_LEN)
+        rc = try(applied, w, REPLACE_PLACED, c, version, &(sqlite3_int64){ place_of(c->key) });
+    if (!rc && !*applied)
+        rc = try(applied, w, REPLACE, c, version, NULL);
     return rc;
 }
 

@@ -917,6 +917,119 @@ static void test_larger_pages(void **state)
     free(path);
 }
 
+/* ---- where rows lie ---- */
+
+static int64_t asked(const char *path, const char *sql)
+{
+    sqlite3 *db;
+    sqlite3_stmt *row;
+    int64_t answer;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &row, NULL), SQLITE_OK);
+    answer = sqlite3_step(row) == SQLITE_ROW ? sqlite3_column_int64(row, 0) : 0;
+    assert_int_equal(sqlite3_finalize(row), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return answer;
+}
+
+/* Wherever it lies, it can be read, replaced, refused and removed. */
+static void expect_usable(ljs_store *store, const char *key)
+{
+    uint64_t version = contract_version(store, key);
+
+    assert_int_not_equal(version, 0);
+    assert_int_equal(contract_put(store, key, 0, "made again"), LJS_E_CONFLICT);
+    assert_int_equal(contract_put(store, key, version + 1000, "of another version"), LJS_E_CONFLICT);
+    assert_int_equal(contract_put(store, key, version, "replaced"), LJS_OK);
+    contract_expect(store, key, "replaced");
+    put(store, key, NULL);
+    contract_expect(store, key, NULL);
+    assert_int_equal(contract_put(store, key, version, "after its end"), LJS_E_CONFLICT);
+    put(store, key, "made anew");
+    contract_expect(store, key, "made anew");
+}
+
+static const char *const nine[] = { "d12345678", "e02345678", "d12345679" }; /* the first two say one number */
+
+static void test_rows_lie_where_keys_say(void **state)
+{
+    struct place *p = *state;
+    char *path = strdup(in_dir(p->dir, file_names[DB]));
+
+    for (size_t i = 0; i < COUNT(nine); i++)
+        put(p->store, nine[i], "placed");
+    put(p->store, "short", "not");
+    close_store(p);
+    assert_true(asked(path, "SELECT id FROM kv WHERE key = CAST('d12345678' AS BLOB)") == 0x5532333435363738);
+    assert_true(asked(path, "SELECT id FROM kv WHERE key = CAST('e02345678' AS BLOB)") == INT64_MIN + 2);
+    assert_true(asked(path, "SELECT id FROM kv WHERE key = CAST('d12345679' AS BLOB)") == 0x5532333435363739);
+    assert_true(asked(path, "SELECT id FROM kv WHERE key = CAST('short' AS BLOB)") == INT64_MIN + 4);
+    reopen(p);
+    for (size_t i = 0; i < COUNT(nine); i++)
+        expect_usable(p->store, nine[i]);
+    expect_usable(p->store, "short");
+    free(path);
+}
+
+/* The table was once filled in the order in which rows came. */
+static void test_rows_of_before(void **state)
+{
+    struct place *p = *state;
+    char *path = strdup(in_dir(p->dir, file_names[DB]));
+
+    for (size_t i = 0; i < COUNT(nine); i++)
+        put(p->store, nine[i], "placed");
+    put(p->store, "short", "not");
+    close_store(p);
+    asked(path, "UPDATE kv SET id = (SELECT count(*) FROM kv AS k WHERE k.key <= kv.key)");
+    assert_true(asked(path, "SELECT max(id) FROM kv") == 4);
+    reopen(p);
+    for (size_t i = 0; i < COUNT(nine); i++)
+        contract_expect(p->store, nine[i], "placed");
+    for (size_t i = 0; i < COUNT(nine); i++)
+        expect_usable(p->store, nine[i]);
+    expect_usable(p->store, "short");
+    free(path);
+}
+
+/* A key may say the very number that a row without one would have. */
+static void test_rows_whose_place_is_taken(void **state)
+{
+    struct place *p = *state;
+    char *path = strdup(in_dir(p->dir, file_names[DB]));
+    uint8_t key[9] = { 'd', 'd' ^ 0x80 };
+    enum { TAKEN = 40 };
+
+    for (uint8_t i = 1; i <= TAKEN; i++) {
+        ljs_change c = { .key = key, .key_len = sizeof key, .in = key, .in_len = sizeof key };
+
+        key[8] = i;
+        assert_int_equal(ljs_store_commit(p->store, &c, 1), LJS_OK);
+        assert_int_equal(c.result, LJS_OK);
+    }
+    close_store(p);
+    asked(path, "UPDATE meta SET tick = 0"); /* so that the rows to come would be theirs */
+    reopen(p);
+    put(p->store, "short", "not placed");
+    put(p->store, nine[0], "placed");
+    put(p->store, nine[1], "not placed");
+    expect_usable(p->store, "short");
+    expect_usable(p->store, nine[0]);
+    expect_usable(p->store, nine[1]);
+    for (uint8_t i = 1; i <= TAKEN; i++) {
+        uint64_t version;
+        ljs_buf value;
+
+        key[8] = i;
+        assert_int_equal(ljs_store_get(&value, &version, p->store, key, sizeof key), LJS_OK);
+        assert_int_equal(value.len, sizeof key);
+        assert_memory_equal(value.data, key, sizeof key);
+        ljs_buf_free(&value);
+    }
+    free(path);
+}
+
 static void test_removed_values_are_gone(void **state)
 {
     struct place *p = *state;
@@ -1079,6 +1192,9 @@ int main(int argc, char **argv)
         CHECK(test_paths),
         CHECK(test_modes),
         CHECK(test_larger_pages),
+        CHECK(test_rows_lie_where_keys_say),
+        CHECK(test_rows_of_before),
+        CHECK(test_rows_whose_place_is_taken),
         CHECK(test_removed_values_are_gone),
         CHECK(test_damage),
         CHECK(test_lost_file),
