@@ -274,7 +274,7 @@ static ljs_err load_label(bool *goes_on, char next[LJS_LABEL_MAX], ljs_server *s
     ljs_err err;
 
     *goes_on = false;
-    if (recall(ring, id, &server->keks, label, NULL, ljs__view_moment(view)))
+    if (recall(ring, id, &server->keks, label, NULL, ljs__view_moment(view, SPACE_KEK)))
         return LJS_OK;
     err = ljs__view_get(&value, &version, view, key.at, key.len);
     if (!err && !recall(ring, id, &server->keks, label, &value, view->moment)) {

@@ -3,7 +3,9 @@
 #include "store/page.h"
 #include "store/view.h"
 
+#include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +38,8 @@ struct memory {
     struct node *head[HEIGHT_MAX];
     struct node **bucket; /* `buckets` of them, a power of two */
     size_t buckets, nodes;
-    uint64_t version; /* of the last change, to any key: so none comes twice */
+    uint64_t version;                          /* of the last change, to any key: so none comes twice */
+    atomic_uint_least64_t changed[UCHAR_MAX + 1]; /* of the last one to a key that begins with this octet */
     uint64_t dice;
 };
 
@@ -155,9 +158,16 @@ static void discard_empty(struct memory *m, const uint8_t *key, size_t key_len)
     free(node);
 }
 
-/* As of which change of the store, too.  Memory is asked for, and more of it where that was too little, while nobody
+/* One more than the number of the last change, and so never 0.  Without the lock: a commit that has come back has told
+ * its number, and of one that has not nobody need know. */
+static uint64_t moment_of(struct memory *m, uint8_t kind)
+{
+    return atomic_load_explicit(&m->changed[kind], memory_order_acquire) + 1;
+}
+
+/* And of which moment.  Memory is asked for, and more of it where that was too little, while nobody
  * waits. */
-static ljs_err read_value(ljs_buf *out, uint64_t *version, uint64_t *now, struct memory *m, const uint8_t *key,
+static ljs_err read_value(ljs_buf *out, uint64_t *version, uint64_t *moment, struct memory *m, const uint8_t *key,
                           size_t key_len)
 {
     uint64_t hash = hash_of(key, key_len);
@@ -168,7 +178,7 @@ static ljs_err read_value(ljs_buf *out, uint64_t *version, uint64_t *now, struct
         if (!(out->data = malloc(room)))
             return LJS_E_NOMEM;
         pthread_mutex_lock(&m->lock);
-        *now = m->version;
+        *moment = moment_of(m, key[0]);
         if ((node = find_hashed(m, hash, key, key_len))) {
             *version = node->value->version;
             len = node->value->len;
@@ -188,9 +198,9 @@ static ljs_err read_value(ljs_buf *out, uint64_t *version, uint64_t *now, struct
 
 static ljs_err get(ljs_buf *out, uint64_t *version, void *self, const uint8_t *key, size_t key_len)
 {
-    uint64_t now;
+    uint64_t moment;
 
-    return read_value(out, version, &now, self, key, key_len);
+    return read_value(out, version, &moment, self, key, key_len);
 }
 
 /* Takes values[i] in and leaves there what was replaced. */
@@ -204,6 +214,7 @@ static ljs_err apply(struct memory *m, const ljs_change *change, struct value **
     if (!node && !(node = insert(m, change->key, change->key_len)))
         return LJS_E_STORE;
     m->version++;
+    atomic_store_explicit(&m->changed[change->key[0]], m->version, memory_order_release);
     if (*value)
         (*value)->version = m->version;
     node->value = *value;
@@ -294,23 +305,16 @@ static ljs_err count(uint64_t *out, void *self)
     return LJS_OK;
 }
 
-/* A moment is one more than the number of the last change, and so never 0. */
-static uint64_t view_moment(struct view *view, void *self)
+static uint64_t view_moment(struct view *view, void *self, uint8_t kind)
 {
-    uint64_t now;
-
     (void)view;
-    (void)!count(&now, self);
-    return now + 1;
+    return moment_of(self, kind);
 }
 
 static ljs_err view_get(ljs_buf *out, uint64_t *version, struct view *view, void *self, const uint8_t *key,
                         size_t key_len)
 {
-    ljs_err err = read_value(out, version, &view->moment, self, key, key_len);
-
-    view->moment++;
-    return err;
+    return read_value(out, version, &view->moment, self, key, key_len);
 }
 
 static const struct view_ops views = { .get = view_get, .moment = view_moment };

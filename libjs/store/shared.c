@@ -218,11 +218,13 @@ static void view_begin(struct view *view, void *self)
     pthread_mutex_unlock(&s->lock);
 }
 
-static uint64_t view_moment(struct view *view, void *self)
+/* Of whatever kind: what a commit of another process changes nobody tells. */
+static uint64_t view_moment(struct view *view, void *self, uint8_t kind)
 {
     struct shared *s = self;
     uint64_t moment;
 
+    (void)kind;
     pthread_mutex_lock(&s->lock);
     moment = s->looking && s->moment > view->since ? s->moment : 0;
     pthread_mutex_unlock(&s->lock);

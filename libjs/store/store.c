@@ -220,11 +220,11 @@ ljs_err ljs__view_get(ljs_buf *out, uint64_t *version, struct view *view, const 
     return get(out, version, store->views ? view : NULL, store, key, key_len);
 }
 
-uint64_t ljs__view_moment(struct view *view)
+uint64_t ljs__view_moment(struct view *view, uint8_t kind)
 {
     ljs_store *store = view->store;
 
-    return store->views && store->process == ljs__process() ? store->views->moment(view, store->self) : 0;
+    return store->views && store->process == ljs__process() ? store->views->moment(view, store->self, kind) : 0;
 }
 
 void ljs__view_end(struct view *view)

@@ -11,15 +11,15 @@
 struct view {
     ljs_store *store;
     uint64_t since;  /* the store's own */
-    uint64_t moment; /* of the last get, see ljs__view_moment(); 0 when it is not known */
+    uint64_t moment; /* of the last get, and its key's kind, see ljs__view_moment(); 0 when it is not known */
 };
 
 void ljs__view_begin(struct view *out, ljs_store *store);
 /* As ljs_store_get(). */
 ljs_err ljs__view_get(ljs_buf *out, uint64_t *version, struct view *view, const uint8_t *key, size_t key_len);
-/* What would be read now.  Between two moments of one store that are the same nothing was changed, by whomever; 0: not
- * known. */
-uint64_t ljs__view_moment(struct view *view);
+/* What would be read now of keys that begin with `kind`.  Between two such moments of one store that are the same none of
+ * these was changed, by whomever; 0: not known. */
+uint64_t ljs__view_moment(struct view *view, uint8_t kind);
 void ljs__view_end(struct view *view);
 /* Another from now on: what is read next is no older than this call. */
 void ljs__view_renew(struct view *view);
@@ -28,7 +28,7 @@ void ljs__view_renew(struct view *view);
 struct view_ops {
     void (*begin)(struct view *view, void *self);
     ljs_err (*get)(ljs_buf *out, uint64_t *version, struct view *view, void *self, const uint8_t *key, size_t key_len);
-    uint64_t (*moment)(struct view *view, void *self);
+    uint64_t (*moment)(struct view *view, void *self, uint8_t kind);
     void (*end)(struct view *view, void *self);
 };
 ljs_err ljs__store_with_views(ljs_store **out, const ljs_store_ops *ops, const struct view_ops *views, void *self);

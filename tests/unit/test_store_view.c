@@ -115,9 +115,9 @@ static void test_reads(const struct kind *kind, ljs_store *store)
     expect(&view, "a", "1");
     moment = view.moment;
     assert_true(kind->knows == (moment != 0));
-    expect(&view, "b", NULL);
+    expect(&view, "ab", NULL);
     assert_int_equal(view.moment, moment);
-    assert_int_equal(ljs__view_moment(&view), moment);
+    assert_int_equal(ljs__view_moment(&view, 'a'), moment);
     assert_int_equal(ljs__view_get(&out, &moment, &view, (const uint8_t *)"", 0), LJS_E_INVAL);
     assert_int_equal(view.moment, 0);
     ljs__view_end(&view);
@@ -134,7 +134,7 @@ static void test_commit_within(const struct kind *kind, ljs_store *store)
     expect(&view, "a", "1");
     moment = view.moment;
     put(store, "a", "2");
-    assert_true(!kind->knows || ljs__view_moment(&view) != moment);
+    assert_true(!kind->knows || ljs__view_moment(&view, 'a') != moment);
     expect(&view, "a", "2");
     assert_true(!kind->knows || (view.moment && view.moment != moment));
     moment = view.moment;
@@ -142,6 +142,30 @@ static void test_commit_within(const struct kind *kind, ljs_store *store)
     expect(&view, "a", NULL);
     assert_true(!kind->knows || (view.moment && view.moment != moment));
     ljs__view_end(&view);
+}
+
+/* Whoever asks about KEKs need not look again because of a device. */
+static void test_of_another_kind(void **state)
+{
+    ljs_store *store;
+    struct view view;
+    uint64_t moment;
+
+    (void)state;
+    assert_int_equal(ljs_store_memory(&store), LJS_OK);
+    put(store, "a", "1");
+    ljs__view_begin(&view, store);
+    expect(&view, "a", "1");
+    moment = view.moment;
+    put(store, "b", "1");
+    assert_int_equal(ljs__view_moment(&view, 'a'), moment);
+    expect(&view, "a", "1");
+    assert_int_equal(view.moment, moment);
+    assert_int_not_equal(ljs__view_moment(&view, 'b'), moment);
+    put(store, "another", "1");
+    assert_int_not_equal(ljs__view_moment(&view, 'a'), moment);
+    ljs__view_end(&view);
+    ljs_store_free(store);
 }
 
 static void test_two_views(const struct kind *kind, ljs_store *store)
@@ -226,7 +250,7 @@ static void test_others(void **state)
     assert_false(log_is_free(dir));
 
     ljs__view_begin(&late, store); /* is never told what was so before it */
-    assert_int_equal(ljs__view_moment(&late), 0);
+    assert_int_equal(ljs__view_moment(&late, 'a'), 0);
     see(&late, "a", "2");
     assert_true(late.moment > moment);
     see(&early, "a", "2");
@@ -237,7 +261,7 @@ static void test_others(void **state)
     contract_expect(store, "a", "3"); /* a get is of now, whoever looks */
     see(&early, "a", "2");
     ljs__view_renew(&early);
-    assert_int_equal(ljs__view_moment(&early), 0);
+    assert_int_equal(ljs__view_moment(&early, 'a'), 0);
     see(&early, "a", "3");
     ljs__view_end(&early);
     assert_true(log_is_free(dir)); /* no transaction is left open */
@@ -333,6 +357,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_of_another_kind),
         cmocka_unit_test(test_others),
         cmocka_unit_test(test_threads),
     };
