@@ -38,7 +38,7 @@ struct memory {
     struct node *head[HEIGHT_MAX];
     struct node **bucket; /* `buckets` of them, a power of two */
     size_t buckets, nodes;
-    uint64_t version;                          /* of the last change, to any key: so none comes twice */
+    uint64_t version;                             /* of the last change, to any key: so none comes twice */
     atomic_uint_least64_t changed[UCHAR_MAX + 1]; /* of the last one to a key that begins with this octet */
     uint64_t dice;
 };

@@ -17,8 +17,8 @@ struct view {
 void ljs__view_begin(struct view *out, ljs_store *store);
 /* As ljs_store_get(). */
 ljs_err ljs__view_get(ljs_buf *out, uint64_t *version, struct view *view, const uint8_t *key, size_t key_len);
-/* What would be read now of keys that begin with `kind`.  Between two such moments of one store that are the same none of
- * these was changed, by whomever; 0: not known. */
+/* What would be read now of keys that begin with `kind`.  Between two such moments of one store that are the same none
+ * of these was changed, by whomever; 0: not known. */
 uint64_t ljs__view_moment(struct view *view, uint8_t kind);
 void ljs__view_end(struct view *view);
 /* Another from now on: what is read next is no older than this call. */
