@@ -53,10 +53,19 @@ struct lines {
     bool eof, skipping; /* skipping: in the rest of a line that was too long */
     uint64_t number;    /* of the line given last */
     uint64_t octets;    /* read so far */
+    int error;          /* that a read has met with */
 };
 
-/* 1: *line and *len, without its newline; 0: the end; -1: read error; -2: the line is too long. */
-static int next_line(struct lines *in, const uint8_t **line, size_t *len)
+static bool is_there(int fd)
+{
+    struct pollfd in = { .fd = fd, .events = POLLIN };
+
+    return poll(&in, 1, 0) > 0;
+}
+
+/* 1: *line and *len, without its newline; 0: the end; -1: read error; -2: the line is too long; 2, unless it may wait:
+ * no line is there at once. */
+static int next_line(struct lines *in, const uint8_t **line, size_t *len, bool may_wait)
 {
     for (;;) {
         uint8_t *at = in->buf + in->begin, *newline = memchr(at, '\n', in->end - in->begin);
@@ -91,21 +100,17 @@ static int next_line(struct lines *in, const uint8_t **line, size_t *len)
             in->number++;
             return -2;
         }
+        if (!may_wait && !is_there(in->fd))
+            return 2;
         n = read(in->fd, in->buf + in->end, IMPORT_LINE_MAX - in->end);
-        if (n < 0 && errno != EINTR)
+        if (n < 0 && errno != EINTR) {
+            in->error = errno;
             return -1;
+        }
         in->eof = n == 0;
         in->end += n > 0 ? (size_t)n : 0;
         in->octets += n > 0 ? (uint64_t)n : 0;
     }
-}
-
-/* Is there more to be read at once?  Whoever sends line by line need not fill a commit first. */
-static bool has_more(const struct lines *in)
-{
-    struct pollfd fd = { .fd = in->fd, .events = POLLIN };
-
-    return in->eof || memchr(in->buf + in->begin, '\n', in->end - in->begin) || poll(&fd, 1, 0);
 }
 
 static void refuse(const struct import_opts *opts, uint64_t line, ljs_eui dev_eui, const char *fault)
@@ -245,13 +250,14 @@ static int import_all(struct import_run *run, const char *path)
         complain("out of memory");
         code = FAILED;
     }
-    while (!code && (got = next_line(&in, &line, &len)) && got != -1) {
+    /* Whoever sends line by line need not fill a commit first. */
+    while (!code && (got = next_line(&in, &line, &len, !run->waiting->len)) && got != -1) {
         if (got == -2)
             code = refuse_line(run, in.number, "line: longer than 1 MiB");
+        else if (got == 2)
+            code = write_waiting(run);
         else if (!is_blank(line, len))
             code = import_line(run, in.number, line, len);
-        if (!code && run->waiting->len && !has_more(&in))
-            code = write_waiting(run);
         if (tty)
             progress(run, &in, &shown);
     }
@@ -260,7 +266,7 @@ static int import_all(struct import_run *run, const char *path)
     if (tty)
         fputs("\r\033[K", stderr);
     if (got == -1) {
-        complain("%s: %s", name, strerror(errno));
+        complain("%s: %s", name, strerror(in.error));
         code = FAILED;
     }
     if (in.buf)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import pty
@@ -12,6 +14,7 @@ import stat
 import subprocess
 import threading
 import time
+import tty
 
 import pytest
 
@@ -20,6 +23,7 @@ from test_backup import killer, memory  # noqa: F401: fixtures
 
 MARKER = "c0ffee5ec2e7a0b1d2f3e4051627384f"
 EUI = "0102030405060708"
+PIPE_SIZE = 1 << 16
 
 
 @pytest.fixture
@@ -187,6 +191,36 @@ def test_lines_that_come_one_by_one_are_not_waited_for(lorajs, program, data):
             while lorajs("device", "show", f"{i:016x}", code=None).returncode:
                 assert time.monotonic() < end and process.poll() is None
         assert process.communicate()[0] == b"2 imported, 0 refused\n"
+
+
+def test_lines_are_not_held_up_by_the_beginning_of_another(lorajs, program, data):
+    """Of whoever writes through a buffer, which ends anywhere: here what a pipe takes at once ends with a line."""
+    lines = [device_line(i).encode() + b"\n" for i in range(1, 128)]  # a commit, and one less than another takes
+    lines[0] = lines[0].rjust(PIPE_SIZE - sum(map(len, lines[1:])))
+    last = device_line(128).encode()
+    with subprocess.Popen([program, "device", "import", "-", "--data", str(data)], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        assert fcntl.fcntl(process.stdin, fcntl.F_SETPIPE_SZ, PIPE_SIZE) == PIPE_SIZE
+        process.stdin.write(b"".join(lines) + last[:9])
+        process.stdin.flush()
+        end = time.monotonic() + PATIENCE
+        while lorajs("device", "show", f"{127:016x}", code=None).returncode:
+            assert time.monotonic() < end and process.poll() is None
+        assert process.communicate(last[9:])[0] == b"128 imported, 0 refused\n"
+
+
+def test_lines_before_one_that_cannot_be_read(lorajs, program, data):
+    """They are imported, and what is told is why the next could not be read, whatever befell since."""
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    os.write(theirs, "".join(device_line(i) + "\n" for i in range(1, 4)).encode())
+    os.close(theirs)
+    done = subprocess.run([program, "device", "import", "-", "--data", str(data)], stdin=ours, capture_output=True,
+                          timeout=PATIENCE)
+    os.close(ours)
+    assert (done.returncode, done.stdout) == (FAILED, b"3 imported, 0 refused\n")
+    assert done.stderr.decode() == f"lorajs: standard input: {os.strerror(errno.EIO)}\n"
+    assert len(objects(lorajs("device", "list", "--json").stdout)) == 3
 
 
 def test_progress_is_for_terminals_only(lorajs, program, data):
