@@ -564,6 +564,7 @@ ljs_err ljs__db_transact(struct db *db, struct wish *wishes)
     sqlite3_int64 tick = 0;
     bool applied = false;
     int moved = 0, rc;
+    ljs_err err;
 
     /* What is written to a file that has no name any more survives nothing. */
     if (sqlite3_file_control(w->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) || moved)
@@ -576,10 +577,11 @@ ljs_err ljs__db_transact(struct db *db, struct wish *wishes)
         rc = apply_all(&applied, w, wish, !wishes->next, &tick);
     if (!rc && applied)
         rc = put_tick(w, tick);
-    if (!rc)
-        rc = run(w, applied ? COMMIT : ROLLBACK);
-    w->head.broken = rc; /* closing rolls back; what a failed sync has left in memory is not trusted */
-    return err_of(rc);
+    err = err_of(rc);
+    if (!rc && (rc = run(w, applied ? COMMIT : ROLLBACK)))
+        err = LJS_E_STORE; /* also without memory: the log may have it all, for whoever comes after a crash */
+    w->head.broken = rc;   /* closing rolls back; what a failed sync has left in memory is not trusted */
+    return err;
 }
 
 ljs_err ljs__db_copy_back(struct db *db)

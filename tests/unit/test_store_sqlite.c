@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -644,6 +645,47 @@ static void test_full_disk(void **state)
     assert_int_not_equal(contract_version(p->store, "k0"), 0);
 }
 
+/* ---- memory that ends while a commit is under way ---- */
+
+static sqlite3_mem_methods memory;
+static atomic_bool no_memory;
+
+static void *grow(void *at, int len)
+{
+    return atomic_load(&no_memory) ? NULL : memory.xRealloc(at, len);
+}
+
+/* Before SQLite is used. */
+static void watch_memory(void)
+{
+    sqlite3_mem_methods watched;
+
+    assert_int_equal(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &memory), SQLITE_OK);
+    watched = memory;
+    watched.xRealloc = grow;
+    assert_int_equal(sqlite3_config(SQLITE_CONFIG_MALLOC, &watched), SQLITE_OK);
+}
+
+/* The log has all of a commit, synced, when its index gets longer than the memory that there is.  Nobody sees it then,
+ * but whoever comes after a crash: that nothing was done is not to be told. */
+static void test_memory_ends_in_a_commit(void **state)
+{
+    static const uint8_t value[1 << 20];
+    struct place *p = *state;
+    ljs_change changes[9]; /* more pages than one page of that index tells of */
+
+    for (unsigned i = 0; i < COUNT(changes); i++)
+        changes[i] =
+            (ljs_change){ .key = (const uint8_t *)&"abcdefghi"[i], .key_len = 1, .in = value, .in_len = sizeof value };
+    atomic_store(&no_memory, true);
+    assert_int_equal(ljs_store_commit(p->store, changes, COUNT(changes)), LJS_E_STORE);
+    atomic_store(&no_memory, false);
+    contract_expect(p->store, "a", NULL);
+    put(p->store, "a", "v");
+    contract_expect(p->store, "a", "v");
+    contract_expect(p->store, "b", NULL);
+}
+
 /* ---- a file that another process has for itself ---- */
 
 enum { HELD_MS = 700, LONG_MS = 120000 };
@@ -972,6 +1014,44 @@ static void test_rows_lie_where_keys_say(void **state)
     free(path);
 }
 
+/* Two keys that say one number have each its own row, whatever version is asked for. */
+static void test_rows_of_one_number(void **state)
+{
+    struct place *p = *state;
+
+    put(p->store, nine[0], "placed");
+    assert_int_equal(contract_put(p->store, nine[1], contract_version(p->store, nine[0]), "not placed"),
+                     LJS_E_CONFLICT);
+    contract_expect(p->store, nine[0], "placed");
+    contract_expect(p->store, nine[1], NULL);
+}
+
+/* Of a row that lies where its key says: here the index is no page at all. */
+static void test_the_index_is_not_read(void **state)
+{
+    struct place *p = *state;
+    char *path = strdup(in_dir(p->dir, file_names[DB]));
+    size_t len, page;
+    uint8_t *data;
+
+    put(p->store, nine[0], "placed");
+    put(p->store, "short", "not");
+    close_store(p);
+    page = (size_t)asked(path, "SELECT rootpage FROM sqlite_schema WHERE type = 'index'");
+    assert_non_null(data = read_file(&len, path));
+    assert_true(page > 1 && page * 2048 <= len);
+    memset(data + (page - 1) * 2048, 0xff, 2048);
+    write_file(path, data, len);
+    reopen(p);
+    contract_expect(p->store, nine[0], "placed");
+    put(p->store, nine[0], "replaced");
+    contract_expect(p->store, nine[0], "replaced");
+    assert_int_equal(ljs_store_get(&(ljs_buf){ NULL, 0 }, &(uint64_t){ 0 }, p->store, (const uint8_t *)"short", 5),
+                     LJS_E_STORE);
+    free(data);
+    free(path);
+}
+
 /* The table was once filled in the order in which rows came. */
 static void test_rows_of_before(void **state)
 {
@@ -1186,6 +1266,7 @@ int main(int argc, char **argv)
         CHECK(test_processes),
         CHECK(test_calls_share_a_sync),
         CHECK(test_full_disk),
+        CHECK(test_memory_ends_in_a_commit),
         CHECK(test_held_by_another),
         CHECK(test_read_only),
         CHECK(test_not_ours),
@@ -1193,6 +1274,8 @@ int main(int argc, char **argv)
         CHECK(test_modes),
         CHECK(test_larger_pages),
         CHECK(test_rows_lie_where_keys_say),
+        CHECK(test_rows_of_one_number),
+        CHECK(test_the_index_is_not_read),
         CHECK(test_rows_of_before),
         CHECK(test_rows_whose_place_is_taken),
         CHECK(test_removed_values_are_gone),
@@ -1203,6 +1286,7 @@ int main(int argc, char **argv)
 
     if (argc > 1 && !strcmp(argv[1], "long"))
         return cmocka_run_group_tests(campaign, NULL, NULL);
+    watch_memory();
     return contract_run(&(struct contract){ "sqlite", open_in, true }) +
            cmocka_run_group_tests_name("what happens to files", tests, NULL, NULL);
 }
