@@ -100,6 +100,19 @@ static void change_group(struct many *m, ljs_audit_kind kind)
         m->results[n] = err;
 }
 
+/* What devices are joining all the while is met by itself, for which the others need not begin anew. */
+static void import_alone(const struct many *all)
+{
+    struct many m = *all;
+
+    m.len = 1;
+    for (size_t n = 0; n < all->len; n++) {
+        m.imports = all->imports + n;
+        m.results = all->results + n;
+        change_group(&m, LJS_AUDIT_DEVICE_MAKE);
+    }
+}
+
 void ljs_server_import(ljs_err *results, ljs_server *server, const ljs_import *imports, size_t imports_len,
                        unsigned flags)
 {
@@ -110,10 +123,12 @@ void ljs_server_import(ljs_err *results, ljs_server *server, const ljs_import *i
         m.results = results + done;
         m.len = together(&m, imports_len - done);
         change_group(&m, LJS_AUDIT_DEVICE_MAKE);
+        if (m.results[0] == LJS_E_CONFLICT)
+            import_alone(&m);
     }
 }
 
-/* What devices are joining all the while is met by itself, for which the others need not begin anew. */
+/* Likewise. */
 static void step_alone(struct many *m)
 {
     for (size_t n = 0; n < m->len; n++)

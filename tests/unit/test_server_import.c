@@ -418,6 +418,25 @@ static void test_steps_of_a_busy_fleet(void **state)
     ljs_store_free(m.real);
 }
 
+static void test_imports_into_a_busy_fleet(void **state)
+{
+    struct meanwhile m = { .busy = true };
+    ljs_store *store;
+
+    (void)state;
+    assert_int_equal(ljs_store_memory(&m.real), LJS_OK);
+    assert_int_equal(ljs_store_custom(&store, &mean_ops, &m), LJS_OK);
+    server_begin(&w, store, NULL);
+    read_lines(5);
+    ljs_server_import(results, w.server, imports, 5, 0);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(results[i], LJS_OK);
+    assert_int_equal(there(), 5);
+    forget_lines(5);
+    server_end(&w);
+    ljs_store_free(m.real);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -429,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_some_steps_are_refused),
         cmocka_unit_test(test_faults_of_steps),
         cmocka_unit_test(test_steps_of_a_busy_fleet),
+        cmocka_unit_test(test_imports_into_a_busy_fleet),
         cmocka_unit_test(test_two_threads),
         cmocka_unit_test(test_a_master_key_meanwhile), /* the last: the world's vault has another then */
     };
