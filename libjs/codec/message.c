@@ -1,6 +1,6 @@
-#include <lorajs/message.h>
+/* message.c -- messages as tables, how one is read by them, and which answers which. */
+#include "codec/message_members.h"
 
-#include "base/json.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "device/mac.h"
@@ -10,82 +10,15 @@
 enum {
     MESSAGE_MAX = 64 * 1024,
     STACK_BELOW = 1024, /* what reading the octets of a key takes of it */
-    BUILT_MOST = 1000,  /* what an answer with all its keys takes, so that it is written in one go; from 1 KiB on the C
-                         * library puts together, each time, what was given back to it in pieces */
 };
 
 /* ---- the two tables --------------------------------------------------------- */
 
-enum kind {
-    PROTOCOL,   /* "1.0" or "1.1" */
-    TYPE,       /* MessageType */
-    ID,         /* text without control characters, not empty */
-    NUMBER,     /* up to `limit` */
-    HEX_NUMBER, /* of exactly `limit` digits */
-    OCTETS,     /* hexadecimal, up to `limit` octets; "" is absent */
-    CF_LIST,    /* hexadecimal, 16 octets; "" is absent */
-    MAC,        /* MACVersion */
-    ENVELOPE,   /* {"KEKLabel":"","AESKey":""} */
-    RESULT,     /* {"ResultCode":"","Description":""} */
-};
-
-/* In the order in which they are written [TS002 §23]; each message has some of them. */
-enum {
-    M_PROTOCOL_VERSION,
-    M_SENDER_ID,
-    M_RECEIVER_ID,
-    M_TRANSACTION_ID,
-    M_MESSAGE_TYPE,
-    M_SENDER_NSID,
-    M_RECEIVER_NSID,
-    M_RECEIVER_TOKEN,
-    M_SENDER_TOKEN,
-    M_MAC_VERSION,
-    M_PHY_PAYLOAD,
-    M_RESULT,
-    M_LIFETIME,
-    M_DEV_EUI,
-    M_DEV_ADDR,
-    M_DL_SETTINGS,
-    M_RX_DELAY,
-    M_CF_LIST,
-    M_H_NET_ID,
-    M_H_NSID,
-    M_S_NWK_S_INT_KEY,
-    M_F_NWK_S_INT_KEY,
-    M_NWK_S_ENC_KEY,
-    M_NWK_S_KEY,
-    M_APP_S_KEY,
-    M_SESSION_KEY_ID,
-};
-
-/* As it is read, and as it is written. */
-struct named {
-    struct json_name name;
-    struct json_key key;
-};
-#define NAMED(name)                                                                                                    \
-    {                                                                                                                  \
-        JSON_NAME(name), JSON_KEY(name)                                                                                \
-    }
-
-static const struct named kek_label = NAMED("KEKLabel"), aes_key = NAMED("AESKey"), result_code = NAMED("ResultCode"),
-                          description = NAMED("Description");
-static const struct json_name protocol_1_0 = JSON_NAME("1.0"), protocol_1_1 = JSON_NAME("1.1");
-
-#define BIT(m)             (UINT32_C(1) << (m))
 #define AT(field)          offsetof(ljs_message, field), sizeof(((ljs_message *)0)->field)
 #define AT_LEN(field, max) AT(field), max, 0, offsetof(ljs_message, field##_len)
 #define AT_KEY(field)      AT(field), 0, 0, offsetof(ljs_message, field) + offsetof(ljs_envelope, key_len)
 
-static const struct member {
-    struct named named;
-    enum kind kind;
-    size_t at, size; /* of the field */
-    uint32_t limit;
-    unsigned has;  /* its bit in ljs_message.has, or 0 */
-    size_t len_at; /* of OCTETS, and of the key in an ENVELOPE: where their number is */
-} members[] = {
+const struct member ljs__message_members[] = {
     [M_PROTOCOL_VERSION] = { NAMED("ProtocolVersion"), PROTOCOL, AT(protocol), 0, 0, 0 },
     [M_SENDER_ID] = { NAMED("SenderID"), ID, AT(sender_id), 0, 0, 0 },
     [M_RECEIVER_ID] = { NAMED("ReceiverID"), ID, AT(receiver_id), 0, 0, 0 },
@@ -115,8 +48,6 @@ static const struct member {
 };
 
 enum {
-    HEADER =
-        BIT(M_PROTOCOL_VERSION) | BIT(M_SENDER_ID) | BIT(M_RECEIVER_ID) | BIT(M_TRANSACTION_ID) | BIT(M_MESSAGE_TYPE),
     TOKENS = BIT(M_RECEIVER_TOKEN) | BIT(M_SENDER_TOKEN),
     NSIDS = BIT(M_SENDER_NSID) | BIT(M_RECEIVER_NSID),
     ONLY_1_1 = NSIDS | BIT(M_H_NSID),
@@ -124,16 +55,10 @@ enum {
                  BIT(M_RX_DELAY),
     KEYS_1_1 = BIT(M_S_NWK_S_INT_KEY) | BIT(M_F_NWK_S_INT_KEY) | BIT(M_NWK_S_ENC_KEY),
     ACTIVATED = BIT(M_LIFETIME) | KEYS_1_1 | BIT(M_NWK_S_KEY) | BIT(M_APP_S_KEY) | BIT(M_SESSION_KEY_ID),
-    IS_KNOWN = BIT(M_RESULT) | BIT(M_PROTOCOL_VERSION) | BIT(M_MESSAGE_TYPE), /* whether they are there, of itself */
     APP_S_KEY_OF = BIT(M_DEV_EUI) | BIT(M_SESSION_KEY_ID),
 };
 
-/* Beside header and tokens, and the Result of answers.  `failed` is what an answer that
- * is not Success may carry.  An application server has no NSID.  [TS002 §23.1-23.3] */
-static const struct shape {
-    struct json_name name;
-    uint32_t mandatory, optional, failed;
-} shapes[] = {
+const struct shape ljs__message_shapes[] = {
     [LJS_MSG_NONE] = { JSON_NAME(""), 0, NSIDS, NSIDS },
     [LJS_MSG_JOIN_REQ] = { JSON_NAME("JoinReq"), ACTIVATION | BIT(M_SENDER_NSID), BIT(M_CF_LIST) | BIT(M_RECEIVER_NSID),
                            0 },
@@ -149,20 +74,9 @@ static const struct shape {
     [LJS_MSG_HOME_NS_ANS] = { JSON_NAME("HomeNSAns"), BIT(M_H_NET_ID), BIT(M_H_NSID) | NSIDS, BIT(M_LIFETIME) | NSIDS },
 };
 
-static bool is_type(ljs_message_type type)
+void ljs__message_shape(uint32_t *mandatory, uint32_t *optional, const ljs_message *m)
 {
-    return (size_t)type < COUNT(shapes);
-}
-
-static bool is_answer(ljs_message_type type)
-{
-    return type != LJS_MSG_NONE && type % 2 == 0;
-}
-
-/* What this message must and may have. */
-static void shape_of(uint32_t *mandatory, uint32_t *optional, const ljs_message *m)
-{
-    const struct shape *shape = &shapes[m->type];
+    const struct shape *shape = &ljs__message_shapes[m->type];
     bool failed = is_answer(m->type) && m->result != LJS_OK;
 
     *mandatory = HEADER | (is_answer(m->type) ? BIT(M_RESULT) : 0) | (failed ? 0 : shape->mandatory);
@@ -176,7 +90,7 @@ static void shape_of(uint32_t *mandatory, uint32_t *optional, const ljs_message 
 /* A session is of no use without its network keys, nor without a way to its AppSKey.
  * [TS002 §23.2]  NwkSKey before LoRaWAN 1.1, three keys from then on; AppSKey or
  * SessionKeyID or both. */
-static bool complete(const ljs_message *m, uint32_t mandatory, uint32_t there)
+bool ljs__message_complete(const ljs_message *m, uint32_t mandatory, uint32_t there)
 {
     bool activated = (m->type == LJS_MSG_JOIN_ANS || m->type == LJS_MSG_REJOIN_ANS) && m->result == LJS_OK;
 
@@ -186,20 +100,9 @@ static bool complete(const ljs_message *m, uint32_t mandatory, uint32_t there)
                           (there & (BIT(M_APP_S_KEY) | BIT(M_SESSION_KEY_ID))));
 }
 
-/* The lowest of these bits. */
-static unsigned first_of(uint32_t bits)
-{
-    return (unsigned)__builtin_ctz(bits);
-}
-
 static void *field_of(ljs_message *m, size_t at)
 {
     return (uint8_t *)m + at;
-}
-
-static const void *const_field_of(const ljs_message *m, size_t at)
-{
-    return (const uint8_t *)m + at;
 }
 
 /* Every octet, those between the members too: there may have been keys. */
@@ -211,7 +114,7 @@ static void empty(ljs_message *m)
 
 const char *ljs_message_type_text(ljs_message_type type)
 {
-    return is_type(type) ? shapes[type].name.text : "";
+    return is_type(type) ? ljs__message_shapes[type].name.text : "";
 }
 
 void ljs_message_init(ljs_message *out)
@@ -257,13 +160,6 @@ static void put_number(void *field, size_t size, uint64_t number)
         *(uint8_t *)field = (uint8_t)number;
 }
 
-static uint64_t get_number(const void *field, size_t size)
-{
-    if (size == sizeof(uint64_t))
-        return *(const uint64_t *)field;
-    return size == sizeof(uint32_t) ? *(const uint32_t *)field : *(const uint8_t *)field;
-}
-
 /* Whole, with a NUL, and fit to be shown. */
 static bool text_of(char *out, size_t room, const char *text, size_t text_len)
 {
@@ -306,14 +202,14 @@ static bool same_text(const char *text, size_t text_len, const char *known)
 struct reading {
     ljs_message *out;
     uint32_t seen, there, bad; /* there: and not "" */
-    unsigned within;           /* the envelope or result that is open; COUNT(members) for none */
+    unsigned within;           /* the envelope or result that is open; MEMBERS for none */
     unsigned next;             /* where the next member is, if they come in the order of the table */
     bool inner;                /* its AESKey or ResultCode was there */
 };
 
 static bool read_text(struct reading *r, unsigned m, const char *text, size_t len)
 {
-    const struct member *member = &members[m];
+    const struct member *member = &ljs__message_members[m];
     void *field = field_of(r->out, member->at);
     uint64_t number;
     size_t n;
@@ -323,8 +219,8 @@ static bool read_text(struct reading *r, unsigned m, const char *text, size_t le
         r->out->protocol = same_text(text, len, "1.0") ? 10 : same_text(text, len, "1.1") ? 11 : 0;
         return true;
     case TYPE:
-        for (size_t i = 1; i < COUNT(shapes); i++)
-            if (len == shapes[i].name.len && memcmp(text, shapes[i].name.text, len) == 0) {
+        for (size_t i = 1; i < COUNT(ljs__message_shapes); i++)
+            if (len == ljs__message_shapes[i].name.len && memcmp(text, ljs__message_shapes[i].name.text, len) == 0) {
                 r->out->type = (ljs_message_type)i;
                 return true;
             }
@@ -360,8 +256,8 @@ static bool read_text(struct reading *r, unsigned m, const char *text, size_t le
 
 static bool read_inner(struct reading *r, const struct json_event *event)
 {
-    bool result = members[r->within].kind == RESULT;
-    ljs_envelope *envelope = result ? NULL : field_of(r->out, members[r->within].at);
+    bool result = ljs__message_members[r->within].kind == RESULT;
+    ljs_envelope *envelope = result ? NULL : field_of(r->out, ljs__message_members[r->within].at);
     char code[32];
 
     if (json_named(event, result ? &result_code.name : &aes_key.name)) {
@@ -393,26 +289,27 @@ static bool read_member(struct reading *r, const struct json_event *event)
 {
     unsigned m = r->next, tried = 0;
 
-    while (tried < COUNT(members) && !json_named(event, &members[m].named.name)) {
-        m = m + 1 < COUNT(members) ? m + 1 : 0;
+    while (tried < MEMBERS && !json_named(event, &ljs__message_members[m].named.name)) {
+        m = m + 1 < MEMBERS ? m + 1 : 0;
         tried++;
     }
-    if (tried == COUNT(members))
+    if (tried == MEMBERS)
         return true; /* VSExtension, and what newer versions or vendors add */
-    r->next = m + 1 < COUNT(members) ? m + 1 : 0;
+    r->next = m + 1 < MEMBERS ? m + 1 : 0;
     r->seen |= BIT(m);
     r->there |= BIT(m);
     switch (event->type) {
     case JSON_OBJECT:
-        if (members[m].kind != ENVELOPE && members[m].kind != RESULT)
+        if (ljs__message_members[m].kind != ENVELOPE && ljs__message_members[m].kind != RESULT)
             break;
         r->within = m;
         r->inner = false;
         return true;
     case JSON_INT:
-        if (members[m].kind != NUMBER || event->number < 0 || event->number > members[m].limit)
+        if (ljs__message_members[m].kind != NUMBER || event->number < 0 ||
+            event->number > ljs__message_members[m].limit)
             break;
-        put_number(field_of(r->out, members[m].at), members[m].size, (uint64_t)event->number);
+        put_number(field_of(r->out, ljs__message_members[m].at), ljs__message_members[m].size, (uint64_t)event->number);
         return true;
     case JSON_TEXT:
         if (read_text(r, m, event->text, event->text_len))
@@ -431,12 +328,12 @@ static bool on_event(void *ctx, const struct json_event *event)
 
     if (event->depth == 1 && event->type != JSON_END)
         return read_member(r, event);
-    if (r->within == COUNT(members))
+    if (r->within == MEMBERS)
         return true;
     if (event->depth == 1) {
         if (!r->inner)
             r->bad |= BIT(r->within);
-        r->within = COUNT(members);
+        r->within = MEMBERS;
     } else if (event->depth == 2 && event->type != JSON_END && !read_inner(r, event))
         r->bad |= BIT(r->within);
     return true;
@@ -453,11 +350,11 @@ static void finish(struct reading *r)
         out->result = LJS_OK;
     else if (!(r->there & ~r->bad & BIT(M_RESULT)))
         out->result = LJS_E_MESSAGE;
-    shape_of(&mandatory, &optional, out);
+    ljs__message_shape(&mandatory, &optional, out);
     there = r->there & ~r->bad & (mandatory | optional);
     for (uint32_t left = there | r->seen; left; left &= left - 1) {
         unsigned m = first_of(left);
-        const struct member *member = &members[m];
+        const struct member *member = &ljs__message_members[m];
 
         if (there & BIT(m))
             out->has |= member->has;
@@ -472,13 +369,13 @@ static void finish(struct reading *r)
 
     if ((there & BIT(M_PROTOCOL_VERSION)) && out->protocol == 0)
         out->err = LJS_E_PROTOCOL;
-    else if ((r->bad & (mandatory | optional)) || !complete(out, mandatory, there))
+    else if ((r->bad & (mandatory | optional)) || !ljs__message_complete(out, mandatory, there))
         out->err = LJS_E_MESSAGE;
 }
 
 ljs_err ljs_message_parse(ljs_message *out, const uint8_t *in, size_t in_len)
 {
-    struct reading r = { .out = out, .within = COUNT(members) };
+    struct reading r = { .out = out, .within = MEMBERS };
     const char *why;
     ljs_err err;
 
@@ -490,134 +387,6 @@ ljs_err ljs_message_parse(ljs_message *out, const uint8_t *in, size_t in_len)
         empty(out);
     }
     return err;
-}
-
-/* ---- writing ---------------------------------------------------------------- */
-
-/* Those of `members` that are there. */
-static uint32_t there_of(const ljs_message *m, uint32_t among)
-{
-    uint32_t there = BIT(M_RESULT);
-
-    if (m->protocol == 10 || m->protocol == 11)
-        there |= BIT(M_PROTOCOL_VERSION);
-    if (m->type != LJS_MSG_NONE)
-        there |= BIT(M_MESSAGE_TYPE);
-    for (uint32_t left = among & ~(uint32_t)IS_KNOWN; left; left &= left - 1) {
-        const struct member *member = &members[first_of(left)];
-        bool is = member->has      ? (m->has & member->has) != 0
-                  : member->len_at ? *(const size_t *)const_field_of(m, member->len_at) > 0
-                                   : *(const char *)const_field_of(m, member->at) != 0; /* an ID */
-
-        there |= is ? left & -left : 0;
-    }
-    return there & among;
-}
-
-static bool write_envelope(struct wr *w, const ljs_envelope *envelope)
-{
-    if (envelope->key_len != 16 && envelope->key_len != 24)
-        return false;
-    json_member(w, '{', &kek_label.key); /* "" for a key in clear; ChirpStack wants it there */
-    if (!ljs__json_label(w, envelope->kek_label, sizeof envelope->kek_label))
-        return false;
-    json_member(w, ',', &aes_key.key);
-    ljs__json_hex(w, envelope->key, envelope->key_len);
-    ljs__json_close(w, '}');
-    return true;
-}
-
-static bool write_result(struct wr *w, const ljs_message *m)
-{
-    json_member(w, '{', &result_code.key);
-    ljs__json_text(w, ljs_result_code(m->result, m->protocol == 11 ? 11 : 10));
-    if (m->description[0]) {
-        json_member(w, ',', &description.key);
-        if (!ljs__json_label(w, m->description, sizeof m->description))
-            return false;
-    }
-    ljs__json_close(w, '}');
-    return true;
-}
-
-/* false for what is out of its range, which is looked at even where there is no memory any more. */
-static bool write_member(struct wr *w, const ljs_message *m, const struct member *member)
-{
-    const void *field = const_field_of(m, member->at);
-    uint64_t number;
-    size_t len;
-    ljs_mac mac;
-
-    json_member(w, w->len ? ',' : '{', &member->named.key);
-    switch (member->kind) {
-    case PROTOCOL:
-        ljs__json_word(w, m->protocol == 11 ? &protocol_1_1 : &protocol_1_0);
-        return true;
-    case TYPE:
-        ljs__json_word(w, &shapes[m->type].name);
-        return true;
-    case ID:
-        return ljs__json_label(w, field, member->size);
-    case NUMBER:
-        number = get_number(field, member->size);
-        ljs__json_number(w, (int64_t)number);
-        return number <= member->limit;
-    case HEX_NUMBER:
-        number = get_number(field, member->size);
-        ljs__json_hex_number(w, number, member->limit);
-        return member->limit == 16 || number >> (4 * member->limit) == 0;
-    case OCTETS:
-        len = *(const size_t *)const_field_of(m, member->len_at);
-        if (len > member->limit)
-            return false;
-        ljs__json_hex(w, field, len);
-        return true;
-    case CF_LIST:
-        ljs__json_hex(w, field, LJS_CFLIST_LEN);
-        return true;
-    case MAC:
-        ljs__json_text(w, ljs_mac_text(m->mac));
-        return ljs_mac_parse(&mac, ljs_mac_text(m->mac)) == LJS_OK;
-    case ENVELOPE:
-        return write_envelope(w, field);
-    case RESULT:
-        return write_result(w, m);
-    }
-    return false;
-}
-
-ljs_err ljs_message_build(ljs_buf *out, const ljs_message *message)
-{
-    struct wr w = { 0 };
-    uint32_t mandatory, optional, there;
-    bool refusal, good = true;
-
-    *out = (ljs_buf){ NULL, 0 };
-    if (message->struct_size != sizeof *message || !is_type(message->type))
-        return LJS_E_INVAL;
-    shape_of(&mandatory, &optional, message);
-    there = there_of(message, mandatory | optional);
-
-    /* Whoever asks so badly that they did not even say who they are is told so, in an
-     * answer whose header says as little. */
-    refusal = message->result != LJS_OK && (message->type == LJS_MSG_NONE || is_answer(message->type));
-    if (refusal)
-        there |= HEADER | BIT(M_RESULT);
-    /* peers.md's network servers expect a Lifetime in each Success that grants keys. */
-    else if (is_answer(message->type))
-        there |= optional & BIT(M_LIFETIME);
-    if (!complete(message, mandatory, there))
-        return LJS_E_INVAL;
-
-    (void)ljs__wr_grow(&w, BUILT_MOST);
-    for (; there && good; there &= there - 1)
-        good = write_member(&w, message, &members[first_of(there)]);
-    if (!good) {
-        ljs__wr_drop(&w);
-        return LJS_E_INVAL;
-    }
-    ljs__json_close(&w, '}');
-    return ljs__wr_take(out, &w);
 }
 
 /* ---- request and answer ----------------------------------------------------- */
