@@ -518,16 +518,17 @@ ljs_err ljs__claim(ljs_buf *out, ljs_server *server, const ljs_claim_req *req, c
             in = drawn;
             in_len = sizeof drawn;
         }
-        if ((err = hash_token(hash, server, req->dev_eui, in, in_len)))
+        if ((err = hash_token(hash, server, req->dev_eui, in, in_len)) ||
+            (!req->dry && (err = ljs_buf_copy(out, in, in_len)))) /* while nothing is done: one untold is lost */
             goto end;
         a.token = hash;
     }
     if (req->act == LJS_CLAIM_ACCEPT && (err = ask_chip(&a)))
         goto end;
     err = ljs__change_group(server, at, a.len, make, &a, &entry, once);
-    if (!err && req->act == LJS_CLAIM_ENROL && !req->dry)
-        err = ljs_buf_copy(out, in, in_len);
 end:
+    if (err)
+        ljs_buf_free(out);
     ljs__wipe(drawn, sizeof drawn);
     ljs__wipe(hash, sizeof hash);
     return err;

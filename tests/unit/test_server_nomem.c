@@ -1,11 +1,14 @@
 /* Memory ends in the middle of a batch, at each place where the library asks for some: what was answered is saved and
  * nothing else is, and once there is memory again everything goes on.  Likewise in the middle of what makes an account,
- * a credential or a device.  And the store ends, after the answers were written. */
+ * a credential, a device or its token, and of what changes the master key.  And the store ends, after the answers were
+ * written. */
 #include "server_world.h"
 
 #include "contract/faulty.h"
 
 #include <lorajs/claim.h>
+#include <lorajs/master.h>
+#include <lorajs/rewrap.h>
 #include <lorajs/roles.h>
 
 enum { DEVICES = 4, MESSAGES = 12, NONCES = 8 };
@@ -268,15 +271,34 @@ static ljs_err look_for_device(struct world *w)
     return err;
 }
 
+static ljs_err enrol(struct world *w)
+{
+    const ljs_claim_req req = { .struct_size = sizeof req, .act = LJS_CLAIM_ENROL, .dev_eui = DEV };
+    ljs_buf token;
+    ljs_err err = ljs_server_claim(&token, w->server, &req, NULL, 0);
+
+    assert_int_equal(token.len > 0, !err);
+    ljs_buf_free(&token);
+    return err;
+}
+
+static ljs_err look_for_enrolment(struct world *w)
+{
+    ljs_claim claim;
+    ljs_err err = ljs_server_get_claim(&claim, w->server, DEV);
+
+    return err || claim.state == LJS_CLAIM_IS_UNCLAIMED ? err : LJS_E_NOTFOUND;
+}
+
 static const struct thing {
     ljs_err (*make)(struct world *w);
     ljs_err (*look)(struct world *w); /* LJS_E_NOTFOUND where it is not */
-    bool of_account;
-} things[] = { { make_account, look_for_account, false },
-               { make_token, look_for_credential, false },
-               { make_certificate, look_for_credential, false },
-               { make_token_of_account, look_for_credential, true },
-               { make_device, look_for_device, false } };
+    ljs_err (*before)(struct world *w);
+} things[] = {
+    { make_account, look_for_account, NULL },        { make_token, look_for_credential, NULL },
+    { make_certificate, look_for_credential, NULL }, { make_token_of_account, look_for_credential, make_account },
+    { make_device, look_for_device, NULL },          { enrol, look_for_enrolment, make_device }
+};
 
 /* Did memory end?  Then nothing was made, or nobody knows. */
 static bool made_at(const struct thing *thing, unsigned nth, bool good)
@@ -285,8 +307,8 @@ static bool made_at(const struct thing *thing, unsigned nth, bool good)
     ljs_err err;
 
     lab_begin(&w, NULL);
-    if (thing->of_account)
-        assert_int_equal(make_account(&w), LJS_OK);
+    if (thing->before)
+        assert_int_equal(thing->before(&w), LJS_OK);
     ended = false;
     for_good = good;
     countdown = nth;
@@ -314,10 +336,60 @@ static void test_refused_is_not_made(void **state)
         }
 }
 
+/* ---- another master key --------------------------------------------------------- */
+
+static bool rotated_at(const ljs_key *from, const ljs_key *to, unsigned nth, bool good)
+{
+    const ljs_server_opts opts = { .struct_size = sizeof opts, .audit = (uint8_t)world_audit };
+    ljs_vault *mine, *other;
+    ljs_server *server, *who_looks;
+    ljs_store *store;
+    ljs_err err;
+
+    assert_int_equal(ljs_store_memory(&store), LJS_OK);
+    assert_int_equal(ljs_vault_from_key(&mine, from), LJS_OK);
+    assert_int_equal(ljs_server_new(&server, mine, store, &opts), LJS_OK);
+    ended = false;
+    for_good = good;
+    countdown = nth;
+    err = ljs_server_rotate(server, to);
+    countdown = 0;
+    assert_int_equal(ljs_vault_from_key(&other, from), LJS_OK);
+    assert_int_equal(ljs_server_new(&who_looks, other, store, &opts), LJS_OK);
+    assert_true(err == LJS_OK || err == LJS_E_NOMEM || err == LJS_E_STORE);
+    if (err != LJS_E_STORE)
+        assert_int_equal(ljs_vault_versions(other), err ? 1 : 2);
+    assert_int_equal(ljs_server_rotate(server, to), LJS_OK);
+    ljs_server_free(who_looks);
+    ljs_server_free(server);
+    ljs_vault_free(other);
+    ljs_vault_free(mine);
+    ljs_store_free(store);
+    return ended;
+}
+
+static void test_refused_is_not_rotated(void **state)
+{
+    ljs_key *from, *to;
+    unsigned nth;
+
+    (void)state;
+    assert_int_equal(ljs_key_generate(&from, LJS_MASTER_LEN), LJS_OK);
+    assert_int_equal(ljs_key_generate(&to, LJS_MASTER_LEN), LJS_OK);
+    for (int good = 0; good < 2; good++) {
+        for (nth = 1; rotated_at(from, to, nth, good); nth++)
+            ;
+        assert_true(nth > 3);
+    }
+    ljs_key_free(from);
+    ljs_key_free(to);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_memory_ends), cmocka_unit_test(test_store_ends),
-                                        cmocka_unit_test(test_refused_is_not_made) };
+                                        cmocka_unit_test(test_refused_is_not_made),
+                                        cmocka_unit_test(test_refused_is_not_rotated) };
     int failed = cmocka_run_group_tests(tests, world_begin, world_end);
 
     world_audit = LJS_AUDIT_ON;
