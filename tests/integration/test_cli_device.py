@@ -8,8 +8,10 @@ import json
 import os
 import pty
 import re
+import resource
 import select
 import shutil
+import signal
 import stat
 import subprocess
 import threading
@@ -179,6 +181,23 @@ def test_an_import_that_was_killed_goes_on(run, program, killer, memory):  # noq
         assert run("device", "import", lines, "--data", data).stdout == "140 imported, 0 refused\n" and devices() == 140
         run("audit", "verify", "--data", data)
     assert code == DONE and seen == {0, 64, 128, 140}
+
+
+def test_an_import_that_meets_a_full_disk_ends_with_it(run, program, data, tmp_path):
+    """Of the lines that were written together the first is told of, and those before are there."""
+    def full():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100 << 10, 100 << 10))
+
+    (tmp_path / "lines").write_text("\n".join(device_line(i) for i in range(1, 301)))
+    run("account", "add", "acme", "--data", data)
+    done = subprocess.run([program, "device", "import", tmp_path / "lines", "--data", data], capture_output=True,
+                          timeout=PATIENCE, preexec_fn=full)
+    [number] = map(int, re.findall(r"lorajs: line (\d+): the store failed[^\n]*\n", done.stderr.decode()))
+    assert done.stderr.count(b"\n") == 1 and number > 64 and number % 64 == 1
+    assert (done.returncode, done.stdout.decode()) == (FAILED, f"{number - 1} imported, 0 refused\n")
+    assert len(objects(run("device", "list", "--data", data, "--json").stdout)) == number - 1
+    assert run("device", "import", tmp_path / "lines", "--data", data).stdout == "300 imported, 0 refused\n"
 
 
 def test_lines_that_come_one_by_one_are_not_waited_for(lorajs, program, data):

@@ -1002,11 +1002,13 @@ static void test_rows_lie_where_keys_say(void **state)
     for (size_t i = 0; i < COUNT(nine); i++)
         put(p->store, nine[i], "placed");
     put(p->store, "short", "not");
+    put(p->store, "f12345678+", "not");
     close_store(p);
     assert_true(asked(path, "SELECT id FROM kv WHERE key = CAST('d12345678' AS BLOB)") == 0x5532333435363738);
     assert_true(asked(path, "SELECT id FROM kv WHERE key = CAST('e02345678' AS BLOB)") == INT64_MIN + 2);
     assert_true(asked(path, "SELECT id FROM kv WHERE key = CAST('d12345679' AS BLOB)") == 0x5532333435363739);
     assert_true(asked(path, "SELECT id FROM kv WHERE key = CAST('short' AS BLOB)") == INT64_MIN + 4);
+    assert_true(asked(path, "SELECT id FROM kv WHERE key = CAST('f12345678+' AS BLOB)") == INT64_MIN + 5);
     reopen(p);
     for (size_t i = 0; i < COUNT(nine); i++)
         expect_usable(p->store, nine[i]);
