@@ -394,18 +394,25 @@ static void test_a_master_key_meanwhile(void **state)
     server_end(&other);
 }
 
+/* Five devices, into a server of its own. */
+static void import_into(struct meanwhile *m)
+{
+    ljs_store *store;
+
+    assert_int_equal(ljs_store_memory(&m->real), LJS_OK);
+    assert_int_equal(ljs_store_custom(&store, &mean_ops, m), LJS_OK);
+    server_begin(&w, store, NULL);
+    read_lines(5);
+    ljs_server_import(results, w.server, imports, 5, 0);
+}
+
 /* Among devices that all join at once no group may ever get through. */
 static void test_steps_of_a_busy_fleet(void **state)
 {
     struct meanwhile m = { .busy = false };
-    ljs_store *store;
 
     (void)state;
-    assert_int_equal(ljs_store_memory(&m.real), LJS_OK);
-    assert_int_equal(ljs_store_custom(&store, &mean_ops, &m), LJS_OK);
-    server_begin(&w, store, NULL);
-    read_lines(5);
-    ljs_server_import(results, w.server, imports, 5, 0);
+    import_into(&m);
     name_devices(5);
     euis[2] = DEV + 700;
     m.busy = true;
@@ -421,14 +428,9 @@ static void test_steps_of_a_busy_fleet(void **state)
 static void test_imports_into_a_busy_fleet(void **state)
 {
     struct meanwhile m = { .busy = true };
-    ljs_store *store;
 
     (void)state;
-    assert_int_equal(ljs_store_memory(&m.real), LJS_OK);
-    assert_int_equal(ljs_store_custom(&store, &mean_ops, &m), LJS_OK);
-    server_begin(&w, store, NULL);
-    read_lines(5);
-    ljs_server_import(results, w.server, imports, 5, 0);
+    import_into(&m);
     for (unsigned i = 0; i < 5; i++)
         assert_int_equal(results[i], LJS_OK);
     assert_int_equal(there(), 5);

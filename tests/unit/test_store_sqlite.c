@@ -994,14 +994,26 @@ static void expect_usable(ljs_store *store, const char *key)
 
 static const char *const nine[] = { "d12345678", "e02345678", "d12345679" }; /* the first two say one number */
 
+static void put_rows(ljs_store *store)
+{
+    for (size_t i = 0; i < COUNT(nine); i++)
+        put(store, nine[i], "placed");
+    put(store, "short", "not");
+}
+
+static void expect_rows_usable(ljs_store *store)
+{
+    for (size_t i = 0; i < COUNT(nine); i++)
+        expect_usable(store, nine[i]);
+    expect_usable(store, "short");
+}
+
 static void test_rows_lie_where_keys_say(void **state)
 {
     struct place *p = *state;
     char *path = strdup(in_dir(p->dir, file_names[DB]));
 
-    for (size_t i = 0; i < COUNT(nine); i++)
-        put(p->store, nine[i], "placed");
-    put(p->store, "short", "not");
+    put_rows(p->store);
     put(p->store, "f12345678+", "not");
     close_store(p);
     assert_true(asked(path, "SELECT id FROM kv WHERE key = CAST('d12345678' AS BLOB)") == 0x5532333435363738);
@@ -1010,9 +1022,7 @@ static void test_rows_lie_where_keys_say(void **state)
     assert_true(asked(path, "SELECT id FROM kv WHERE key = CAST('short' AS BLOB)") == INT64_MIN + 4);
     assert_true(asked(path, "SELECT id FROM kv WHERE key = CAST('f12345678+' AS BLOB)") == INT64_MIN + 5);
     reopen(p);
-    for (size_t i = 0; i < COUNT(nine); i++)
-        expect_usable(p->store, nine[i]);
-    expect_usable(p->store, "short");
+    expect_rows_usable(p->store);
     free(path);
 }
 
@@ -1060,18 +1070,14 @@ static void test_rows_of_before(void **state)
     struct place *p = *state;
     char *path = strdup(in_dir(p->dir, file_names[DB]));
 
-    for (size_t i = 0; i < COUNT(nine); i++)
-        put(p->store, nine[i], "placed");
-    put(p->store, "short", "not");
+    put_rows(p->store);
     close_store(p);
     asked(path, "UPDATE kv SET id = (SELECT count(*) FROM kv AS k WHERE k.key <= kv.key)");
     assert_true(asked(path, "SELECT max(id) FROM kv") == 4);
     reopen(p);
     for (size_t i = 0; i < COUNT(nine); i++)
         contract_expect(p->store, nine[i], "placed");
-    for (size_t i = 0; i < COUNT(nine); i++)
-        expect_usable(p->store, nine[i]);
-    expect_usable(p->store, "short");
+    expect_rows_usable(p->store);
     free(path);
 }
 
