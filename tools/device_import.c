@@ -38,8 +38,7 @@ const struct usage device_import_usage = {
     "already is brought up to date; its JoinNonce never goes back and its used DevNonces stay used.\n"
     "A line that is refused is reported as \"line N: what is wrong\", without any key, and the other lines are "
     "imported nevertheless; then the exit code is 3. Up to 64 lines that are there at once are written with one "
-    "commit. "
-    "What is missing in the data directory is made. The daemon may be running.",
+    "commit. What is missing in the data directory is made. The daemon may be running.",
     import_flags,
     0,
     1,

@@ -128,7 +128,7 @@ void ljs_server_import(ljs_err *results, ljs_server *server, const ljs_import *i
     }
 }
 
-/* Likewise. */
+/* As import_alone(). */
 static void step_alone(struct many *m)
 {
     for (size_t n = 0; n < m->len; n++)

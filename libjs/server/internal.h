@@ -46,6 +46,13 @@ struct key ljs__key_label(enum space space, const char *label);
 enum { LINK_KEY_LEN = 1 + 8 + 8 };
 struct key ljs__key_link(uint64_t writer, uint64_t sequence);
 
+/* What is told of what comes after a commit: without memory to look nobody knows what became of it, and it is not to be
+ * told as if nothing had been done. */
+static inline ljs_err ljs__after_commit(ljs_err err)
+{
+    return err == LJS_E_NOMEM ? LJS_E_STORE : err;
+}
+
 /* One change of one value, tried again from the load when somebody else was first.  `make` gives the
  * new value of the old one, whose data is NULL when there is none; an empty new value changes nothing.
  * `act` is what the audit log says of it, to which the tags of a device's record are added here;

@@ -194,14 +194,6 @@ static ljs_err change(ljs_buf *out, void *user, const ljs_buf *old)
     return err;
 }
 
-/* The store has it: who has no memory to follow it is not to be told that it has not. */
-static ljs_err follow_changed(ljs_server *server)
-{
-    ljs_err err = ljs_server_refresh(server);
-
-    return err == LJS_E_NOMEM ? LJS_E_STORE : err;
-}
-
 ljs_err ljs_server_rotate(ljs_server *server, const ljs_key *to)
 {
     struct change c = { .server = server, .to = to };
@@ -210,7 +202,7 @@ ljs_err ljs_server_rotate(ljs_server *server, const ljs_key *to)
 
     if (!err)
         err = ljs__change(server, &store_key, change, &c, &act);
-    return err ? err : follow_changed(server);
+    return err ? err : ljs__after_commit(ljs_server_refresh(server));
 }
 
 ljs_err ljs__store_retire(ljs_server *server, unsigned version)
@@ -219,5 +211,5 @@ ljs_err ljs__store_retire(ljs_server *server, unsigned version)
     const struct entry act = { .kind = LJS_AUDIT_MASTER, .text = "retired" };
     ljs_err err = ljs__change(server, &store_key, change, &c, &act);
 
-    return err ? err : follow_changed(server);
+    return err ? err : ljs__after_commit(ljs_server_refresh(server));
 }

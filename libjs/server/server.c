@@ -74,8 +74,8 @@ static struct under under_now(const ljs_server *server)
  * and whoever looks for such values past its place already.  Before it counts it is brought under the new key; where
  * that is too late, it goes, unless somebody went on with it: then it has given a JoinNonce, maybe, and is not to begin
  * again. */
-static ljs_err settle_made(ljs_server *server, const struct key *key, const ljs_buf *made, bool created,
-                           const struct under *had)
+static ljs_err settle(ljs_server *server, const struct key *key, const ljs_buf *made, bool created,
+                      const struct under *had)
 {
     ljs_buf value = { NULL, 0 };
     ljs_change change = { .key = key->at, .key_len = key->len };
@@ -90,22 +90,12 @@ static ljs_err settle_made(ljs_server *server, const struct key *key, const ljs_
     if (!err)
         err = ljs__rewrap_key(&changed, server, key);
     if (err != LJS_E_SEAL || !created)
-        return err;
+        return ljs__after_commit(err);
     if (!ljs_store_get(&value, &change.if_version, server->store, key->at, key->len) && value.len == made->len &&
         !memcmp(value.data, made->data, made->len))
         (void)!ljs_store_commit(server->store, &change, 1);
     ljs_buf_free(&value);
     return LJS_E_SEAL;
-}
-
-/* Without memory nobody can look under which key it is, and so nobody knows whether it stays: that is not to be told as
- * if nothing had been done. */
-static ljs_err settle(ljs_server *server, const struct key *key, const ljs_buf *made, bool created,
-                      const struct under *had)
-{
-    ljs_err err = settle_made(server, key, made, created, had);
-
-    return err == LJS_E_NOMEM ? LJS_E_STORE : err;
 }
 
 ljs_err ljs__change_once(ljs_server *server, const struct key *key, make_fn *make, void *user, const struct entry *act,

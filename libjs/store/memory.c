@@ -165,8 +165,7 @@ static uint64_t moment_of(struct memory *m, uint8_t kind)
     return atomic_load_explicit(&m->changed[kind], memory_order_acquire) + 1;
 }
 
-/* And of which moment.  Memory is asked for, and more of it where that was too little, while nobody
- * waits. */
+/* A value, and of which moment.  Memory is asked for, and more of it where that was too little, while nobody waits. */
 static ljs_err read_value(ljs_buf *out, uint64_t *version, uint64_t *moment, struct memory *m, const uint8_t *key,
                           size_t key_len)
 {

@@ -35,8 +35,6 @@
 #define LOG_SIZE        16777216 /* octets that the log keeps when it begins anew */
 #define HEADER          "PRAGMA application_id=" TEXT(APPLICATION) "; PRAGMA user_version=" TEXT(LAYOUT) ";"
 
-#define LOWEST INT64_MIN
-
 enum { BUSY_MS = 5000, TRY_MS = 50 /* of them, while it is opened */, LENGTHEN = 1 << 20, PLACED_LEN = 1 + 8 };
 
 /* Octets of a page of a new file.  A join changes one record of some 400, and all of its page is read, written to the
@@ -51,8 +49,8 @@ enum { BUSY_MS = 5000, TRY_MS = 50 /* of them, while it is opened */, LENGTHEN =
  *
  * Where a key says a number (place_of()), as all do that end in an EUI, that is the row's id: it is found without the
  * index, whose pages would be as many to read again, and of devices that follow each other the rows do, too.  Every
- * other row's id is LOWEST and the version that it was made with.  An id may be taken, since two keys can say one
- * number; then it is another, and the row is found by the index, as any is that is not where its key says. */
+ * other row's id is the lowest number and the version that it was made with.  An id may be taken, since two keys can
+ * say one number; then it is another, and the row is found by the index, as any is that is not where its key says. */
 static const char layout[] = HEADER "CREATE TABLE kv(id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE,"
                                     " version INTEGER NOT NULL, value BLOB NOT NULL);"
                                     "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), tick INTEGER NOT NULL);"
@@ -473,8 +471,7 @@ static int try(bool *applied, struct link *w, enum statement which, const ljs_ch
     sqlite3_stmt *s = w->statement[which];
     int rc;
 
-    if ((rc = bind(s, 1, c->key, c->key_len)) ||
-        (which != CREATE && (rc = sqlite3_bind_int64(s, 2, (sqlite3_int64)c->if_version))) ||
+    if ((rc = bind(s, 1, c->key, c->key_len)) || (rc = sqlite3_bind_int64(s, 2, (sqlite3_int64)c->if_version)) ||
         (c->in && ((rc = sqlite3_bind_int64(s, 3, version)) || (rc = bind(s, 4, c->in, c->in_len)))) ||
         (id && (rc = sqlite3_bind_int64(s, 5, *id)))) {
         end(s);
@@ -487,7 +484,7 @@ static int try(bool *applied, struct link *w, enum statement which, const ljs_ch
 
 static int create(bool *applied, struct link *w, const ljs_change *c, sqlite3_int64 version)
 {
-    const sqlite3_int64 next = LOWEST + version;
+    const sqlite3_int64 next = INT64_MIN + version;
     int rc = SQLITE_OK;
 
     if (c->key_len == PLACED_LEN)
