@@ -11,7 +11,7 @@ import time
 import pytest
 from conftest import PATIENCE, REFUSED, USAGE
 from joins import Device, devices, result
-from test_rotate import Load, cut_off
+from test_rotate import Load
 from test_token import AS_KEK, NS_KEK, Token, asked, derived, pytestmark, token  # noqa: F401
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -68,14 +68,14 @@ def test_another_storage_key_while_serving(asked, serve, program, data, token, o
     for key, value in token.env.items():
         monkeypatch.setenv(key, value)
     command = ["rewrap", *where, "--retire", "--grace", 3600]
-    assert cut_off(program, command, 0.03) is None  # somewhere
-    process = subprocess.Popen([program, *map(str, command)], stdout=subprocess.DEVNULL)
-    end = time.monotonic() + PATIENCE
-    while storage_keys(data).count(2) < 3 and time.monotonic() < end:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    assert storage_keys(data).count(2) >= 3
+    for so_many in (2, 4):  # once it has written: SoftHSM loses a token to who is killed as he logs in (docs/custody.md)
+        process = subprocess.Popen([program, *map(str, command)], stdout=subprocess.DEVNULL)
+        end = time.monotonic() + PATIENCE
+        while (written := storage_keys(data).count(2)) < so_many and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        assert written >= so_many
     status = json.loads(asked("rewrap", *where, "--status", "--json").stdout)
     assert status == {"storage_key": 2, "storage_keys": 2, "devices": 14, "keks": 2}  # nothing was destroyed
     told = json.loads(asked("rewrap", *where, "--retire", "--grace", 0, "--json").stdout)
