@@ -53,25 +53,22 @@ ljs_err ljs_frame_parse(ljs_frame *out, const uint8_t *in, size_t in_len)
 {
     struct rd r = { in, in_len, false };
     const struct layout *l;
-    ljs_frame f = { 0 };
 
     memset(out, 0, sizeof *out);
     if (!is_length(in_len))
         return LJS_E_SIZE;
     if (!(l = layout_of(in, in_len)))
         return LJS_E_FRAME;
-    f.kind = l->kind;
+    out->kind = l->kind;
     (void)rd_le(&r, l->has & TYPE ? 2 : 1);
     if (l->has & NET_ID)
-        f.net_id = (ljs_netid)rd_le(&r, 3);
+        out->net_id = (ljs_netid)rd_le(&r, 3);
     if (l->has & JOIN_EUI)
-        f.join_eui = rd_le(&r, 8);
-    f.dev_eui = rd_le(&r, 8);
-    f.nonce = (uint16_t)rd_le(&r, 2);
-    rd_copy(&r, f.mic, sizeof f.mic);
-    if (!rd_done(&r))
-        return LJS_E_FRAME;
-    *out = f;
+        out->join_eui = rd_le(&r, 8);
+    out->dev_eui = rd_le(&r, 8);
+    out->nonce = (uint16_t)rd_le(&r, 2);
+    rd_copy(&r, out->mic, sizeof out->mic);
+    assert(rd_done(&r)); /* it is as long as its kind */
     return LJS_OK;
 }
 
