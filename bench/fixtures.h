@@ -32,8 +32,9 @@ static inline uint64_t be(const uint8_t *in, size_t len)
 {
     uint64_t v = 0;
 
-    while (len--)
-        v = v << 8 | *in++;
+#pragma GCC unroll 8
+    for (size_t i = 0; i < len; i++)
+        v = v << 8 | in[i];
     return v;
 }
 
