@@ -35,6 +35,7 @@ ljs_err core_join(struct core_answer *out, size_t i, int kind)
         .scheme = scheme, .kind = LJS_FRAME_JOIN, .join_eui = frame.join_eui, .nonce = frame.nonce
     };
     const ljs_derivation what = { .scheme = scheme,
+                                  .dev_eui = frame.dev_eui,
                                   .join_eui = frame.join_eui,
                                   .net_id = accept.net_id,
                                   .join_nonce = accept.join_nonce,
@@ -51,14 +52,12 @@ ljs_err core_join(struct core_answer *out, size_t i, int kind)
         err = ljs__ring_load(ring, KEY_NS_KEK, keys->ns_kek);
     if (!err && wrapped)
         err = ljs__ring_load(ring, KEY_AS_KEK, keys->as_kek);
-    if (!err && v11)
-        err = ljs__derive_js(ring, frame.dev_eui);
     if (!err)
-        err = ljs__frame_check(ring, KEY_NWK, f->request, sizeof f->request);
+        err = ljs__join_check(ring, f->request, sizeof f->request, &what);
     if (!err)
         err = ljs__accept_seal(ring, out->accept, &out->accept_len, &accept, &of, v11 ? KEY_JS_INT : KEY_NWK, KEY_NWK);
-    if (!err)
-        err = ljs__derive_session(ring, &what);
+    if (!err && v11)
+        err = ljs__derive_app(ring, &what);
     if (!err)
         err = ljs__ring_envelopes(to_ns, ring, network, v11 ? 3 : 1, wrapped ? KEY_NS_KEK : KEY_NONE,
                                   wrapped ? "ns" : "");

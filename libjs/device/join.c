@@ -16,6 +16,8 @@ struct join {
     ljs_scheme scheme;
     struct context *context; /* of the JoinEUI that is joined under */
     ljs_session *under;      /* rejoin 0 and 2: the session whose key made the MIC; NULL: none of ours */
+    ljs_derivation derived;  /* what was derived beside the MIC, if `has_derived` */
+    bool has_derived;
     uint8_t digest[16];
     struct wr found; /* keys of a device that is ahead, sealed, until the record is saved */
 };
@@ -157,14 +159,28 @@ static ljs_derivation inputs(const ljs_session *s)
                              .nonce = s->nonce };
 }
 
+/* What answers it is under the key that its MIC is under, and most often known by now: computed in the same calls. */
 static ljs_err check_mic_join(struct join *j)
 {
-    return ljs__frame_check(j->ring, KEY_NWK, j->req->phy, j->req->phy_len);
+    ljs_err err;
+
+    j->derived = (ljs_derivation){ .scheme = j->scheme,
+                                   .dev_eui = j->r->d.dev_eui,
+                                   .join_eui = j->context->join_eui,
+                                   .net_id = j->req->net_id,
+                                   .join_nonce = j->r->d.next_join_nonce % JOIN_NONCE_END, /* or there is no answer */
+                                   .nonce = j->frame.nonce };
+    err = ljs__join_check(j->ring, j->req->phy, j->req->phy_len, &j->derived);
+    j->has_derived = !err;
+    return err;
 }
 
 static ljs_err check_mic_rejoin1(struct join *j)
 {
-    return ljs__frame_check(j->ring, KEY_JS_INT, j->req->phy, j->req->phy_len); /* [L2 1.1 §6.2.4.2] */
+    ljs_err err = ljs__derive_js(j->ring, j->r->d.dev_eui);
+
+    /* [L2 1.1 §6.2.4.2] */
+    return err ? err : ljs__frame_check(j->ring, KEY_JS_INT, j->req->phy, j->req->phy_len);
 }
 
 /* [L2 1.1 §6.2.4.1]  MIC under the SNwkSIntKey of the session the device is in: which one that
@@ -194,7 +210,7 @@ static ljs_err check_mic_rejoin02(struct join *j)
         err = LJS_E_HOME;
     if (!err && j->under)
         j->context = ljs__record_context(j->r, j->under->join_eui);
-    return err;
+    return err ? err : ljs__derive_js(j->ring, j->r->d.dev_eui);
 }
 
 /* A rekey is under way, and the MIC is not of the current keys: of the new ones?  They are the current ones
@@ -205,12 +221,12 @@ static ljs_err check_mic_rekey(struct join *j)
 
     if (ljs__resync_tries(j->r, &j->frame, j->req)) {
         err = ljs__resync_find(j->r, &j->found, j->vault, j->ring, j->req->phy, j->req->phy_len);
+        if (!err && j->scheme == LJS_SCHEME_1_1)
+            err = ljs__derive_js(j->ring, j->r->d.dev_eui);
     } else if (ljs__rekey_tries(j->r, &j->frame)) {
         if (!(err = load_roots(j, j->r->rekey.epoch)) && !(err = check_mic_join(j)))
             ljs__rekey_commit(j->r);
     }
-    if (!err && j->scheme == LJS_SCHEME_1_1)
-        err = ljs__derive_js(j->ring, j->r->d.dev_eui);
     return err;
 }
 
@@ -355,6 +371,17 @@ static void begin_session(struct join *j, const struct rule *rule)
     ljs__record_trim(r);
 }
 
+/* The keys of a session, but for those that there are already. */
+static ljs_err derive(struct join *j, const ljs_session *s)
+{
+    const ljs_derivation what = inputs(s), *derived = &j->derived;
+
+    if (!j->has_derived || derived->scheme != what.scheme || derived->join_eui != what.join_eui ||
+        derived->net_id != what.net_id || derived->join_nonce != what.join_nonce || derived->nonce != what.nonce)
+        return ljs__derive_session(j->ring, &what);
+    return what.scheme == LJS_SCHEME_1_1 ? ljs__derive_app(j->ring, &what) : LJS_OK;
+}
+
 /* Everything that is told of a session, made of its inputs. */
 static ljs_err answer(ljs_join_ans *out, struct join *j, const ljs_session *s, const struct rule *rule,
                       const char *ns_label, const char *as_label)
@@ -371,14 +398,13 @@ static ljs_err answer(ljs_join_ans *out, struct join *j, const ljs_session *s, c
     ljs_envelope *const to_ns[] = { &out->f_nwk_s_int, &out->s_nwk_s_int, &out->nwk_s_enc };
     ljs_envelope *const to_as[] = { &out->app_s };
     bool ns_kek = ljs__ring_has(j->ring, KEY_NS_KEK), as_kek = ljs__ring_has(j->ring, KEY_AS_KEK);
-    ljs_derivation what = inputs(s);
     ljs_err err;
 
     memcpy(accept.cf_list, s->cf_list, sizeof accept.cf_list);
     err = ljs__accept_seal(j->ring, out->phy, &out->phy_len, &accept, &of,
                            s->scheme == LJS_SCHEME_1_1 ? KEY_JS_INT : KEY_NWK, rule->enc_key);
     if (!err)
-        err = ljs__derive_session(j->ring, &what);
+        err = derive(j, s);
     if (!err)
         err = ljs__ring_envelopes(to_ns, j->ring, network, s->mac >= LJS_MAC_1_1 ? 3 : 1,
                                   ns_kek ? KEY_NS_KEK : KEY_NONE, ns_kek ? ns_label : "");
@@ -410,8 +436,6 @@ static ljs_err step(ljs_join_ans *out, ljs_buf *out_record, struct join *j, cons
     if (!(rule = rule_for(r->d.state, j->frame.kind)))
         return LJS_E_STATE;
     if ((err = load_roots(j, r->d.epoch)))
-        return err;
-    if (j->scheme == LJS_SCHEME_1_1 && (err = ljs__derive_js(j->ring, r->d.dev_eui)))
         return err;
     digest(j);
     err = rule->mic(j);

@@ -33,7 +33,16 @@ static block doubled(block l)
     return (block){ be64(hi << 1 | lo >> 63), be64(lo << 1 ^ rb) };
 }
 
-ljs_err ljs__cmac(struct ring *ring, enum key_id id, uint8_t out[16], const uint8_t *in, size_t in_len)
+/* [RFC 4493 §2.4]  padding(x): up to 15 octets, a one bit, zeros */
+static block padded(const uint8_t *in, size_t len)
+{
+    const uint64_t one = 0x80;
+
+    return len < 8 ? (block){ le64(up_to_eight(in, len) | one << 8 * len), 0 }
+                   : (block){ le64(up_to_eight(in, 8)), le64(up_to_eight(in + 8, len - 8) | one << 8 * (len - 8)) };
+}
+
+ljs_err ljs__cmac_beside(struct ring *ring, enum key_id id, uint8_t out[16], const uint8_t *in, size_t in_len, size_t n)
 {
     block *k = &ring->work.cmac.k, *x = &ring->work.cmac.x, last = { 0 };
     size_t blocks = in_len ? (in_len + BLOCK_LEN - 1) / BLOCK_LEN : 1;
@@ -41,15 +50,15 @@ ljs_err ljs__cmac(struct ring *ring, enum key_id id, uint8_t out[16], const uint
     struct aes *aes;
     ljs_err err;
 
-    if (ring->slot[id].held)
-        return ljs__token_cmac(ring, id, out, in, in_len);
     err = ljs__ring_aes(&aes, ring, id);
     /* [RFC 4493 §2.3, §2.4]  L := AES-128(K, 0) and X := AES-128(K, M_1) do not wait for
-     * each other: one call for both. */
+     * each other, nor for what is beside them: one call for all. */
     *k = (block){ 0 };
     *x = blocks > 1 ? block_get(in) : (block){ 0 };
     if (!err)
-        err = ljs__aes_encrypt(aes, (uint8_t *)k, (uint8_t *)k, blocks > 1 ? 2 * BLOCK_LEN : BLOCK_LEN);
+        err = ljs__aes_encrypt(aes, (uint8_t *)k, (uint8_t *)k, (n ? 2 + n : blocks > 1 ? 2 : 1) * BLOCK_LEN);
+    if (blocks == 1)
+        *x = (block){ 0 };
     for (size_t i = 1; i + 1 < blocks && !err; i++) {
         *x ^= block_get(in + i * BLOCK_LEN);
         err = ljs__aes_encrypt(aes, (uint8_t *)x, (uint8_t *)x, BLOCK_LEN);
@@ -58,23 +67,26 @@ ljs_err ljs__cmac(struct ring *ring, enum key_id id, uint8_t out[16], const uint
         return err;
 
     /* M_last := M_n XOR K1, or padding(M_n) XOR K2 when M_n is not a whole block */
+    if (blocks > 1)
+        in += (blocks - 1) * BLOCK_LEN;
     *k = doubled(*k);
     if (last_len == BLOCK_LEN) {
-        last = block_get(in + (blocks - 1) * BLOCK_LEN);
+        last = block_get(in);
     } else {
-        uint8_t padded[BLOCK_LEN] = { 0 };
-
         *k = doubled(*k);
-        if (last_len)
-            memcpy(padded, in + (blocks - 1) * BLOCK_LEN, last_len);
-        padded[last_len] = 0x80;
-        last = block_get(padded);
+        last = padded(in, last_len);
     }
     *x ^= last ^ *k;
     err = ljs__aes_encrypt(aes, (uint8_t *)x, (uint8_t *)x, BLOCK_LEN);
     if (!err)
         memcpy(out, x, BLOCK_LEN);
     return err;
+}
+
+ljs_err ljs__cmac(struct ring *ring, enum key_id id, uint8_t out[16], const uint8_t *in, size_t in_len)
+{
+    return ring->slot[id].held ? ljs__token_cmac(ring, id, out, in, in_len)
+                               : ljs__cmac_beside(ring, id, out, in, in_len, 0);
 }
 
 ljs_err ljs_aes_encrypt(uint8_t out[16], const ljs_key *key, const uint8_t *in, size_t in_len)

@@ -1,32 +1,24 @@
 #include "keys/ring_inside.h"
 
-#include "air/octets.h"
+#include "air/frame.h"
 
 /* What follows the tag octet of a block, in this order; then zeros to 16 octets. */
 enum {
-    ALONE = 0,
-    JOIN_NONCE = 1,
-    NET_ID = 2,
-    JOIN_EUI = 4,
-    NONCE = 8, /* DevNonce; RJcount0 or RJcount1 after a rejoin [L2 1.1 §6.2.4.4] */
-    DEV_EUI = 16,
-    MC_ADDR = 32,
-    EPOCH = 64,
-
-    OVER_NET = JOIN_NONCE | NET_ID | NONCE,
-    OVER_JOIN = JOIN_NONCE | JOIN_EUI | NONCE,
+    ALONE,
+    OVER_NET,  /* JoinNonce(3) | NetID(3) | DevNonce(2) */
+    OVER_JOIN, /* JoinNonce(3) | JoinEUI(8) | DevNonce(2), RJcount0 or RJcount1 after a rejoin [L2 1.1 §6.2.4.4] */
+    JOIN_EUI,
+    DEV_EUI,
+    MC_ADDR,
+    EPOCH,
 };
 
 enum { ANY = 0, V10 = LJS_SCHEME_1_0, V11 = LJS_SCHEME_1_1 };
 
 /* clang-format off */
 /* key = aes128_encrypt(root, tag | layout | pad16).  `root` and `to` name the slots for
- * the keys of a device's session; the root of another row is the caller's to choose.  What is derived at once stands
- * together. */
+ * the keys of a device's session; the root of another row is the caller's to choose. */
 static const struct derivation { uint8_t name, scheme, root, to, tag, layout; } derivations[] = {
-    /* [L2 1.1 §6.1.1.3]  aes128_encrypt(NwkKey, tag | DevEUI | pad16) */
-    { LJS_KEY_JS_INT,         ANY, KEY_NWK,  KEY_JS_INT,      0x06, DEV_EUI   },
-    { LJS_KEY_JS_ENC,         ANY, KEY_NWK,  KEY_JS_ENC,      0x05, DEV_EUI   },
     /* [L2 1.0.4 §6.2.6]  aes128_encrypt(AppKey, tag | JoinNonce | NetID | DevNonce | pad16)
      * [L2 1.1 §6.1.1.3]  with OptNeg clear the same from NwkKey, and
      *                    SNwkSIntKey = NwkSEncKey = FNwkSIntKey */
@@ -34,6 +26,9 @@ static const struct derivation { uint8_t name, scheme, root, to, tag, layout; } 
     { LJS_KEY_S_NWK_S_INT,    V10, KEY_NWK,  KEY_S_NWK_S_INT, 0x01, OVER_NET  },
     { LJS_KEY_NWK_S_ENC,      V10, KEY_NWK,  KEY_NWK_S_ENC,   0x01, OVER_NET  },
     { LJS_KEY_APP_S,          V10, KEY_NWK,  KEY_APP_S,       0x02, OVER_NET  },
+    /* [L2 1.1 §6.1.1.3]  aes128_encrypt(NwkKey, tag | DevEUI | pad16) */
+    { LJS_KEY_JS_ENC,         ANY, KEY_NWK,  KEY_JS_ENC,      0x05, DEV_EUI   },
+    { LJS_KEY_JS_INT,         ANY, KEY_NWK,  KEY_JS_INT,      0x06, DEV_EUI   },
     /* [L2 1.1 §6.2.3]    aes128_encrypt(NwkKey, tag | JoinNonce | JoinEUI | DevNonce | pad16)
      *                    and AppSKey from AppKey */
     { LJS_KEY_F_NWK_S_INT,    V11, KEY_NWK,  KEY_F_NWK_S_INT, 0x01, OVER_JOIN },
@@ -69,107 +64,127 @@ static const struct derivation { uint8_t name, scheme, root, to, tag, layout; } 
 };
 /* clang-format on */
 
-static bool applies(const struct derivation *row, ljs_scheme scheme)
+/* What is derived at once stands together: where each begins. */
+enum { ROWS_1_0 = 0, ROWS_JS = 4, ROWS_JOIN_1_1 = 5, ROWS_1_1 = 6, ROWS_1_1_APP = 9, ROWS_OTHER = 10 };
+
+_Static_assert(ROWS_JS - ROWS_1_0 <= GATHER_MAX && ROWS_1_1_APP - ROWS_JS <= GATHER_MAX, "what goes in one call");
+
+/* A block but for its tag: the octets of each half in a register, the first of them lowest.  See block. */
+static ljs_err build(block *out, unsigned layout, const ljs_derivation *what)
 {
-    return row->scheme == ANY || row->scheme == (unsigned)scheme;
+    uint64_t first = 0, second = 0;
+
+    if ((layout == OVER_NET || layout == OVER_JOIN) && what->join_nonce >> 24)
+        return LJS_E_INVAL;
+    if (layout == OVER_NET && what->net_id >> 24)
+        return LJS_E_INVAL;
+    switch (layout) {
+    case OVER_NET:
+        first = (uint64_t)what->join_nonce << 8 | (uint64_t)what->net_id << 32 | (uint64_t)what->nonce << 56;
+        second = what->nonce >> 8;
+        break;
+    case OVER_JOIN:
+        first = (uint64_t)what->join_nonce << 8 | what->join_eui << 32;
+        second = what->join_eui >> 32 | (uint64_t)what->nonce << 32;
+        break;
+    case JOIN_EUI:
+        first = what->join_eui << 8;
+        second = what->join_eui >> 56;
+        break;
+    case DEV_EUI:
+        first = what->dev_eui << 8;
+        second = what->dev_eui >> 56;
+        break;
+    case MC_ADDR:
+        first = (uint64_t)what->mc_addr << 8;
+        break;
+    case EPOCH:
+        first = (uint64_t)what->epoch << 8;
+        break;
+    default:
+        break;
+    }
+    *out = (block){ le64(first), le64(second) };
+    return LJS_OK;
 }
 
-/* A block but for its tag. */
-static block build(unsigned layout, const ljs_derivation *what)
+/* Neighbours of one layout and tag are one key, and share a block. */
+static bool is_same(const struct derivation *a, const struct derivation *b)
 {
-    uint8_t octets[BLOCK_LEN] = { 0 };
-    struct octets o = { octets, 1, sizeof octets };
-
-    if (layout & JOIN_NONCE)
-        put_le(&o, what->join_nonce, 3);
-    if (layout & NET_ID)
-        put_le(&o, what->net_id, 3);
-    if (layout & JOIN_EUI)
-        put_le(&o, what->join_eui, 8);
-    if (layout & NONCE)
-        put_le(&o, what->nonce, 2);
-    if (layout & DEV_EUI)
-        put_le(&o, what->dev_eui, 8);
-    if (layout & MC_ADDR)
-        put_le(&o, what->mc_addr, 4);
-    if (layout & EPOCH)
-        put_le(&o, what->epoch, 2);
-    return block_get(octets);
+    return a->tag == b->tag && a->layout == b->layout;
 }
 
-static bool in_range(unsigned layout, const ljs_derivation *what)
+/* The blocks of n rows; how many they are in *made. */
+static ljs_err gather(block *out, size_t *made, const struct derivation *rows, size_t n, const ljs_derivation *what)
 {
-    return !((layout & JOIN_NONCE) && what->join_nonce >> 24) && !((layout & NET_ID) && what->net_id >> 24);
+    block rest = { 0 };
+    ljs_err err;
+
+    *made = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct derivation *row = &rows[i];
+
+        if ((i == 0 || row->layout != row[-1].layout) && (err = build(&rest, row->layout, what)))
+            return err;
+        if (i == 0 || !is_same(row, row - 1))
+            out[(*made)++] = rest | (block){ le64(row->tag), 0 };
+    }
+    return LJS_OK;
+}
+
+/* The keys that came of them, into their slots. */
+static void spread(struct ring *ring, const struct derivation *rows, size_t n, const block *from)
+{
+    for (size_t i = 0; i < n; i++) {
+        from += i && !is_same(&rows[i], &rows[i - 1]);
+        slot_set(ring, rows[i].to, from, KEY_LEN);
+    }
 }
 
 /* What comes of the blocks stays in the token. */
-static ljs_err derive_inside(struct ring *ring, enum key_id root, const enum key_id *to, const block *const *from,
-                             size_t n)
+static ljs_err derive_inside(struct ring *ring, enum key_id root, const struct derivation *rows, size_t n,
+                             const ljs_derivation *what)
 {
-    ljs_err err = LJS_OK;
+    const block *from = ring->work.derive;
+    size_t made;
+    ljs_err err = gather(ring->work.derive, &made, rows, n, what);
 
-    for (size_t i = 0; i < n && !err; i++)
-        err = ljs__token_derive(ring, to[i], root, (const uint8_t *)from[i]);
+    for (size_t i = 0; i < n && !err; i++) {
+        from += i && !is_same(&rows[i], &rows[i - 1]);
+        err = ljs__token_derive(ring, rows[i].to, root, (const uint8_t *)from);
+    }
     return err;
 }
 
-/* Rows that share root and layout: their blocks are independent, so they go in one call.  Neighbours of one tag are
- * one key, and share a block. */
-static ljs_err derive(struct ring *ring, enum key_id root, const struct derivation *const *rows, const enum key_id *to,
-                      size_t n, const ljs_derivation *what)
+/* n rows of one root, whose blocks are independent: in one call. */
+static ljs_err derive(struct ring *ring, enum key_id root, const struct derivation *rows, size_t n,
+                      const ljs_derivation *what)
 {
-    block *blocks = ring->work.derive, rest = build(rows[0]->layout, what);
-    const block *from[GATHER_MAX];
-    size_t made = 0;
+    block *blocks = ring->work.derive;
+    size_t made;
     ljs_err err = slot_check(ring, root);
 
-    if (!err && !in_range(rows[0]->layout, what))
-        err = LJS_E_INVAL;
-    for (size_t i = 0; i < n; i++) {
-        assert(rows[i]->layout == rows[0]->layout);
-        if (i == 0 || rows[i]->tag != rows[i - 1]->tag)
-            blocks[made++] = rest | (block){ be64((uint64_t)rows[i]->tag << 56), 0 };
-        from[i] = &blocks[made - 1];
-    }
-    if (!err && ring->slot[root].held)
-        return derive_inside(ring, root, to, from, n);
-    if (!err)
-        err = ljs__encrypt(ring, root, (uint8_t *)blocks, (const uint8_t *)blocks, made * BLOCK_LEN);
-    for (size_t i = 0; i < n && !err; i++)
-        slot_set(ring, to[i], from[i], KEY_LEN);
+    if (err)
+        return err;
+    if (ring->slot[root].held)
+        return derive_inside(ring, root, rows, n, what);
+    if (!(err = gather(blocks, &made, rows, n, what)) &&
+        !(err = ljs__encrypt(ring, root, (uint8_t *)blocks, (const uint8_t *)blocks, made * BLOCK_LEN)))
+        spread(ring, rows, n, blocks);
     return err;
 }
 
 ljs_err ljs__derive(struct ring *ring, enum key_id to, enum key_id root, const ljs_derivation *what)
 {
     for (size_t i = 0; i < COUNT(derivations); i++) {
-        const struct derivation *row = &derivations[i];
+        struct derivation row = derivations[i];
 
-        if (row->name == (unsigned)what->name && applies(row, what->scheme))
-            return derive(ring, root, &row, &to, 1, what);
+        if (row.name != (unsigned)what->name || (row.scheme != ANY && row.scheme != (unsigned)what->scheme))
+            continue;
+        row.to = (uint8_t)to;
+        return derive(ring, root, &row, 1, what);
     }
     return LJS_E_INVAL;
-}
-
-/* Every row of this root and layout. */
-static ljs_err derive_all(struct ring *ring, enum key_id root, unsigned layout, const ljs_derivation *what)
-{
-    const struct derivation *rows[GATHER_MAX];
-    enum key_id to[GATHER_MAX];
-    size_t n = 0;
-
-    for (size_t i = 0; i < COUNT(derivations); i++) {
-        const struct derivation *row = &derivations[i];
-
-        if (row->root == (unsigned)root && row->layout == layout && applies(row, what->scheme)) {
-            assert(n < GATHER_MAX);
-            rows[n] = row;
-            to[n++] = (enum key_id)row->to;
-        } else if (n) {
-            break;
-        }
-    }
-    return n ? derive(ring, root, rows, to, n, what) : LJS_OK;
 }
 
 ljs_err ljs__derive_session(struct ring *ring, const ljs_derivation *what)
@@ -178,20 +193,49 @@ ljs_err ljs__derive_session(struct ring *ring, const ljs_derivation *what)
 
     switch (what->scheme) {
     case LJS_SCHEME_1_0:
-        return derive_all(ring, KEY_NWK, OVER_NET, what);
+        return derive(ring, KEY_NWK, derivations + ROWS_1_0, ROWS_JS - ROWS_1_0, what);
     case LJS_SCHEME_1_1:
-        err = derive_all(ring, KEY_NWK, OVER_JOIN, what);
-        return err ? err : derive_all(ring, KEY_APP, OVER_JOIN, what);
+        err = derive(ring, KEY_NWK, derivations + ROWS_1_1, ROWS_1_1_APP - ROWS_1_1, what);
+        return err ? err : ljs__derive_app(ring, what);
     default:
         return LJS_E_INVAL;
     }
+}
+
+ljs_err ljs__derive_app(struct ring *ring, const ljs_derivation *what)
+{
+    return derive(ring, KEY_APP, derivations + ROWS_1_1_APP, ROWS_OTHER - ROWS_1_1_APP, what);
 }
 
 ljs_err ljs__derive_js(struct ring *ring, ljs_eui dev_eui)
 {
     const ljs_derivation what = { .scheme = LJS_SCHEME_1_1, .dev_eui = dev_eui };
 
-    return derive_all(ring, KEY_NWK, DEV_EUI, &what);
+    return derive(ring, KEY_NWK, derivations + ROWS_JS, ROWS_1_1 - ROWS_JS, &what);
+}
+
+ljs_err ljs__join_check(struct ring *ring, const uint8_t *in, size_t in_len, const ljs_derivation *what)
+{
+    bool v11 = what->scheme == LJS_SCHEME_1_1;
+    const struct derivation *rows = derivations + (v11 ? ROWS_JOIN_1_1 : ROWS_1_0);
+    size_t n = v11 ? ROWS_1_1_APP - ROWS_JOIN_1_1 : ROWS_JS - ROWS_1_0, made;
+    block *beside = ring->work.cmac.beside;
+    uint8_t cmac[16];
+    ljs_err err = in_len > LJS__MIC_LEN ? slot_check(ring, KEY_NWK) : LJS_E_SIZE;
+
+    if (err)
+        return err;
+    if (ring->slot[KEY_NWK].held)
+        return (err = ljs__frame_check(ring, KEY_NWK, in, in_len)) ? err : derive(ring, KEY_NWK, rows, n, what);
+    if ((err = gather(beside, &made, rows, n, what)) ||
+        (err = ljs__cmac_beside(ring, KEY_NWK, cmac, in, in_len - LJS__MIC_LEN, made)))
+        return err;
+    if (ljs__equal(cmac, in + in_len - LJS__MIC_LEN, LJS__MIC_LEN))
+        spread(ring, rows, n, beside);
+    else
+        err = LJS_E_MIC;
+    ljs__wipe(cmac, sizeof cmac);
+    return err;
 }
 
 ljs_err ljs_derive(ljs_key **out, const ljs_derivation *what, const ljs_key *root)

@@ -57,9 +57,9 @@ static ljs_err unwrap(struct ring *ring, enum key_id kek, size_t n)
 /* A label goes with a KEK and only with one. */
 static bool label_fits(const char *kek_label, bool has_kek)
 {
-    size_t len = kek_label ? strnlen(kek_label, LJS_LABEL_MAX) : 0;
-
-    return len < LJS_LABEL_MAX && has_kek == (len > 0);
+    if (!kek_label || !kek_label[0])
+        return !has_kek;
+    return has_kek && strnlen(kek_label, LJS_LABEL_MAX) < LJS_LABEL_MAX;
 }
 
 static ljs_err envelopes(ljs_envelope *const *out, struct ring *ring, const enum key_id *ids, size_t n, enum key_id kek)

@@ -50,7 +50,7 @@ struct ring {
         uint8_t octets[KEY_IDS * (2 + KEY_LEN_MAX)];
         block derive[GATHER_MAX];
         struct {
-            block k, x;
+            block k, x, beside[GATHER_MAX];
         } cmac;
         struct {
             block b[LANES];
@@ -79,12 +79,13 @@ static inline bool is_key_len(size_t len)
 /* The slot is about to change: a schedule of it must not be taken for the new key's. */
 static inline struct slot *slot_to_write(struct ring *ring, enum key_id id)
 {
-    for (size_t i = 0; i < AES_LENGTHS; i++)
-        if (ring->scheduled[i] == id)
-            ring->scheduled[i] = KEY_NONE;
+    struct slot *slot = &ring->slot[id];
+
+    if (slot->len && ring->scheduled[slot->len / 8 - 2] == id)
+        ring->scheduled[slot->len / 8 - 2] = KEY_NONE;
     if (ring->token)
-        ljs__token_let_go(ring, &ring->slot[id]);
-    return &ring->slot[id];
+        ljs__token_let_go(ring, slot);
+    return slot;
 }
 
 static inline void slot_set(struct ring *ring, enum key_id id, const void *octets, size_t len)
@@ -103,6 +104,11 @@ static inline ljs_err slot_check(const struct ring *ring, enum key_id id)
 
     return len == KEY_LEN ? LJS_OK : len ? LJS_E_INVAL : LJS_E_NOKEY;
 }
+
+/* ljs__cmac() under a slot that no token holds; ring->work.cmac.beside[0] to [n - 1] are encrypted meanwhile, under the
+ * same key. */
+ljs_err ljs__cmac_beside(struct ring *ring, enum key_id id, uint8_t out[16], const uint8_t *in, size_t in_len,
+                         size_t n);
 
 /* The handle that has this slot's schedule.  LJS_E_NOKEY when the slot is empty. */
 ljs_err ljs__ring_aes(struct aes **out, struct ring *ring, enum key_id id);

@@ -3,6 +3,8 @@
 #include "base/secret.h"
 #include "keys/ring.h"
 
+#include <lorajs/frame.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -186,6 +188,64 @@ static void gathered(void **state)
     ljs_key_free(app);
 }
 
+/* What a join derives beside its MIC is what it derives without. */
+static void beside_a_mic(void **state)
+{
+    static const ljs_scheme schemes[] = { LJS_SCHEME_1_0, LJS_SCHEME_1_1 };
+    static const enum key_id all[] = { KEY_JS_INT,      KEY_JS_ENC,    KEY_F_NWK_S_INT,
+                                       KEY_S_NWK_S_INT, KEY_NWK_S_ENC, KEY_APP_S };
+    const ljs_frame request = { .kind = LJS_FRAME_JOIN, .join_eui = 1, .dev_eui = 2, .nonce = 3 };
+    ljs_key *nwk, *app, *longer;
+    ljs_buf phy;
+
+    (void)state;
+    assert_int_equal(ljs_key_generate(&nwk, 16), LJS_OK);
+    assert_int_equal(ljs_key_generate(&app, 16), LJS_OK);
+    assert_int_equal(ljs_key_generate(&longer, 32), LJS_OK);
+    assert_int_equal(ljs_frame_sign(&phy, &request, nwk), LJS_OK);
+    for (size_t i = 0; i < COUNT(schemes); i++) {
+        bool v11 = schemes[i] == LJS_SCHEME_1_1;
+        ljs_derivation what = inputs, beyond;
+        struct ring *ring;
+
+        what.scheme = schemes[i];
+        assert_int_equal(ljs__ring_take(&ring), LJS_OK);
+        assert_int_equal(ljs__join_check(ring, phy.data, phy.len, &what), LJS_E_NOKEY);
+        assert_int_equal(ljs__ring_load(ring, KEY_NWK, longer), LJS_OK);
+        assert_int_equal(ljs__join_check(ring, phy.data, phy.len, &what), LJS_E_INVAL);
+        assert_int_equal(ljs__ring_load(ring, KEY_APP, app), LJS_OK);
+        assert_int_equal(ljs__ring_load(ring, KEY_NWK, nwk), LJS_OK);
+        assert_int_equal(ljs__join_check(ring, phy.data, 4, &what), LJS_E_SIZE);
+        beyond = what;
+        beyond.join_nonce = 1 << 24;
+        assert_int_equal(ljs__join_check(ring, phy.data, phy.len, &beyond), LJS_E_INVAL);
+        for (size_t at = 0; at < phy.len; at++) {
+            phy.data[at] ^= 1;
+            assert_int_equal(ljs__join_check(ring, phy.data, phy.len, &what), LJS_E_MIC);
+            phy.data[at] ^= 1;
+        }
+        for (size_t id = 0; id < COUNT(all); id++)
+            assert_false(ljs__ring_has(ring, all[id])); /* of a MIC that is wrong nothing comes */
+
+        assert_int_equal(ljs__join_check(ring, phy.data, phy.len, &what), LJS_OK);
+        expect_slot(ring, KEY_F_NWK_S_INT, LJS_KEY_F_NWK_S_INT, schemes[i], nwk);
+        expect_slot(ring, KEY_S_NWK_S_INT, LJS_KEY_S_NWK_S_INT, schemes[i], nwk);
+        expect_slot(ring, KEY_NWK_S_ENC, LJS_KEY_NWK_S_ENC, schemes[i], nwk);
+        assert_int_equal(ljs__ring_has(ring, KEY_JS_INT), v11);
+        assert_int_equal(ljs__ring_has(ring, KEY_APP_S), !v11);
+        if (v11) {
+            expect_slot(ring, KEY_JS_INT, LJS_KEY_JS_INT, schemes[i], nwk);
+            assert_int_equal(ljs__derive_app(ring, &what), LJS_OK);
+        }
+        expect_slot(ring, KEY_APP_S, LJS_KEY_APP_S, schemes[i], v11 ? app : nwk);
+        ljs__ring_give(ring);
+    }
+    ljs_buf_free(&phy);
+    ljs_key_free(nwk);
+    ljs_key_free(app);
+    ljs_key_free(longer);
+}
+
 /* A key derived over its own root: the schedule of the old one must not be used on. */
 static void chain_in_place(void **state)
 {
@@ -240,11 +300,8 @@ static void multicast_key_lengths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_table),
-        cmocka_unit_test(ranges),
-        cmocka_unit_test(gathered),
-        cmocka_unit_test(chain_in_place),
-        cmocka_unit_test(multicast_key_lengths),
+        cmocka_unit_test(whole_table),  cmocka_unit_test(ranges),         cmocka_unit_test(gathered),
+        cmocka_unit_test(beside_a_mic), cmocka_unit_test(chain_in_place), cmocka_unit_test(multicast_key_lengths),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -103,7 +103,7 @@ static ljs_derivation session(void)
 /* ---- as without a token ------------------------------------------------------------- */
 
 /* The envelope that leaves the token holds the key that would be derived here. */
-static void same_session_keys(void **state)
+static void expect_session(struct ring *ring)
 {
     static const struct {
         enum key_id id;
@@ -114,11 +114,8 @@ static void same_session_keys(void **state)
                    { KEY_NWK_S_ENC, LJS_KEY_NWK_S_ENC, 0 },
                    { KEY_APP_S, LJS_KEY_APP_S, 1 } };
     ljs_derivation what = session();
-    struct ring *ring = opened();
     ljs_envelope e, *out[] = { &e };
 
-    (void)state;
-    assert_int_equal(ljs__derive_session(ring, &what), LJS_OK);
     for (size_t i = 0; i < COUNT(wanted); i++) {
         ljs_key *want, *got;
         ljs_buf a, b;
@@ -137,6 +134,30 @@ static void same_session_keys(void **state)
         ljs_key_free(got);
     }
     ljs__ring_give(ring);
+}
+
+static void same_session_keys(void **state)
+{
+    const ljs_frame request = { .kind = LJS_FRAME_JOIN, .join_eui = 2, .dev_eui = 1, .nonce = 4 };
+    const ljs_derivation what = session();
+    struct ring *ring = opened();
+    ljs_buf phy;
+
+    (void)state;
+    assert_int_equal(ljs__derive_session(ring, &what), LJS_OK);
+    expect_session(ring);
+
+    ring = opened();
+    assert_int_equal(ljs_frame_sign(&phy, &request, keys[0]), LJS_OK);
+    phy.data[1] ^= 1;
+    assert_int_equal(ljs__join_check(ring, phy.data, phy.len, &what), LJS_E_MIC);
+    phy.data[1] ^= 1;
+    assert_false(ljs__ring_has(ring, KEY_JS_INT) || ljs__ring_has(ring, KEY_F_NWK_S_INT));
+    assert_int_equal(ljs__join_check(ring, phy.data, phy.len, &what), LJS_OK);
+    assert_true(ljs__ring_inside(ring, KEY_JS_INT));
+    assert_int_equal(ljs__derive_app(ring, &what), LJS_OK);
+    expect_session(ring);
+    ljs_buf_free(&phy);
 }
 
 /* A key known by its octets and one known by the token are known as the same. */
