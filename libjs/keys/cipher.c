@@ -24,13 +24,17 @@ ljs_err ljs__decrypt(struct ring *ring, enum key_id id, uint8_t *out, const uint
     return err ? err : ljs__aes_decrypt(aes, out, in, in_len);
 }
 
-/* [RFC 4493 §2.3]  (L << 1) XOR (const_Rb if MSB(L)), without a branch on it */
-static block doubled(block l)
+/* [RFC 4493 §2.3]  K1 := (L << 1) XOR (const_Rb if MSB(L)), and K2 of K1 likewise; without a branch on a bit of them */
+static block subkey(block l, unsigned number)
 {
-    uint64_t hi = be64(l[0]), lo = be64(l[1]);
-    uint64_t rb = (0 - (hi >> 63)) & 0x87;
+    uint64_t hi = be64(l[0]), lo = be64(l[1]), rb;
 
-    return (block){ be64(hi << 1 | lo >> 63), be64(lo << 1 ^ rb) };
+    for (unsigned i = 0; i < number; i++) {
+        rb = (0 - (hi >> 63)) & 0x87;
+        hi = hi << 1 | lo >> 63;
+        lo = lo << 1 ^ rb;
+    }
+    return (block){ be64(hi), be64(lo) };
 }
 
 /* [RFC 4493 §2.4]  padding(x): up to 15 octets, a one bit, zeros */
@@ -44,7 +48,7 @@ static block padded(const uint8_t *in, size_t len)
 
 ljs_err ljs__cmac_beside(struct ring *ring, enum key_id id, uint8_t out[16], const uint8_t *in, size_t in_len, size_t n)
 {
-    block *k = &ring->work.cmac.k, *x = &ring->work.cmac.x, last = { 0 };
+    block *k = &ring->work.cmac.k, *x = &ring->work.cmac.x;
     size_t blocks = in_len ? (in_len + BLOCK_LEN - 1) / BLOCK_LEN : 1;
     size_t last_len = in_len - (blocks - 1) * BLOCK_LEN;
     struct aes *aes;
@@ -69,14 +73,8 @@ ljs_err ljs__cmac_beside(struct ring *ring, enum key_id id, uint8_t out[16], con
     /* M_last := M_n XOR K1, or padding(M_n) XOR K2 when M_n is not a whole block */
     if (blocks > 1)
         in += (blocks - 1) * BLOCK_LEN;
-    *k = doubled(*k);
-    if (last_len == BLOCK_LEN) {
-        last = block_get(in);
-    } else {
-        *k = doubled(*k);
-        last = padded(in, last_len);
-    }
-    *x ^= last ^ *k;
+    *k = subkey(*k, last_len == BLOCK_LEN ? 1 : 2);
+    *x ^= (last_len == BLOCK_LEN ? block_get(in) : padded(in, last_len)) ^ *k;
     err = ljs__aes_encrypt(aes, (uint8_t *)x, (uint8_t *)x, BLOCK_LEN);
     if (!err)
         memcpy(out, x, BLOCK_LEN);
