@@ -159,11 +159,16 @@ static ljs_derivation inputs(const ljs_session *s)
                              .nonce = s->nonce };
 }
 
-/* What answers it is under the key that its MIC is under, and most often known by now: computed in the same calls. */
 static ljs_err check_mic_join(struct join *j)
 {
     ljs_err err;
 
+    j->has_derived = false;
+    if (ljs__ring_inside(j->ring, KEY_NWK)) {
+        err = ljs__frame_check(j->ring, KEY_NWK, j->req->phy, j->req->phy_len);
+        return !err && j->scheme == LJS_SCHEME_1_1 ? ljs__derive_js(j->ring, j->r->d.dev_eui) : err;
+    }
+    /* What answers it is under the same key, and most often known by now: computed in the same calls. */
     j->derived = (ljs_derivation){ .scheme = j->scheme,
                                    .dev_eui = j->r->d.dev_eui,
                                    .join_eui = j->context->join_eui,

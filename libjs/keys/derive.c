@@ -226,7 +226,9 @@ ljs_err ljs__join_check(struct ring *ring, const uint8_t *in, size_t in_len, con
     if (err)
         return err;
     if (ring->slot[KEY_NWK].held)
-        return (err = ljs__frame_check(ring, KEY_NWK, in, in_len)) ? err : derive(ring, KEY_NWK, rows, n, what);
+        return LJS_E_INSIDE;
+    if (!v11 && what->scheme != LJS_SCHEME_1_0)
+        return LJS_E_INVAL;
     if ((err = gather(beside, &made, rows, n, what)) ||
         (err = ljs__cmac_beside(ring, KEY_NWK, cmac, in, in_len - LJS__MIC_LEN, made)))
         return err;

@@ -78,7 +78,7 @@ ljs_err ljs__derive_js(struct ring *ring, ljs_eui dev_eui);
 ljs_err ljs__frame_check(struct ring *ring, enum key_id id, const uint8_t *in, size_t in_len);
 /* The same of a join-request, under KEY_NWK; and in the same calls, if the MIC is its, what a join derives of that key:
  * all session keys of LJS_SCHEME_1_0; KEY_JS_INT and the session's three of LJS_SCHEME_1_1, to which ljs__derive_app()
- * adds the fourth.  what->name is not looked at. */
+ * adds the fourth.  what->name is not looked at.  LJS_E_INSIDE: in a token nothing is gained by it. */
 ljs_err ljs__join_check(struct ring *ring, const uint8_t *in, size_t in_len, const ljs_derivation *what);
 /* MIC and encrypt an accept into phy: 17 or 33 octets. */
 ljs_err ljs__accept_seal(struct ring *ring, uint8_t phy[LJS_ACCEPT_MAX], size_t *phy_len, const ljs_accept *accept,

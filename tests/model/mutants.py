@@ -45,11 +45,10 @@ class Mutant(NamedTuple):
 
 MUTANTS = [
     # a MIC that nobody looks at
-    Mutant("join MIC skipped at the Join Server", JS,
-           "return ljs__frame_check(j->ring, KEY_NWK, j->req->phy, j->req->phy_len);", "return (void)j, LJS_OK;",
-           "FORGED"),
+    Mutant("join MIC skipped at the Join Server", "libjs/keys/derive.c",
+           "if (ljs__equal(cmac, in + in_len - LJS__MIC_LEN, LJS__MIC_LEN))", "if (true)", "FORGED"),
     Mutant("rejoin 1 MIC skipped at the Join Server", JS,
-           "return ljs__frame_check(j->ring, KEY_JS_INT, j->req->phy, j->req->phy_len);", "return (void)j, LJS_OK;",
+           "return err ? err : ljs__frame_check(j->ring, KEY_JS_INT, j->req->phy, j->req->phy_len);", "return err;",
            "FORGED"),
     Mutant("rejoin 0 and 2 MIC skipped at the Join Server", JS,
            "err = ljs__frame_check(j->ring, KEY_S_NWK_S_INT, j->req->phy, j->req->phy_len);", "err = LJS_OK;",

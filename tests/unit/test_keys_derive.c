@@ -217,6 +217,9 @@ static void beside_a_mic(void **state)
         assert_int_equal(ljs__ring_load(ring, KEY_NWK, nwk), LJS_OK);
         assert_int_equal(ljs__join_check(ring, phy.data, 4, &what), LJS_E_SIZE);
         beyond = what;
+        beyond.scheme = (ljs_scheme)0;
+        assert_int_equal(ljs__join_check(ring, phy.data, phy.len, &beyond), LJS_E_INVAL);
+        beyond = what;
         beyond.join_nonce = 1 << 24;
         assert_int_equal(ljs__join_check(ring, phy.data, phy.len, &beyond), LJS_E_INVAL);
         for (size_t at = 0; at < phy.len; at++) {
@@ -233,11 +236,21 @@ static void beside_a_mic(void **state)
         expect_slot(ring, KEY_NWK_S_ENC, LJS_KEY_NWK_S_ENC, schemes[i], nwk);
         assert_int_equal(ljs__ring_has(ring, KEY_JS_INT), v11);
         assert_int_equal(ljs__ring_has(ring, KEY_APP_S), !v11);
+        assert_false(ljs__ring_has(ring, KEY_JS_ENC));
         if (v11) {
             expect_slot(ring, KEY_JS_INT, LJS_KEY_JS_INT, schemes[i], nwk);
             assert_int_equal(ljs__derive_app(ring, &what), LJS_OK);
         }
         expect_slot(ring, KEY_APP_S, LJS_KEY_APP_S, schemes[i], v11 ? app : nwk);
+        for (size_t len = 1; len <= 48; len++) { /* of one block, and of more */
+            uint8_t in[48 + 4] = { 0x11, 0x22 }, cmac[16];
+
+            assert_int_equal(ljs_aes_cmac(cmac, nwk, in, len), LJS_OK);
+            memcpy(in + len, cmac, 4);
+            ljs__ring_drop(ring, KEY_F_NWK_S_INT);
+            assert_int_equal(ljs__join_check(ring, in, len + 4, &what), LJS_OK);
+            expect_slot(ring, KEY_F_NWK_S_INT, LJS_KEY_F_NWK_S_INT, schemes[i], nwk);
+        }
         ljs__ring_give(ring);
     }
     ljs_buf_free(&phy);

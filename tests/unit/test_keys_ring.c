@@ -238,7 +238,7 @@ static void work(struct ring *ring, const ljs_vault *vault)
     static const enum key_id root_ids[] = { KEY_NWK, KEY_APP };
     static const enum key_role root_roles[] = { ROLE_NWK, ROLE_APP };
     static const enum key_id to_ns[] = { KEY_F_NWK_S_INT, KEY_S_NWK_S_INT, KEY_NWK_S_ENC };
-    static const uint8_t join_request[23] = { 0 };
+    uint8_t join_request[19 + 16] = { 0 }; /* the CMAC whole, where its MIC stands */
     const ljs_derivation what = { .scheme = LJS_SCHEME_1_1, .join_nonce = 5, .join_eui = 6, .nonce = 7 };
     const ljs_accept accept = { .join_nonce = 5, .has_cf_list = 1 };
     const ljs_accept_of of = { LJS_SCHEME_1_1, LJS_FRAME_JOIN, 6, 7 };
@@ -253,8 +253,12 @@ static void work(struct ring *ring, const ljs_vault *vault)
     assert_int_equal(ljs__vault_open(vault, ring, root_ids, root_roles, 2, NULL, 0, sealed.data, sealed.len), LJS_OK);
     assert_int_equal(ljs__vault_fingerprint(fingerprint, vault, ring, root_ids, root_roles, 2), LJS_OK);
     ljs__wr_drop(&sealed);
-    assert_int_equal(ljs__frame_check(ring, KEY_NWK, join_request, sizeof join_request), LJS_E_MIC);
+    assert_int_equal(ljs__frame_check(ring, KEY_NWK, join_request, 23), LJS_E_MIC);
     assert_int_equal(ljs__derive_js(ring, 8), LJS_OK);
+    assert_int_equal(ljs__join_check(ring, join_request, 23, &what), LJS_E_MIC);
+    assert_int_equal(ljs__cmac(ring, KEY_NWK, join_request + 19, join_request, 19), LJS_OK);
+    assert_int_equal(ljs__join_check(ring, join_request, 23, &what), LJS_OK);
+    assert_int_equal(ljs__derive_app(ring, &what), LJS_OK);
     assert_int_equal(ljs__accept_seal(ring, phy, &phy_len, &accept, &of, KEY_JS_INT, KEY_NWK), LJS_OK);
     assert_int_equal(ljs__derive_session(ring, &what), LJS_OK);
     assert_int_equal(ljs__ring_envelopes(out, ring, to_ns, 3, KEY_NS_KEK, "ns"), LJS_OK);
