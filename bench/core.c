@@ -54,10 +54,10 @@ ljs_err core_join(struct core_answer *out, size_t i, int kind)
         err = ljs__ring_load(ring, KEY_AS_KEK, keys->as_kek);
     if (!err)
         err = ljs__join_check(ring, f->request, sizeof f->request, &what);
-    if (!err)
-        err = ljs__accept_seal(ring, out->accept, &out->accept_len, &accept, &of, v11 ? KEY_JS_INT : KEY_NWK, KEY_NWK);
     if (!err && v11)
         err = ljs__derive_app(ring, &what);
+    if (!err)
+        err = ljs__accept_seal(ring, out->accept, &out->accept_len, &accept, &of, v11 ? KEY_JS_INT : KEY_NWK, KEY_NWK);
     if (!err)
         err = ljs__ring_envelopes(to_ns, ring, network, v11 ? 3 : 1, wrapped ? KEY_NS_KEK : KEY_NONE,
                                   wrapped ? "ns" : "");
@@ -80,7 +80,7 @@ static bool is_key(const ljs_envelope *envelope, const uint8_t *want, size_t len
 
 static bool check(int kind, const struct fixture *f, size_t i)
 {
-    struct core_answer out;
+    struct core_answer out = { 0 };
 
     if (core_join(&out, i, kind) || out.accept_len != 33 ||
         memcmp(out.accept, kind == 'a' ? f->accept_a : f->accept_b, 33) != 0)

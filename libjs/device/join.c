@@ -406,10 +406,10 @@ static ljs_err answer(ljs_join_ans *out, struct join *j, const ljs_session *s, c
     ljs_err err;
 
     memcpy(accept.cf_list, s->cf_list, sizeof accept.cf_list);
-    err = ljs__accept_seal(j->ring, out->phy, &out->phy_len, &accept, &of,
-                           s->scheme == LJS_SCHEME_1_1 ? KEY_JS_INT : KEY_NWK, rule->enc_key);
+    err = derive(j, s); /* while the processor waits for nothing: the MIC of an accept is block after block */
     if (!err)
-        err = derive(j, s);
+        err = ljs__accept_seal(j->ring, out->phy, &out->phy_len, &accept, &of,
+                               s->scheme == LJS_SCHEME_1_1 ? KEY_JS_INT : KEY_NWK, rule->enc_key);
     if (!err)
         err = ljs__ring_envelopes(to_ns, j->ring, network, s->mac >= LJS_MAC_1_1 ? 3 : 1,
                                   ns_kek ? KEY_NS_KEK : KEY_NONE, ns_kek ? ns_label : "");

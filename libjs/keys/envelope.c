@@ -103,8 +103,6 @@ ljs_err ljs__ring_envelopes(ljs_envelope *const *out, struct ring *ring, const e
 {
     ljs_err err = LJS_E_INVAL;
 
-    for (size_t i = 0; i < n; i++)
-        memset(out[i], 0, sizeof *out[i]);
     if (label_fits(kek_label, kek != KEY_NONE))
         err = envelopes(out, ring, ids, n, kek);
     for (size_t i = 0; i < n; i++) {

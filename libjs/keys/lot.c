@@ -114,6 +114,7 @@ ljs_err ljs__lot_generate(ljs_buf *out, uint8_t print[LOT_PRINT_LEN], ljs_envelo
     ljs_err err = ljs__vault_make_key(vault, ring, KEY_WORK);
 
     *out = (ljs_buf){ NULL, 0 };
+    memset(envelope, 0, sizeof *envelope);
     if (!err)
         err = ljs__vault_fingerprint(print, vault, ring, work, lot_role, 1);
     if (!err)

@@ -85,7 +85,7 @@ ljs_err ljs__accept_seal(struct ring *ring, uint8_t phy[LJS_ACCEPT_MAX], size_t 
                          const ljs_accept_of *of, enum key_id mic_key, enum key_id enc_key);
 
 /* A slot as envelope: wrapped under `kek`, labelled; or in clear when kek is KEY_NONE.
- * Several at once, so that the wraps can be gathered: ids[i] into out[i]. */
+ * Several at once, so that the wraps can be gathered: ids[i] into out[i], which is all zero before, and on error. */
 ljs_err ljs__ring_envelopes(ljs_envelope *const *out, struct ring *ring, const enum key_id *ids, size_t n,
                             enum key_id kek, const char *kek_label);
 

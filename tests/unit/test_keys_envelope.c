@@ -177,7 +177,7 @@ static void lanes(void **state)
             assert_int_equal(ljs__ring_load(ring, KEY_NS_KEK, kek), LJS_OK);
         }
         for (size_t n = 0; n <= COUNT(ids); n++) {
-            ljs_envelope got[COUNT(ids)], want, *out[COUNT(ids)];
+            ljs_envelope got[COUNT(ids)] = { 0 }, want, *out[COUNT(ids)];
 
             for (size_t i = 0; i < COUNT(ids); i++)
                 out[i] = &got[i];

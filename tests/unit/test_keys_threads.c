@@ -49,7 +49,7 @@ static void *ring_run(void *failed)
 
     for (uint32_t i = 0; i < ROUNDS; i++) {
         const ljs_derivation what = { .scheme = LJS_SCHEME_1_1, .join_nonce = i };
-        ljs_envelope got, *const out[] = { &got };
+        ljs_envelope got = { 0 }, *const out[] = { &got };
         struct ring *ring;
 
         if (ljs__ring_take(&ring) || ljs__ring_load(ring, KEY_NWK, shared) || ljs__ring_load(ring, KEY_APP, shared) ||

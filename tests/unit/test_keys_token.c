@@ -114,7 +114,7 @@ static void expect_session(struct ring *ring)
                    { KEY_NWK_S_ENC, LJS_KEY_NWK_S_ENC, 0 },
                    { KEY_APP_S, LJS_KEY_APP_S, 1 } };
     ljs_derivation what = session();
-    ljs_envelope e, *out[] = { &e };
+    ljs_envelope e = { 0 }, *out[] = { &e };
 
     for (size_t i = 0; i < COUNT(wanted); i++) {
         ljs_key *want, *got;
