@@ -50,6 +50,15 @@ static inline uint32_t le32(uint32_t v)
 #endif
 }
 
+static inline uint16_t le16(uint16_t v)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return v;
+#else
+    return __builtin_bswap16(v);
+#endif
+}
+
 /* The same of one with its highest octet first. */
 static inline uint64_t be64(uint64_t v)
 {

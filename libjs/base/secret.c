@@ -107,7 +107,7 @@ void ljs__random(void *out, size_t len)
 void ljs__random_id(uint8_t out[LJS__ID_LEN])
 {
     static _Thread_local struct {
-        uint8_t id[16][LJS__ID_LEN];
+        uint8_t id[64][LJS__ID_LEN];
         unsigned left, process; /* what was drawn before a fork() is for the parent */
     } drawn;
 
@@ -154,6 +154,16 @@ ljs_err ljs__open(uint8_t *out, const uint8_t key[32], const uint8_t *ad, size_t
 void ljs__tag(uint8_t out[16], const uint8_t key[32], const uint8_t *in, size_t in_len)
 {
     crypto_generichash(out, 16, in, in_len, key, 32);
+}
+
+void ljs__tag_led(uint8_t out[16], const uint8_t key[32], const uint8_t *in, size_t in_len)
+{
+    crypto_generichash_state state;
+
+    crypto_generichash_init(&state, NULL, 0, 16);
+    crypto_generichash_update(&state, key, 32);
+    crypto_generichash_update(&state, in, in_len);
+    crypto_generichash_final(&state, out, 16); /* which wipes it */
 }
 
 void ljs__stamp(uint8_t out[16], const uint8_t *in, size_t in_len)

@@ -47,7 +47,8 @@ ljs_err ljs__device_carry(ljs_buf *out_record, ljs_vault *way, ljs_vault *vault,
     r.d.moved = 0;      /* from there: to here */
     r.d.generation = 0; /* of this store, and nothing to another */
     r.sets = 0;
-    r.blocked = r.has_last = r.has_print = false;
+    r.blocked = r.has_print = false;
+    ljs__record_unask(&r);
     if (!(err = ljs__record_seal(&r, &sealed, way, ring, r.d.epoch)))
         err = ljs__record_save(out_record, &r, way);
 out:

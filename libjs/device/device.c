@@ -97,7 +97,7 @@ ljs_err ljs_device_rewrap(ljs_buf *out_record, ljs_vault *vault, const uint8_t *
     ljs_err err = ljs__record_load(&r, vault, record, record_len);
 
     *out_record = (ljs_buf){ NULL, 0 };
-    if (err || (err = ljs__vault_tagged(&now, vault, TAG_DEVICE, record, record_len)) || (err = ljs__ring_take(&ring)))
+    if (err || (err = ljs__record_tagged(&now, vault, record, record_len)) || (err = ljs__ring_take(&ring)))
         return err;
     err = ljs__record_rewrap(&changed, &r, keep, vault, ring);
     if (!err && (changed || !now))
@@ -496,7 +496,7 @@ static ljs_err reset_nonces(struct record *r, ljs_vault *vault)
 {
     (void)vault;
     forget_nonces(r);
-    r->has_last = false; /* a device that begins anew must not be given the keys of its last session */
+    ljs__record_unask(r); /* a device that begins anew must not be given the keys of its last session */
     return LJS_OK;
 }
 
@@ -531,7 +531,8 @@ static ljs_err bury(struct record *r, ljs_vault *vault)
         ljs__rekey_drop(r);
     r->d = d;
     r->sets = 0;
-    r->has_last = r->blocked = false;
+    ljs__record_unask(r);
+    r->blocked = false;
     r->has_print = !keyless;
     return LJS_OK;
 }

@@ -1,10 +1,10 @@
 #include "device/step.h"
 
-#include "air/octets.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "device/record.h"
 #include "device/rekeying.h"
+#include "device/repeat.h"
 
 /* One step at work. */
 struct join {
@@ -18,7 +18,7 @@ struct join {
     ljs_session *under;      /* rejoin 0 and 2: the session whose key made the MIC; NULL: none of ours */
     ljs_derivation derived;  /* what was derived beside the MIC, if `has_derived` */
     bool has_derived;
-    uint8_t digest[16];
+    struct asked asked;
     struct wr found; /* keys of a device that is ahead, sealed, until the record is saved */
 };
 
@@ -106,38 +106,6 @@ static ljs_err check_version(struct join *j)
     return LJS_OK;
 }
 
-/* Two requests with the same digest are one request sent twice. */
-static void digest(struct join *j)
-{
-    const ljs_join_req *req = j->req;
-    uint8_t octets[LJS_LABEL_MAX + 80];
-    struct octets o = { octets, 0, sizeof octets };
-    size_t peer_len = strlen(req->peer);
-
-    put_le(&o, req->rejoin, 1);
-    put_le(&o, req->has_ns_id, 1);
-    put_le(&o, req->has_ns_id ? req->ns_id : 0, 8);
-    put_le(&o, req->net_id, 3);
-    put_le(&o, (uint64_t)req->mac, 2);
-    put_le(&o, req->dev_addr, 4);
-    put_le(&o, req->dl_settings, 1);
-    put_le(&o, req->rx_delay, 1);
-    put_le(&o, req->cf_list_len, 1);
-    put_le(&o, req->phy_len, 1);
-    put_le(&o, peer_len, 1);
-    put(&o, req->cf_list, req->cf_list_len);
-    put(&o, req->phy, req->phy_len);
-    put(&o, (const uint8_t *)req->peer, peer_len);
-    ljs__hash(j->digest, octets, o.len);
-}
-
-/* Is it what the newest session answered? */
-static bool is_repeat(const struct join *j)
-{
-    return j->r->has_last && j->r->d.sessions && j->r->session[0].epoch == j->r->d.epoch &&
-           ljs__equal(j->r->last, j->digest, sizeof j->digest);
-}
-
 /* ---- keys and MIC ----------------------------------------------------------- */
 
 /* [L2 1.0.4 §6.1.1.3]  the one root key of a 1.0.x device */
@@ -209,7 +177,8 @@ static ljs_err check_mic_rejoin02(struct join *j)
     }
     /* Nothing of ours to check it with: on the network server's word, and again on the same
      * word when the very same request comes again. */
-    if (err == LJS_E_MIC && j->req->peer[0] && (!j->r->d.sessions || is_repeat(j)))
+    if (err == LJS_E_MIC && j->req->peer[0] &&
+        (!j->r->d.sessions || ljs__asked_before(j->r, &j->asked, j->req, &j->frame)))
         err = LJS_OK;
     if (!err && j->under && j->under->net_id != j->req->net_id)
         err = LJS_E_HOME;
@@ -371,8 +340,9 @@ static void begin_session(struct join *j, const struct rule *rule)
     r->d.sessions++;
     r->d.next_join_nonce++;
     r->d.state = LJS_STATE_JOINED;
-    memcpy(r->last, j->digest, sizeof r->last);
-    r->has_last = true;
+    r->asked = j->asked.octets;
+    r->asked_len = j->asked.len;
+    r->has_digest = false;
     ljs__record_trim(r);
 }
 
@@ -442,13 +412,13 @@ static ljs_err step(ljs_join_ans *out, ljs_buf *out_record, struct join *j, cons
         return LJS_E_STATE;
     if ((err = load_roots(j, r->d.epoch)))
         return err;
-    digest(j);
+    ljs__asked(&j->asked, j->req, &j->frame);
     err = rule->mic(j);
     if (r->rekey.state)
         err = err == LJS_E_MIC ? check_mic_rekey(j) : !err && ljs__rekey_refuses(r) ? LJS_E_MIC : err;
     if (err)
         return err;
-    if (is_repeat(j)) {
+    if (ljs__asked_before(j->r, &j->asked, j->req, &j->frame)) {
         out->repeat = 1;
     } else {
         if (!rule->fresh(j)) {

@@ -15,7 +15,10 @@ static bool is_map(const struct nonces *n)
 
 static uint16_t nth(const struct nonces *n, size_t i)
 {
-    return (uint16_t)(n->at[2 * i] | n->at[2 * i + 1] << 8);
+    uint16_t v;
+
+    memcpy(&v, n->at + 2 * i, sizeof v);
+    return le16(v);
 }
 
 bool ljs__nonces_has(const struct nonces *n, uint16_t nonce)
@@ -101,18 +104,13 @@ static void pack_nonces(struct wr *w, const struct nonces *n)
 
 static bool nonces_ok(const struct nonces *n)
 {
-    int32_t last = -1;
+    unsigned falls = 0; /* counted to the end, which compilers do for several at once */
 
     if (n->len % 2)
         return false;
-    for (size_t i = 0; !is_map(n) && i < n->len / 2; i++) {
-        int32_t nonce = nth(n, i);
-
-        if (nonce <= last)
-            return false;
-        last = nonce;
-    }
-    return true;
+    for (size_t i = 1; !is_map(n) && i < n->len / 2; i++)
+        falls += nth(n, i) <= nth(n, i - 1);
+    return !falls;
 }
 
 /* ---- the map ---------------------------------------------------------------- */
@@ -134,10 +132,11 @@ enum field {
     F_HOME_NS_ID = 12,
     F_X25519 = 13,
     F_SESSIONS = 14,
-    F_LAST = 15,
+    F_DIGEST = 15,
     F_PRINT = 16,
     F_GENERATION = 17,
     F_REKEY = 18, /* array: rekeying.c */
+    F_ASKED = 19,
 };
 
 enum { FLAG_BLOCKED = 1, FLAG_REMOVED = 2, FLAG_REQUIRE_1_1 = 4, FLAG_EXPOSED = 8, FLAG_MOVED = 16, FLAGS = 31 };
@@ -365,9 +364,9 @@ static void read_field(struct unpack *u, struct record *r, enum field field)
         d->sessions = (uint8_t)n;
         r->origins = u->loose ? 0 : n;
         return;
-    case F_LAST:
-        ljs__unpack_fixed(u, r->last, sizeof r->last);
-        r->has_last = true;
+    case F_DIGEST:
+        ljs__unpack_fixed(u, r->digest, sizeof r->digest);
+        r->has_digest = true;
         return;
     case F_PRINT:
         ljs__unpack_fixed(u, r->print, sizeof r->print);
@@ -379,23 +378,45 @@ static void read_field(struct unpack *u, struct record *r, enum field field)
     case F_REKEY:
         ljs__rekeying_unpack(u, &r->rekey);
         return;
+    case F_ASKED:
+        r->asked = ljs__unpack_bin(u, &r->asked_len, ASKED_MAX);
+        if (!r->asked_len || r->has_digest)
+            break;
+        return;
     }
     u->rd.bad = true;
 }
 
-ljs_err ljs__record_read(struct record *out, const uint8_t *in, size_t in_len)
+/* As far as the schema, which is the first of so many pairs. */
+static struct unpack unpack_head(unsigned *pairs, unsigned *schema, const uint8_t *in, size_t in_len)
 {
     struct unpack u = { .rd = { in, in_len > 16 ? in_len - 16 : 0, false } }; /* the tag is behind */
+
+    *pairs = ljs__unpack_map(&u);
+    if (ljs__unpack_uint(&u, 0x7f) != F_SCHEMA)
+        u.rd.bad = true;
+    *schema = (unsigned)ljs__unpack_uint(&u, 0xffff);
+    return u;
+}
+
+ljs_err ljs__record_tagged(bool *now, const ljs_vault *vault, const uint8_t *in, size_t in_len)
+{
+    unsigned pairs, schema;
+
+    (void)unpack_head(&pairs, &schema, in, in_len);
+    return ljs__vault_tagged(now, vault, schema < RECORD_SCHEMA ? TAG_DEVICE : TAG_RECORD, in, in_len);
+}
+
+ljs_err ljs__record_read(struct record *out, const uint8_t *in, size_t in_len)
+{
+    struct unpack u;
     struct record *r = out;
     unsigned pairs, schema;
     int last = F_SCHEMA;
 
     memset(r, 0, offsetof(struct record, set));
     r->was = in_len;
-    pairs = ljs__unpack_map(&u);
-    if (ljs__unpack_uint(&u, 0x7f) != F_SCHEMA)
-        u.rd.bad = true;
-    schema = (unsigned)ljs__unpack_uint(&u, 0xffff);
+    u = unpack_head(&pairs, &schema, in, in_len);
     if (schema > RECORD_SCHEMA_MOVED && !u.rd.bad)
         return LJS_E_VERSION;
     for (unsigned i = 1; i < pairs && !u.rd.bad; i++) {
@@ -408,7 +429,8 @@ ljs_err ljs__record_read(struct record *out, const uint8_t *in, size_t in_len)
         last = field;
     }
     if (!rd_done(&u.rd) || !is_mac(r->d.mac) || !r->d.join_euis || !r->d.next_join_nonce ||
-        r->d.moved != (schema == RECORD_SCHEMA_MOVED) || (r->d.moved && r->d.state != LJS_STATE_BLOCKED))
+        r->d.moved != (schema == RECORD_SCHEMA_MOVED || schema == RECORD_SCHEMA_MOVED_1) ||
+        (r->d.moved && r->d.state != LJS_STATE_BLOCKED))
         goto bad;
     if (r->d.state == LJS_STATE_FRESH && r->d.sessions)
         r->d.state = LJS_STATE_JOINED;
@@ -427,11 +449,12 @@ bad:
 ljs_err ljs__record_load(struct record *out, const ljs_vault *vault, const uint8_t *in, size_t in_len)
 {
     ljs_err err = ljs__vault_alive(vault), tag;
+    bool now;
 
     if (err)
         return err;
     /* A newer record is named as such even though its tag may be made differently. */
-    tag = ljs__vault_check(vault, TAG_DEVICE, in, in_len);
+    tag = ljs__record_tagged(&now, vault, in, in_len);
     err = ljs__record_read(out, in, in_len);
     return err == LJS_E_VERSION ? err : tag ? tag : err;
 }
@@ -448,8 +471,8 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
         const char *text;
     } texts[] = { { F_NS_KEK, d->ns_kek_label }, { F_AS_KEK, d->as_kek_label }, { F_AS_ID, d->as_id } };
     unsigned pairs = 7 + !!r->sets + !!d->ns_kek_label[0] + !!d->as_kek_label[0] + !!d->as_id[0] +
-                     !!d->has_home_net_id + !!d->has_home_ns_id + !!d->has_x25519 + !!d->sessions + r->has_last +
-                     r->has_print + !!d->generation + (ljs__rekeying_empty(&r->rekey) ? 0U : 1U);
+                     !!d->has_home_net_id + !!d->has_home_ns_id + !!d->has_x25519 + !!d->sessions + r->has_digest +
+                     r->has_print + !!d->generation + (ljs__rekeying_empty(&r->rekey) ? 0U : 1U) + !!r->asked_len;
 
     const uint64_t head[] = { F_SCHEMA,     d->moved ? RECORD_SCHEMA_MOVED : RECORD_SCHEMA,
                               F_DEV_EUI,    d->dev_eui,
@@ -503,9 +526,9 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
         ljs__pack_array(&w, d->sessions);
     }
     write_sessions(&w, r);
-    if (r->has_last) {
-        ljs__pack_uint(&w, F_LAST);
-        ljs__pack_bin(&w, r->last, sizeof r->last);
+    if (r->has_digest) {
+        ljs__pack_uint(&w, F_DIGEST);
+        ljs__pack_bin(&w, r->digest, sizeof r->digest);
     }
     if (r->has_print) {
         ljs__pack_uint(&w, F_PRINT);
@@ -519,7 +542,11 @@ ljs_err ljs__record_save(ljs_buf *out, const struct record *r, const ljs_vault *
         ljs__pack_uint(&w, F_REKEY);
         ljs__rekeying_pack(&w, &r->rekey);
     }
-    return ljs__vault_take(out, &w, vault, TAG_DEVICE);
+    if (r->asked_len) {
+        ljs__pack_uint(&w, F_ASKED);
+        ljs__pack_bin(&w, r->asked, r->asked_len);
+    }
+    return ljs__vault_take(out, &w, vault, TAG_RECORD);
 }
 
 struct context *ljs__record_context(struct record *r, ljs_eui join_eui)

@@ -14,12 +14,14 @@
 #include <stdbool.h>
 
 enum {
-    RECORD_SCHEMA = 1,
-    RECORD_SCHEMA_MOVED = 2, /* of a device that has moved: who does not know that must not answer for it */
+    RECORD_SCHEMA = 3, /* it was 1, and 2 where it is 4, while a request was kept as its digest, and tags were others */
+    RECORD_SCHEMA_MOVED = 4, /* of a device that has moved: who does not know that must not answer for it */
+    RECORD_SCHEMA_MOVED_1 = 2,
     EPOCHS_MAX =
-        LJS_SESSIONS_MAX + 9,   /* each session may stand on keys of its own; the current ones, those looked for */
-    NONCE_MAP_LEN = 8192,       /* one bit for each of 65,536 DevNonces */
-    STEP_ADDS = 128,            /* octets: more than a session and its nonce add to a record */
+        LJS_SESSIONS_MAX + 9, /* each session may stand on keys of its own; the current ones, those looked for */
+    NONCE_MAP_LEN = 8192,     /* one bit for each of 65,536 DevNonces */
+    STEP_ADDS = 128,          /* octets: more than a session, its request and its nonce add to a record */
+    ASKED_MAX = 4 + 1 + 8 + LJS_LABEL_MAX,
     JOIN_NONCE_END = 0x1000000, /* 24 bits: this one is not given any more */
     LOT_FORMAT = 3,             /* where a sealed set has a vault's 1, or 2 of one in a token */
 };
@@ -79,12 +81,14 @@ struct record { /* borrows the octets it was read from */
     struct context context[LJS_JOIN_EUIS_MAX]; /* d.join_euis of them */
     ljs_session session[LJS_SESSIONS_MAX + 1]; /* d.sessions of them, newest first; one more for a moment */
     unsigned sets;
-    bool has_last, has_print, blocked;
-    int32_t highest;   /* of a join that was refused for its count: what that had to exceed; -1 where none counts */
-    uint64_t counting; /* and which count it is: JoinEUI, or for RJcount0 the session's JoinNonce */
-    size_t was;        /* octets that it was read from */
-    uint8_t last[16];  /* what the newest session answered: see digest() of join.c */
-    uint8_t print[16]; /* ljs__record_root_print() of a removed device */
+    bool has_digest, has_print, blocked;
+    int32_t highest;      /* of a join that was refused for its count: what that had to exceed; -1 where none counts */
+    uint64_t counting;    /* and which count it is: JoinEUI, or for RJcount0 the session's JoinNonce */
+    size_t was;           /* octets that it was read from */
+    const uint8_t *asked; /* of the request that the newest session answered: repeat.h */
+    size_t asked_len;     /* 0: there is none, or nobody may ask again */
+    uint8_t digest[16];   /* in place of that, in a record of schema 1 or 2 that has not joined since */
+    uint8_t print[16];    /* ljs__record_root_print() of a removed device */
     struct rekeying rekey;
     unsigned origins;                       /* 0: none, or in octets that we would not write */
     struct key_set set[EPOCHS_MAX];         /* r->sets of them; the others are not even zero */
@@ -93,6 +97,8 @@ struct record { /* borrows the octets it was read from */
 
 /* Parse; the tag is not looked at.  LJS_E_SEAL, LJS_E_VERSION. */
 ljs_err ljs__record_read(struct record *out, const uint8_t *in, size_t in_len);
+/* As ljs__vault_tagged(), by the schema that it says it is of. */
+ljs_err ljs__record_tagged(bool *now, const ljs_vault *vault, const uint8_t *in, size_t in_len);
 /* Check the tag, then parse: what every step begins with. */
 ljs_err ljs__record_load(struct record *out, const ljs_vault *vault, const uint8_t *in, size_t in_len);
 /* Write with its tag. */
@@ -129,6 +135,13 @@ ljs_err ljs__record_each_print(uint8_t out[ROOT_KEYS][16], const ljs_vault *vaul
 /* JoinNonces that the record's store may have given and forgotten are passed over; none is left when
  * 24 bits do not hold as many. */
 void ljs__record_raise(struct record *r, uint32_t generation);
+
+/* What the newest session answered is not answered again. */
+static inline void ljs__record_unask(struct record *r)
+{
+    r->asked_len = 0;
+    r->has_digest = false;
+}
 
 /* The newest eight sessions and the last one proven stay; key sets of no session and not
  * of the current epoch go. */

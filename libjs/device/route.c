@@ -55,7 +55,8 @@ static ljs_err routed(ljs_buf *out_record, ljs_vault *vault, const ljs_routing *
     route(&r, routing);
     for (unsigned i = 0; handed_over && i < r.d.sessions; i++)
         memset(r.session[i].session_key_id, 0, sizeof r.session[i].session_key_id);
-    r.has_last = r.has_last && !handed_over;
+    if (handed_over)
+        ljs__record_unask(&r);
     return ljs__record_save(out_record, &r, vault);
 }
 

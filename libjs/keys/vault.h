@@ -49,7 +49,7 @@ bool ljs__vault_sealed_now(const ljs_vault *vault, const uint8_t *in, size_t in_
 
 /* What kind of value a tag is over, so that none can stand for another. */
 enum tag_domain {
-    TAG_DEVICE = 1,
+    TAG_DEVICE = 1, /* of schemas 1 and 2 */
     TAG_KEK = 2,
     TAG_STORE = 3,
     TAG_LOG = 4,
@@ -68,7 +68,8 @@ enum tag_domain {
     TAG_LOT = 17,
     TAG_CHIP = 18,
     TAG_LOT_PRINT = 19,
-    TAG_DOMAINS /* the next number is for the next kind, which goes before this line */
+    TAG_RECORD = 20, /* of a device; shorter to make than the others */
+    TAG_DOMAINS      /* the next number is for the next kind, which goes before this line */
 };
 
 /* Append the 16-octet tag over the domain and all that is in w. */

@@ -62,7 +62,7 @@ static const struct {
     ljs_err (*rewrap)(ljs_buf *out, ljs_server *server, const uint8_t *key, size_t key_len, const ljs_buf *old);
     const char *name;
 } kinds[] = {
-    { SPACE_DEVICE, TAG_DEVICE, rewrap_device, "device" },
+    { SPACE_DEVICE, TAG_RECORD, rewrap_device, "device" },
     { SPACE_KEK, TAG_KEK, ljs__kek_rewrap, "KEK" },
     { SPACE_LOT, TAG_LOT, ljs__lot_rewrap, "lot" },
     { SPACE_LOT_PRINT, TAG_LOT_PRINT, NULL, "fingerprint of lot" },

@@ -154,9 +154,9 @@ def test_records_of_a_newer_version_and_of_another_hand(run, serve, data):
     server = serve(CLEAR)
     import_devices(run, data, many)
 
-    def schema(record: bytearray) -> None:  # a map whose first member is 0: 1
-        assert record[1:3] == b"\x00\x01"
-        record[2] = 3  # 2 is that of a device that has moved
+    def schema(record: bytearray) -> None:  # a map whose first member is 0: 3
+        assert record[1:3] == b"\x00\x03"
+        record[2] = 5  # 4 is that of a device that has moved
 
     def tag(record: bytearray) -> None:
         record[-1] ^= 1
@@ -173,7 +173,7 @@ def test_records_of_a_newer_version_and_of_another_hand(run, serve, data):
     assert f"{good.dev_eui:016x}" in listed.stdout and "newer lorajs" in listed.stderr
 
     def back(record: bytearray) -> None:
-        record[2] = 1
+        record[2] = 3
 
     change(data, newer, back)
     assert result(server.ask(newer.join())) == "Success"

@@ -349,11 +349,16 @@ def test_keys_in_clear_over_tls(program: str, data: pathlib.Path, serve: Callabl
 
 
 def subkeys(master: bytes) -> dict[str, bytes]:
-    """What the vault seals and recognises keys with, and its tags of records and KEKs: libsodium's key
-    derivation, which is keyed BLAKE2b."""
-    return {f"{context} {number}": hashlib.blake2b(digest_size=32, key=master, salt=number.to_bytes(16, "little"),
-                                                   person=context.encode().ljust(16, b"\0")).digest()
-            for context, number in (("ljs.seal", 1), ("ljs.same", 1), ("ljs.tags", 1), ("ljs.tags", 2))}
+    """What the vault seals and recognises keys with, and its tags of records, old ones too, and KEKs: libsodium's
+    key derivation, which is keyed BLAKE2b."""
+    def subkey(key: bytes, context: str, number: int) -> bytes:
+        return hashlib.blake2b(digest_size=32, key=key, salt=number.to_bytes(16, "little"),
+                               person=context.encode().ljust(16, b"\0")).digest()
+
+    more = subkey(master, "ljs.more", 1)
+    return {f"{context} {number}": subkey(key, context, number)
+            for key, context, number in ((master, "ljs.seal", 1), (master, "ljs.same", 1), (master, "ljs.tags", 1),
+                                         (master, "ljs.tags", 2), (more, "ljs.tags", 20))}
 
 
 def test_neither_master_key_nor_passphrase(run: Callable, data: pathlib.Path, serve: Callable[..., Server],

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 JS = "libjs/device/join.c"
+JS_REPEAT = "libjs/device/repeat.c"
 NS = "libjs/session/network.c"
 NS_RULES = "libjs/session/network_rules.c"
 ED = "libjs/session/end_device.c"
@@ -97,10 +98,10 @@ MUTANTS = [
     # what is answered, when and to whom
     Mutant("answered before committed", SERVER, "ljs_err result = results[i] && results[i] != LJS_E_CONFLICT ? LJS_E_STORE : results[i];",
            "ljs_err result = LJS_OK;", "DURABLE", "1.1"),
-    Mutant("a repeat answered to another peer", JS, "put(&o, (const uint8_t *)req->peer, peer_len);",
+    Mutant("a repeat answered to another peer", JS_REPEAT, "put(&o, (const uint8_t *)req->peer, strlen(req->peer));",
            "put(&o, (const uint8_t *)req->peer, 0);", "OTHER_PEER"),
-    Mutant("a repeat answered for another DevAddr", JS, "put_le(&o, req->dev_addr, 4);", "put_le(&o, 0, 4);", "OTHER_ADDR"),
-    Mutant("a repeat refused", JS, "return j->r->has_last &&", "return !j->r->has_last &&", "REPEAT"),
+    Mutant("a repeat answered for another DevAddr", JS_REPEAT, "s->dev_addr == req->dev_addr &&", "", "OTHER_ADDR"),
+    Mutant("a repeat refused", JS_REPEAT, "return s->kind == frame->kind &&", "return s->kind != frame->kind &&", "REPEAT"),
     Mutant("AppSKey answered to the network server", JOB, "*clear = named ? 0 : job->grant.clear & LJS_CLEAR_AS;",
            "*clear = LJS_CLEAR_AS;", "ENTITLED"),
     # the join-accept

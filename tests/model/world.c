@@ -534,8 +534,8 @@ static void record_digest(struct blob *b)
             ljs__hash(is.nonces, nonces.data, nonces.len);
         ljs_buf_free(&nonces);
     }
-    if (r.has_last)
-        memcpy(is.last, r.last, sizeof is.last);
+    if (r.asked_len)
+        ljs__hash(is.last, r.asked, r.asked_len);
     ljs__hash(b->digest, (const uint8_t *)&is, sizeof is);
     b->has_digest = true;
 }

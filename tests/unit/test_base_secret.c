@@ -325,6 +325,9 @@ static void tags_and_subkeys(void **state)
                                       0x21, 0x09, 0xc9, 0x02, 0x75, 0x28, 0x78, 0x16 };
     static const uint8_t tag[16] = { 0x1a, 0x64, 0xbe, 0x47, 0xe4, 0x72, 0x9d, 0x95,
                                      0x1c, 0x30, 0x2e, 0xe5, 0x43, 0xf9, 0x7c, 0xf3 };
+    /* hashlib.blake2b(bytes(range(32)) + b"abc", digest_size=16) */
+    static const uint8_t led[16] = { 0xa4, 0x0f, 0x7d, 0x5f, 0x34, 0xd3, 0xbf, 0x41,
+                                     0x65, 0x59, 0xde, 0x32, 0xf5, 0x3a, 0x7d, 0xf4 };
     /* hashlib.blake2b(b"", digest_size=32, key=bytes(range(32)), salt=(1).to_bytes(16, "little"),
      *                 person=b"lorajs__" + bytes(8)) */
     static const uint8_t subkey[32] = { 0xe9, 0xc1, 0xf2, 0x37, 0x6b, 0x6e, 0x35, 0xfa, 0xee, 0xf6, 0x41,
@@ -341,6 +344,8 @@ static void tags_and_subkeys(void **state)
     assert_memory_equal(a, tag, 16);
     ljs__tag(b, key, (const uint8_t *)"abd", 3);
     assert_memory_not_equal(a, b, 16);
+    ljs__tag_led(a, key, (const uint8_t *)"abc", 3);
+    assert_memory_equal(a, led, 16);
 
     ljs__subkey(a, key, 1, "lorajs__");
     assert_memory_equal(a, subkey, 32);

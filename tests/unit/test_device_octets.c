@@ -181,7 +181,7 @@ static bool loosened(struct wr *w, const ljs_buf *record, size_t at, const struc
     if (v.kind != form->kind || record->data[at] == form->first || !write_as(w, form->first, form->octets, &v))
         return false;
     ljs__wr(w, record->data + at + v.len, record->len - 16 - at - v.len);
-    assert_int_equal(ljs__vault_tag(w, vault, TAG_DEVICE), LJS_OK);
+    assert_int_equal(ljs__vault_tag(w, vault, TAG_RECORD), LJS_OK);
     return true;
 }
 

@@ -299,7 +299,7 @@ static void test_newer_schema(void **state)
     assert_int_equal(ljs_device_dev_nonces(&nonces, 0, record.data, record.len), LJS_E_VERSION);
     assert_null(nonces.data);
     ljs__wr(&w, record.data, record.len - 16);
-    assert_int_equal(ljs__vault_tag(&w, vault, TAG_DEVICE), LJS_OK);
+    assert_int_equal(ljs__vault_tag(&w, vault, TAG_RECORD), LJS_OK);
     assert_int_equal(every_step(vault, w.data, w.len), LJS_E_VERSION);
     ljs__wr_drop(&w);
     ljs_buf_free(&record);
@@ -320,7 +320,7 @@ static void test_moved_schema(void **state)
         record.data[at] = moved ? RECORD_SCHEMA : RECORD_SCHEMA_MOVED;
         w.len = 0;
         ljs__wr(&w, record.data, record.len - 16);
-        assert_int_equal(ljs__vault_tag(&w, vault, TAG_DEVICE), LJS_OK);
+        assert_int_equal(ljs__vault_tag(&w, vault, TAG_RECORD), LJS_OK);
         assert_int_equal(every_step(vault, w.data, w.len), LJS_E_SEAL);
         record.data[at] = moved ? RECORD_SCHEMA_MOVED : RECORD_SCHEMA;
         if (!moved)

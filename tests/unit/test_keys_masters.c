@@ -69,7 +69,7 @@ static void expect(const ljs_vault *vault, unsigned version, unsigned versions)
 
 /* A key, sealed; and a few octets with their tag. */
 struct made {
-    struct wr sealed, tagged, link;
+    struct wr sealed, tagged, record, link;
     uint8_t print[16];
 };
 
@@ -80,6 +80,8 @@ static struct made make(const ljs_vault *vault, struct ring *ring)
     assert_int_equal(ljs__vault_seal(&m.sealed, vault, ring, ids, roles, 1, owner, sizeof owner), LJS_OK);
     ljs__wr(&m.tagged, "what is tagged", 14);
     assert_int_equal(ljs__vault_tag(&m.tagged, vault, TAG_DEVICE), LJS_OK);
+    ljs__wr(&m.record, "a record", 8);
+    assert_int_equal(ljs__vault_tag(&m.record, vault, TAG_RECORD), LJS_OK);
     ljs__wr(&m.link, "a link", 6);
     assert_int_equal(ljs__vault_tag(&m.link, vault, TAG_AUDIT), LJS_OK);
     assert_int_equal(ljs__vault_fingerprint(m.print, vault, ring, ids, roles, 1), LJS_OK);
@@ -90,6 +92,7 @@ static void drop(struct made *m)
 {
     ljs__wr_drop(&m->sealed);
     ljs__wr_drop(&m->tagged);
+    ljs__wr_drop(&m->record);
     ljs__wr_drop(&m->link);
 }
 
@@ -106,6 +109,8 @@ static void opens(const ljs_vault *vault, const struct made *m, enum is is)
                      want);
     assert_int_equal(ljs__vault_check(vault, TAG_DEVICE, m->tagged.data, m->tagged.len), want);
     assert_int_equal(ljs__vault_tagged(&now, vault, TAG_DEVICE, m->tagged.data, m->tagged.len), want);
+    assert_int_equal(now, is == NOW);
+    assert_int_equal(ljs__vault_tagged(&now, vault, TAG_RECORD, m->record.data, m->record.len), want);
     assert_int_equal(now, is == NOW);
     assert_int_equal(ljs__vault_sealed_now(vault, m->sealed.data, m->sealed.len), is == NOW);
     assert_int_equal(ljs__vault_check(vault, TAG_KEK, m->tagged.data, m->tagged.len), LJS_E_SEAL);

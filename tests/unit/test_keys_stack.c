@@ -7,7 +7,7 @@
 
 #include "base/secret.h"
 
-enum work { LEAK, NEW, SEAL, OPEN, TAG, CHECK, PRINT, KEEP, RECALL, WORKS };
+enum work { LEAK, NEW, SEAL, OPEN, TAG, CHECK, TAG_LED, CHECK_LED, PRINT, KEEP, RECALL, WORKS };
 
 static const enum key_id ids[] = { KEY_NWK, KEY_APP };
 static const enum key_role roles[] = { ROLE_NWK, ROLE_APP };
@@ -47,6 +47,12 @@ static void *at_work(void *arg)
     case CHECK:
         result = ljs__vault_check(vault, TAG_DEVICE, tagged.data, tagged.len);
         break;
+    case TAG_LED:
+        result = ljs__vault_tag(&tagged, vault, TAG_RECORD);
+        break;
+    case CHECK_LED:
+        result = ljs__vault_check(vault, TAG_RECORD, tagged.data, tagged.len);
+        break;
     case PRINT:
         result = ljs__vault_fingerprint(print, vault, ring, ids, roles, 2);
         break;
@@ -64,7 +70,7 @@ static void *at_work(void *arg)
 
 static void test_nothing_is_left(void **state)
 {
-    uint8_t subkey[3][32];
+    uint8_t subkey[4][32];
 
     (void)state;
     assert_int_equal(ljs__init(), LJS_OK);
@@ -73,6 +79,8 @@ static void test_nothing_is_left(void **state)
     ljs__subkey(subkey[0], master, 1, "ljs.seal"); /* as vault.c makes them */
     ljs__subkey(subkey[1], master, 1, "ljs.same");
     ljs__subkey(subkey[2], master, TAG_DEVICE, "ljs.tags");
+    ljs__subkey(subkey[3], master, 1, "ljs.more");
+    ljs__subkey(subkey[3], subkey[3], TAG_RECORD, "ljs.tags");
     assert_int_equal(ljs__ring_take(&ring), LJS_OK);
     assert_int_equal(ljs__kept_new(&kept), LJS_OK);
     for (size_t i = 0; i < 2; i++) {
@@ -91,7 +99,7 @@ static void test_nothing_is_left(void **state)
         stack = stack_after(at_work, NULL);
         assert_int_equal(result, LJS_OK);
         assert_true(holds(stack, master, sizeof master) == (what == LEAK));
-        for (size_t i = 0; i < 3; i++)
+        for (size_t i = 0; i < 4; i++)
             assert_false(holds(stack, subkey[i], sizeof subkey[i]));
         for (size_t i = 0; i < 2; i++)
             assert_false(holds(stack, octets[i], sizeof octets[i]));

@@ -161,27 +161,28 @@ static void tampered(void **state)
 static void tags(void **state)
 {
     static const uint8_t text[] = "what is tagged";
+    static const enum tag_domain domains[] = { TAG_DEVICE, TAG_KEK, TAG_STORE, TAG_LOG, TAG_AUDIT, TAG_RECORD };
     ljs_vault *vault = new_vault(1), *other = new_vault(2);
 
     (void)state;
-    for (int domain = TAG_DEVICE; domain <= TAG_LOG; domain++)
+    for (size_t i = 0; i < COUNT(domains); i++)
         for (size_t len = 0; len <= sizeof text; len++) {
+            enum tag_domain domain = domains[i];
             struct wr w = { 0 };
 
             ljs__wr(&w, text, len);
-            assert_int_equal(ljs__vault_tag(&w, vault, (enum tag_domain)domain), LJS_OK);
+            assert_int_equal(ljs__vault_tag(&w, vault, domain), LJS_OK);
             assert_int_equal(w.len, len + 16);
-            for (int d = TAG_DEVICE; d <= TAG_LOG; d++)
-                assert_int_equal(ljs__vault_check(vault, (enum tag_domain)d, w.data, w.len),
-                                 d == domain ? LJS_OK : LJS_E_SEAL);
-            assert_int_equal(ljs__vault_check(other, (enum tag_domain)domain, w.data, w.len), LJS_E_SEAL);
+            for (size_t d = 0; d < COUNT(domains); d++)
+                assert_int_equal(ljs__vault_check(vault, domains[d], w.data, w.len), d == i ? LJS_OK : LJS_E_SEAL);
+            assert_int_equal(ljs__vault_check(other, domain, w.data, w.len), LJS_E_SEAL);
             for (size_t bit = 0; bit < 8 * w.len; bit++) {
                 w.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
-                assert_int_equal(ljs__vault_check(vault, (enum tag_domain)domain, w.data, w.len), LJS_E_SEAL);
+                assert_int_equal(ljs__vault_check(vault, domain, w.data, w.len), LJS_E_SEAL);
                 w.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
             }
             for (size_t less = 1; less <= w.len; less++)
-                assert_int_equal(ljs__vault_check(vault, (enum tag_domain)domain, w.data, w.len - less), LJS_E_SEAL);
+                assert_int_equal(ljs__vault_check(vault, domain, w.data, w.len - less), LJS_E_SEAL);
             ljs__wr_drop(&w);
         }
     {

@@ -15,6 +15,8 @@ ljs_err __real_ljs__vault_lasting(uint8_t out[16], const ljs_vault *v, const uin
 ljs_err __wrap_ljs__vault_lasting(uint8_t out[16], const ljs_vault *v, const uint8_t *in, size_t in_len);
 void __real_ljs__tag(uint8_t out[16], const uint8_t key[32], const uint8_t *in, size_t in_len);
 void __wrap_ljs__tag(uint8_t out[16], const uint8_t key[32], const uint8_t *in, size_t in_len);
+void __real_ljs__tag_led(uint8_t out[16], const uint8_t key[32], const uint8_t *in, size_t in_len);
+void __wrap_ljs__tag_led(uint8_t out[16], const uint8_t key[32], const uint8_t *in, size_t in_len);
 
 ljs_err __wrap_ljs__vault_lasting(uint8_t out[16], const ljs_vault *v, const uint8_t *in, size_t in_len)
 {
@@ -27,6 +29,12 @@ void __wrap_ljs__tag(uint8_t out[16], const uint8_t key[32], const uint8_t *in, 
 {
     tags++;
     __real_ljs__tag(out, key, in, in_len);
+}
+
+void __wrap_ljs__tag_led(uint8_t out[16], const uint8_t key[32], const uint8_t *in, size_t in_len)
+{
+    tags++;
+    __real_ljs__tag_led(out, key, in, in_len);
 }
 
 static void token_of(char out[9], unsigned device)

@@ -293,7 +293,8 @@ static void test_pasted_under_another_label(void **state)
     server_end(&w);
 }
 
-/* A device record is no KEK, and a KEK no device, though both are tagged by this vault. */
+/* A device record is no KEK, and a KEK no device, though both are tagged by this vault.  By its schema it is a newer
+ * one, and none when it says that it is of theirs. */
 static void test_pasted_of_another_kind(void **state)
 {
     ljs_device d = device_of(LJS_MAC_1_0_3);
@@ -309,6 +310,10 @@ static void test_pasted_of_another_kind(void **state)
     assert_int_equal(put(&w, "kek", ns_kek, 0), LJS_OK);
     kek = raw_get(&w, "kkek", &version);
     record = record_of(&w, DEV);
+    raw_put(&w, "kkek", &record);
+    asked(&w, NULL, join_text(&(struct say){ 0 }, &req), "Other");
+    assert_int_equal(w.last.err, LJS_E_VERSION);
+    record.data[2] = kek.data[2];
     raw_put(&w, "kkek", &record);
     asked(&w, NULL, join_text(&(struct say){ 0 }, &req), "Other");
     assert_int_equal(w.last.err, LJS_E_SEAL);
