@@ -16,7 +16,8 @@ void ljs__asked(struct asked *out, const ljs_join_req *req, const ljs_frame *fra
     out->len = o.len;
 }
 
-/* The frame but for its MIC, which is all there is in one: the DevEUI is the record's. */
+/* The frame but for its MIC, which is all there is in one: the DevEUI is the record's.  A MIC has 32 bits, and does not
+ * tell two frames apart by itself. */
 static bool same_frame(const ljs_session *s, const ljs_frame *frame)
 {
     bool same_home = s->kind == LJS_FRAME_JOIN || s->kind == LJS_FRAME_REJOIN1 ? s->join_eui == frame->join_eui

@@ -9,6 +9,14 @@ static const char schema_1[] =
     "1111111111111111111107cd01100001cd012c0013ce260b4f3acc8001c400ffce6553f1000fc410ab895834ddbbe95b"
     "4a8c2ec68d0b6d554cd32d225e45447797f9957258887994";
 
+/* The same once the device has moved. */
+static const char schema_2[] =
+    "8c000201cf70b3d5499f0a1c2702cd01100311040205000691930003c44f01010021b0e95c8e25aae479912d9f90481a"
+    "51b3a20b0300792078f923f01739f9b1a086e41ddf63a0f0d9addb3d886ffa111770d91b84bcc1b0bd528c94060930e7"
+    "80cf2e745bebd443a84b6bf42d079194cf70b3d57ed00019e4cd012cffc40008a26e730b130e919ec410111111111111"
+    "1111111111111111111107cd01100001cd012c0013ce260b4f3acc8001c400ffce6553f1000fc410ab895834ddbbe95b"
+    "4a8c2ec68d0b6d5597a12debf40c3246b7fce7eb3cfd7c87";
+
 static const char schema_3[] =
     "8c000301cf70b3d5499f0a1c2702cd01100300040305000691930003c44f01010021b0e95c8e25aae479912d9f90481a"
     "51b3a20b0300792078f923f01739f9b1a086e41ddf63a0f0d9addb3d886ffa111770d91b84bcc1b0bd528c94060930e7"
@@ -91,10 +99,44 @@ static void test_it_joins(void **state)
     it_joins(schema_3, 3, 301);
 }
 
+static void test_it_moves_back(void **state)
+{
+    ljs_buf record = record_of(schema_2);
+    ljs_join_req req = asked(schema_2, 300);
+    ljs_join_ans ans;
+
+    (void)state;
+    assert_int_equal(record.data[2], 2);
+    refused_on(LJS_E_MOVED, &record, &req);
+    assert_int_equal(act_on(&record, LJS_DEVICE_MOVE_BACK), LJS_OK);
+    assert_int_equal(join_on(&ans, &record, &req), LJS_OK);
+    assert_int_equal(ans.repeat, 1);
+    ljs_buf_free(&record);
+}
+
+/* Who begins anew is not answered what was asked before, by whichever of the two it is told. */
+static void test_reset_asks_anew(void **state)
+{
+    const struct {
+        const char *hex;
+        uint16_t nonce;
+    } each[] = { { schema_1, 300 }, { schema_3, 301 } };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(each); i++) {
+        ljs_buf record = record_of(each[i].hex);
+        ljs_join_req req = asked(each[i].hex, each[i].nonce);
+
+        assert_int_equal(act_on(&record, LJS_DEVICE_RESET_NONCES), LJS_OK);
+        (void)joined_on(&record, &req);
+        ljs_buf_free(&record);
+    }
+}
+
 /* What is altered in it is seen, whatever schema it says it is of: each has a tag of its own. */
 static void test_no_octet_is_another(void **state)
 {
-    const char *const each[] = { schema_1, schema_3 };
+    const char *const each[] = { schema_1, schema_2, schema_3 };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(each); i++) {
@@ -105,7 +147,7 @@ static void test_no_octet_is_another(void **state)
             assert_int_not_equal(ljs_device_check(vault, record.data, record.len), LJS_OK);
             record.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
         }
-        record.data[2] = record.data[2] == 1 ? 3 : 1;
+        record.data[2] = (uint8_t)(record.data[2] < 3 ? record.data[2] + 2 : record.data[2] - 2);
         assert_int_equal(ljs_device_check(vault, record.data, record.len), LJS_E_SEAL);
         ljs_buf_free(&record);
     }
@@ -113,7 +155,9 @@ static void test_no_octet_is_another(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_it_joins), cmocka_unit_test(test_no_octet_is_another) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_it_joins), cmocka_unit_test(test_it_moves_back),
+                                        cmocka_unit_test(test_reset_asks_anew),
+                                        cmocka_unit_test(test_no_octet_is_another) };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);
 }

@@ -100,6 +100,16 @@ static void test_nonces(void **state)
     assert_int_equal(load_plain(JOIN_NONCE_END + 1, NULL, 0), LJS_E_SEAL);
     assert_int_equal(load_plain(1, "\0\0\1\0\0\1", 6), LJS_OK); /* 0, 1, 256 */
     assert_int_equal(load_plain(1, "\0\0\1\0\1\0", 6), LJS_E_SEAL);
+    assert_int_equal(load_plain(1, "\1\0\0\0", 4), LJS_E_SEAL);
+    for (size_t at = 1; at < 100; at++) { /* one that does not rise, at each place of a long list */
+        uint8_t list[200];
+
+        for (size_t i = 0; i < 100; i++)
+            list[2 * i] = (uint8_t)i, list[2 * i + 1] = 3;
+        assert_int_equal(load_plain(1, list, sizeof list), LJS_OK);
+        list[2 * at]--;
+        assert_int_equal(load_plain(1, list, sizeof list), LJS_E_SEAL);
+    }
     assert_int_equal(load_plain(1, "\0\0\0\1\1\0", 6), LJS_E_SEAL);
     assert_int_equal(load_plain(1, "\0\0\1", 3), LJS_E_SEAL);
 }
@@ -120,6 +130,28 @@ static void test_fields_rise(void **state)
         }
         assert_int_equal(load(&w), i ? LJS_E_SEAL : LJS_OK);
     }
+}
+
+/* Of a request there is what it was told by then, or its digest; no more than a request has. */
+static void test_asked(void **state)
+{
+    static const uint8_t octets[ASKED_MAX + 1];
+
+    (void)state;
+    for (unsigned digest = 0; digest < 2; digest++)
+        for (size_t len = 0; len <= sizeof octets; len++) {
+            struct wr w = { 0 };
+
+            put_head(&w, 8 + digest, 1);
+            put_contexts(&w, 1, NULL, 0);
+            if (digest) {
+                ljs__pack_uint(&w, 15);
+                ljs__pack_bin(&w, octets, 16);
+            }
+            ljs__pack_uint(&w, 19);
+            ljs__pack_bin(&w, octets, len);
+            assert_int_equal(load(&w), digest || !len || len > ASKED_MAX ? LJS_E_SEAL : LJS_OK);
+        }
 }
 
 static ljs_err load_sets(unsigned n, const void *sealed, size_t sealed_len)
@@ -157,10 +189,8 @@ static void test_key_sets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sessions),
-        cmocka_unit_test(test_nonces),
-        cmocka_unit_test(test_fields_rise),
-        cmocka_unit_test(test_key_sets),
+        cmocka_unit_test(test_sessions), cmocka_unit_test(test_nonces),   cmocka_unit_test(test_fields_rise),
+        cmocka_unit_test(test_asked),    cmocka_unit_test(test_key_sets),
     };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);

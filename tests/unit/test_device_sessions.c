@@ -460,6 +460,44 @@ static void test_repeats(void **state)
     }
 }
 
+/* A MIC is 32 bits: these pairs have the same, and are two requests still. */
+static void test_no_repeat_by_its_mic(void **state)
+{
+    static const struct {
+        ljs_eui join_eui;
+        uint16_t nonce;
+    } pairs[][2] = {
+        { { EUI + 1, 32752 }, { EUI + 1, 9502 } },
+        { { EUI + 56397, 7 }, { EUI + 121471, 7 } },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(pairs); i++) {
+        ljs_device d = device_of(LJS_MAC_1_0_3);
+        ljs_join_req reqs[2];
+        ljs_buf record, next;
+
+        d.join_eui = pairs[i][0].join_eui;
+        record = make(&d);
+        if (pairs[i][1].join_eui != d.join_eui) {
+            assert_int_equal(ljs_device_add_join_eui(&next, vault, pairs[i][1].join_eui, record.data, record.len),
+                             LJS_OK);
+            ljs_buf_free(&record);
+            record = next;
+        }
+        for (unsigned j = 0; j < 2; j++)
+            reqs[j] = join_req_for(LJS_MAC_1_0_3, pairs[i][j].join_eui, pairs[i][j].nonce, nwk);
+        assert_memory_equal(reqs[0].phy + reqs[0].phy_len - 4, reqs[1].phy + reqs[1].phy_len - 4, 4);
+        for (unsigned j = 0; j < 2; j++) { /* joined_on() wants no repeat */
+            ljs_join_ans first = joined_on(&record, &reqs[j]);
+
+            expect_repeat(&first, &record, reqs[j]);
+        }
+        refused_on(LJS_E_REPLAY, &record, &reqs[0]);
+        ljs_buf_free(&record);
+    }
+}
+
 /* A repeat is wrapped under today's KEK, goes by today's policy, and is no way round a block. */
 static void test_repeat_by_todays_rules(void **state)
 {
@@ -633,6 +671,7 @@ int main(void)
         cmocka_unit_test(test_no_repeat_under_replaced_keys),
         cmocka_unit_test(test_no_rejoin_under_replaced_keys),
         cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_no_repeat_by_its_mic),
         cmocka_unit_test(test_repeat_by_todays_rules),
         cmocka_unit_test(test_on_word),
         cmocka_unit_test(test_on_word_under_another_join_eui),

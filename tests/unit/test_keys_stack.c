@@ -7,7 +7,7 @@
 
 #include "base/secret.h"
 
-enum work { LEAK, NEW, SEAL, OPEN, TAG, CHECK, TAG_LED, CHECK_LED, PRINT, KEEP, RECALL, WORKS };
+enum work { LEAK, NEW, SEAL, OPEN, TAG, CHECK, TAG_LED, CHECK_LED, TAG_SHORT, PRINT, KEEP, RECALL, WORKS };
 
 static const enum key_id ids[] = { KEY_NWK, KEY_APP };
 static const enum key_role roles[] = { ROLE_NWK, ROLE_APP };
@@ -15,7 +15,7 @@ static uint8_t master[32], octets[2][16]; /* drawn anew: nobody else has them on
 static ljs_vault *vault;
 static struct kept *kept;
 static struct ring *ring;
-static struct wr sealed, tagged;
+static struct wr sealed, tagged, brief;
 static enum work work;
 static ljs_err result;
 
@@ -52,6 +52,11 @@ static void *at_work(void *arg)
         break;
     case CHECK_LED:
         result = ljs__vault_check(vault, TAG_RECORD, tagged.data, tagged.len);
+        break;
+    case TAG_SHORT: /* in the one block that its key is in */
+        brief.len = 0;
+        ljs__wr(&brief, "brief", 5);
+        result = ljs__vault_tag(&brief, vault, TAG_RECORD);
         break;
     case PRINT:
         result = ljs__vault_fingerprint(print, vault, ring, ids, roles, 2);
@@ -109,6 +114,7 @@ static void test_nothing_is_left(void **state)
     ljs__kept_free(kept);
     ljs__wr_drop(&sealed);
     ljs__wr_drop(&tagged);
+    ljs__wr_drop(&brief);
     ljs_vault_free(vault);
 }
 
