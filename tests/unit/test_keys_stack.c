@@ -7,7 +7,7 @@
 
 #include "base/secret.h"
 
-enum work { LEAK, NEW, SEAL, OPEN, TAG, CHECK, TAG_LED, CHECK_LED, TAG_SHORT, PRINT, KEEP, RECALL, WORKS };
+enum work { LEAK, NEW, SEAL, OPEN, TAG, CHECK, TAG_LED, CHECK_LED, TAG_BRIEF, CHECK_BRIEF, PRINT, KEEP, RECALL, WORKS };
 
 static const enum key_id ids[] = { KEY_NWK, KEY_APP };
 static const enum key_role roles[] = { ROLE_NWK, ROLE_APP };
@@ -42,21 +42,18 @@ static void *at_work(void *arg)
         result = ljs__vault_open(vault, ring, ids, roles, 2, (const uint8_t *)"ad", 2, sealed.data, sealed.len);
         break;
     case TAG:
-        result = ljs__vault_tag(&tagged, vault, TAG_DEVICE);
+    case TAG_LED:
+        result = ljs__vault_tag(&tagged, vault, work == TAG ? TAG_DEVICE : TAG_RECORD);
         break;
     case CHECK:
-        result = ljs__vault_check(vault, TAG_DEVICE, tagged.data, tagged.len);
-        break;
-    case TAG_LED:
-        result = ljs__vault_tag(&tagged, vault, TAG_RECORD);
-        break;
     case CHECK_LED:
-        result = ljs__vault_check(vault, TAG_RECORD, tagged.data, tagged.len);
+        result = ljs__vault_check(vault, work == CHECK ? TAG_DEVICE : TAG_RECORD, tagged.data, tagged.len);
         break;
-    case TAG_SHORT: /* in the one block that its key is in */
-        brief.len = 0;
-        ljs__wr(&brief, "brief", 5);
+    case TAG_BRIEF: /* in the one block that its key is in */
         result = ljs__vault_tag(&brief, vault, TAG_RECORD);
+        break;
+    case CHECK_BRIEF:
+        result = ljs__vault_check(vault, TAG_RECORD, brief.data, brief.len);
         break;
     case PRINT:
         result = ljs__vault_fingerprint(print, vault, ring, ids, roles, 2);
@@ -97,6 +94,7 @@ static void test_nothing_is_left(void **state)
     }
     for (unsigned i = 0; i < 1000; i++) /* several blocks of BLAKE2b */
         ljs__wr(&tagged, &i, 1);
+    ljs__wr(&brief, "brief", 5);
     for (enum work what = LEAK; what < WORKS; what++) {
         uint8_t *stack;
 

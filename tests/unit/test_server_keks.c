@@ -1,4 +1,6 @@
 /* KEKs at rest, their labels, and whose store it is. */
+#include "keys/vault.h"
+
 #include "server_world.h"
 
 #include "contract/contract.h"
@@ -294,7 +296,7 @@ static void test_pasted_under_another_label(void **state)
 }
 
 /* A device record is no KEK, and a KEK no device, though both are tagged by this vault.  By its schema it is a newer
- * one, and none when it says that it is of theirs. */
+ * one, and with that of a KEK, and a good tag of its own kind, it is none. */
 static void test_pasted_of_another_kind(void **state)
 {
     ljs_device d = device_of(LJS_MAC_1_0_3);
@@ -313,10 +315,19 @@ static void test_pasted_of_another_kind(void **state)
     raw_put(&w, "kkek", &record);
     asked(&w, NULL, join_text(&(struct say){ 0 }, &req), "Other");
     assert_int_equal(w.last.err, LJS_E_VERSION);
-    record.data[2] = kek.data[2];
-    raw_put(&w, "kkek", &record);
-    asked(&w, NULL, join_text(&(struct say){ 0 }, &req), "Other");
-    assert_int_equal(w.last.err, LJS_E_SEAL);
+    for (size_t i = 0; i < 2; i++) {
+        const enum tag_domain own[] = { TAG_RECORD, TAG_DEVICE };
+        struct wr retagged = { 0 };
+        ljs_buf one;
+
+        record.data[2] = kek.data[2];
+        ljs__wr(&retagged, record.data, record.len - 16);
+        assert_int_equal(ljs__vault_take(&one, &retagged, vault, own[i]), LJS_OK);
+        raw_put(&w, "kkek", &one);
+        asked(&w, NULL, join_text(&(struct say){ 0 }, &req), "Other");
+        assert_int_equal(w.last.err, LJS_E_SEAL);
+        ljs_buf_free(&one);
+    }
     raw_put(&w, "kkek", &kek);
     asked(&w, NULL, join_text(&(struct say){ 0 }, &req), "Success");
     ljs_buf_free(&record);
