@@ -280,7 +280,7 @@ ljs_err ljs__change_of(ljs_server *server, const char *account, const struct key
 /* Are both the same account's, or nobody's? */
 bool ljs__kek_same_holder(const char *one, const char *other);
 
-/* ---- kek.c ------------------------------------------------------------------ */
+/* ---- kek.c, kek_admin.c, kek_record.c ---------------------------------------- */
 
 void ljs__keks_init(ljs_server *server);
 void ljs__keks_free(ljs_server *server);
