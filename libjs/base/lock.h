@@ -1,10 +1,22 @@
-/* lock.h -- a lock that is held for less than it takes to fall asleep: whoever finds it taken tries again for a
- * moment before he sleeps. */
+/* lock.h -- locks that threads meet at often, and what keeps one thread's memory apart from another's: what two write
+ * to in one line of the cache goes from one to the other each time, as a lock does that both take. */
 #ifndef LJS_BASE_LOCK_H
 #define LJS_BASE_LOCK_H
 
 #include <pthread.h>
+#include <stddef.h>
 
+enum { CACHE_LINE = 64, LOCK_LANES = 16 };
+
+/* Which of the LOCK_LANES is this thread's: the same each time, and another's too when there are more threads than
+ * lanes. */
+unsigned ljs__lane(void);
+
+/* Zeroed, and the first octet begins a line, as a struct with _Alignas(CACHE_LINE) wants it; free() as any other. */
+void *ljs__alloc_lined(size_t size);
+
+/* A lock that is held for less than it takes to fall asleep: whoever finds it taken tries again for a moment before he
+ * sleeps. */
 static inline void ljs__lock_init(pthread_mutex_t *lock)
 {
 #ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
@@ -13,5 +25,18 @@ static inline void ljs__lock_init(pthread_mutex_t *lock)
     pthread_mutex_init(lock, NULL);
 #endif
 }
+
+/* A lock over what is read often and seldom changed: who reads takes his lane's, who changes takes all. */
+struct wide_lock {
+    struct {
+        _Alignas(CACHE_LINE) pthread_mutex_t lock;
+    } lane[LOCK_LANES];
+};
+void ljs__wide_init(struct wide_lock *lock);
+void ljs__wide_destroy(struct wide_lock *lock);
+unsigned ljs__wide_read(struct wide_lock *lock); /* gives the lane, for: */
+void ljs__wide_read_end(struct wide_lock *lock, unsigned lane);
+void ljs__wide_write(struct wide_lock *lock);
+void ljs__wide_write_end(struct wide_lock *lock);
 
 #endif

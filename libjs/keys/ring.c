@@ -2,14 +2,13 @@
 
 #include "keys/ring_inside.h"
 
-#include <pthread.h>
+#include "base/lock.h"
+
 #include <stdatomic.h>
 
 enum {
     /* Rings that wait in the pool; one in use more than that is closed when it comes back. */
     RINGS_IDLE_MAX = 32,
-    NESTS = 16, /* threads that have one to come back to */
-    CACHE_LINE = 64,
 };
 
 /* A guarded page and its handles cost as much as a hundred joins, so they are kept.  The
@@ -22,19 +21,14 @@ static struct {
 } pool = { PTHREAD_MUTEX_INITIALIZER, NULL, 0 };
 
 /* Where a thread left its last ring, to be found by it again while the processor that it runs on has
- * ring and handles at hand.  More threads than nests share them. */
+ * ring and handles at hand. */
 static struct {
     _Alignas(CACHE_LINE) struct ring *_Atomic ring;
-} nests[NESTS];
+} nests[LOCK_LANES];
 
 static struct ring *_Atomic *nest(void)
 {
-    static atomic_uint threads;
-    static _Thread_local unsigned mine; /* 0: none yet */
-
-    if (!mine)
-        mine = 1 + atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % NESTS;
-    return &nests[mine - 1].ring;
+    return &nests[ljs__lane()].ring;
 }
 
 static void before_fork(void)
@@ -49,7 +43,7 @@ static void after_fork_parent(void)
 
 static void after_fork_child(void)
 {
-    for (size_t i = 0; i < NESTS; i++)
+    for (size_t i = 0; i < LOCK_LANES; i++)
         atomic_store_explicit(&nests[i].ring, NULL, memory_order_relaxed);
     pool.idle = NULL; /* memory locks are not inherited: the child opens rings of its own */
     pool.idle_len = 0;
@@ -62,7 +56,7 @@ static void init(void)
 {
     init_result = ljs__init();
     if (!init_result)
-        init_result = ljs__aes_init((size_t)(RINGS_IDLE_MAX + NESTS) * AES_LENGTHS);
+        init_result = ljs__aes_init((size_t)(RINGS_IDLE_MAX + LOCK_LANES) * AES_LENGTHS);
     if (!init_result && pthread_atfork(before_fork, after_fork_parent, after_fork_child))
         init_result = LJS_E_NOMEM;
 }

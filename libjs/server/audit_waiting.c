@@ -150,7 +150,7 @@ ljs_err ljs_server_flush_audit(ljs_server *server, int64_t now)
     bool due;
     ljs_err err = ljs__server_alive(server);
 
-    if (err)
+    if (err || atomic_load(&a->state) == AUDIT_NOT_KEPT) /* then nothing waits */
         return err;
     pthread_mutex_lock(&a->lock);
     due = (a->pending_len || a->missed || a->refused_len) && (!now || now - a->refused_at >= MINUTE);

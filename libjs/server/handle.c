@@ -367,7 +367,7 @@ static void handle(ljs_server *server, struct job *jobs, ljs_call *calls, size_t
             open |= jobs[i].open;
     }
     wipe_keys(&words.msg); /* answers were wiped as they were written; of jobs nothing is secret */
-    ljs__peers_give(peers);
+    ljs__peers_give(server, peers);
 }
 
 /* Room for a batch is kept: asking the C library for that much makes it put together all that it has in pieces. */

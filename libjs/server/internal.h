@@ -10,11 +10,11 @@
 #include <lorajs/server.h>
 
 #include "base/cursor.h"
+#include "base/lock.h"
 #include "keys/kept.h"
 #include "keys/vault.h"
 #include "server/link.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -114,7 +114,7 @@ struct kek_place {
     uint64_t moment; /* of the store, when it was seen to have this last (store/view.h) */
 };
 struct open_keks {
-    pthread_mutex_t lock;
+    struct wide_lock lock;
     struct kept *kept; /* NULL until the first is opened */
     struct kek_place place[KEPT_MAX];
     unsigned next; /* to be given up for another */
@@ -178,21 +178,25 @@ struct ljs_server {
     ljs_store *store;
     ljs_server_opts opts;
     unsigned process;
-    uint32_t generation;  /* of the store */
-    pthread_mutex_t lock; /* of peers and seen */
-    ljs_peers *peers;
-    uint8_t seen[16]; /* a digest of the store's own value, as the vault follows it */
-    bool followed;    /* once */
-    struct waiting waiting;
+    uint32_t generation; /* of the store */
+    ljs_peers *peers;    /* under peers_lock */
     struct open_keks keks;
+    struct wide_lock peers_lock;
+    struct {
+        _Alignas(CACHE_LINE) unsigned n; /* messages at work with these peers, less those that ended in another lane */
+    } at_work[LOCK_LANES];
+    _Alignas(CACHE_LINE) struct waiting waiting;
+    _Alignas(CACHE_LINE) pthread_mutex_t lock; /* of seen */
+    uint8_t seen[16];                          /* a digest of the store's own value, as the vault follows it */
+    bool followed;                             /* once */
     struct audit audit;
     struct alarms alarms;
     _Atomic int64_t resync[RESYNC_PLACES]; /* when a device that is ahead was last looked for */
     struct claims claims;
     _Atomic bool owned_ready; /* the store has what owned.c keeps */
     unsigned once_room;       /* how many more idempotency keys may be kept before somebody counts them */
-    _Atomic uint64_t count[LJS_MSG_HOME_NS_ANS + 1][COUNTERS]; /* by -err */
-    struct job *_Atomic jobs;                                  /* of handle.c: room for a batch that is not at work */
+    _Alignas(CACHE_LINE) _Atomic uint64_t count[LJS_MSG_HOME_NS_ANS + 1][COUNTERS]; /* by -err */
+    struct job *_Atomic jobs; /* of handle.c: room for a batch that is not at work */
 };
 
 /* May the keys of this device be looked for now?  rekey.h, RESYNC: once in four seconds. */
@@ -242,8 +246,8 @@ ljs_err ljs__generation_change(const ljs_vault *vault, ljs_store *store, make_ge
 
 /* ---- peers.c: who may ask what ---------------------------------------------- */
 
-ljs_peers *ljs__peers_take(ljs_server *server); /* counted; never NULL but when there are none */
-void ljs__peers_give(ljs_peers *peers);
+ljs_peers *ljs__peers_take(ljs_server *server); /* they stay until they are given back; NULL when there are none */
+void ljs__peers_give(ljs_server *server, ljs_peers *peers);
 
 /* What a message's sender may have. */
 struct grant {

@@ -1,18 +1,17 @@
 /* kek.c -- the KEK that is used where one is named: what was opened is kept open. */
 #include "server/kek.h"
 
-#include "base/lock.h"
 #include "store/view.h"
 
 void ljs__keks_init(ljs_server *server)
 {
-    ljs__lock_init(&server->keks.lock);
+    ljs__wide_init(&server->keks.lock);
 }
 
 void ljs__keks_free(ljs_server *server)
 {
     ljs__kept_free(server->keks.kept);
-    pthread_mutex_destroy(&server->keks.lock);
+    ljs__wide_destroy(&server->keks.lock);
 }
 
 /* -1: nowhere.  The label "" has the first place that is free. */
@@ -31,21 +30,36 @@ static bool is_there(const struct kek_place *place, const ljs_buf *value, uint64
                  : moment && place->moment == moment;
 }
 
+/* As it is in the place, into the slot. */
+static int get(struct ring *ring, enum key_id id, const struct open_keks *keks, const char *label, const ljs_buf *value,
+               uint64_t moment)
+{
+    int i = place_of(keks, label);
+
+    if (i < 0 || !is_there(&keks->place[i], value, moment))
+        return -1;
+    ljs__kept_get(ring, id, keks->kept, (unsigned)i);
+    return i;
+}
+
 /* `value` may be NULL: has anything changed? */
 static bool recall(struct ring *ring, enum key_id id, struct open_keks *keks, const char *label, const ljs_buf *value,
                    uint64_t moment)
 {
+    unsigned lane;
     int i;
-    bool same;
 
-    pthread_mutex_lock(&keks->lock);
-    i = place_of(keks, label);
-    if ((same = i >= 0 && is_there(&keks->place[i], value, moment))) {
-        keks->place[i].moment = moment;
-        ljs__kept_get(ring, id, keks->kept, (unsigned)i);
+    if (!value) {
+        lane = ljs__wide_read(&keks->lock);
+        i = get(ring, id, keks, label, NULL, moment);
+        ljs__wide_read_end(&keks->lock, lane);
+    } else {
+        ljs__wide_write(&keks->lock);
+        if ((i = get(ring, id, keks, label, value, moment)) >= 0)
+            keks->place[i].moment = moment;
+        ljs__wide_write_end(&keks->lock);
     }
-    pthread_mutex_unlock(&keks->lock);
-    return same;
+    return i >= 0;
 }
 
 /* What just opened; without locked memory it is opened each time, and a token keeps it itself. */
@@ -57,7 +71,7 @@ static void remember(struct open_keks *keks, const char *label, const ljs_buf *v
 
     if (value->len > sizeof place->value || !ljs__ring_has(ring, id) || ljs__ring_inside(ring, id))
         return;
-    pthread_mutex_lock(&keks->lock);
+    ljs__wide_write(&keks->lock);
     if (keks->kept || !ljs__kept_new(&keks->kept)) {
         i = place_of(keks, label);
         if (i < 0)
@@ -71,7 +85,7 @@ static void remember(struct open_keks *keks, const char *label, const ljs_buf *v
         place->value_len = value->len;
         place->moment = moment;
     }
-    pthread_mutex_unlock(&keks->lock);
+    ljs__wide_write_end(&keks->lock);
 }
 
 void ljs__kek_forget(ljs_server *server, const char *label)
@@ -79,13 +93,13 @@ void ljs__kek_forget(ljs_server *server, const char *label)
     struct open_keks *keks = &server->keks;
     int i;
 
-    pthread_mutex_lock(&keks->lock);
+    ljs__wide_write(&keks->lock);
     i = place_of(keks, label);
     if (i >= 0 && keks->place[i].value_len) {
         ljs__kept_drop(keks->kept, (unsigned)i);
         keks->place[i] = (struct kek_place){ .value_len = 0 };
     }
-    pthread_mutex_unlock(&keks->lock);
+    ljs__wide_write_end(&keks->lock);
 }
 
 /* One label: the key of it into the slot, or *next, the label that is used in its place. */

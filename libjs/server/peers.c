@@ -15,7 +15,7 @@ struct peer {
 };
 
 struct ljs_peers {
-    atomic_uint holders; /* the caller, the server, and every message at work */
+    atomic_uint holders; /* the caller, or the server; and every message that was at work when it was replaced */
     struct peer *peer;
     size_t len;
 };
@@ -29,7 +29,7 @@ ljs_err ljs_peers_new(ljs_peers **out)
     return peers ? LJS_OK : LJS_E_NOMEM;
 }
 
-void ljs__peers_give(ljs_peers *peers)
+void ljs_peers_free(ljs_peers *peers)
 {
     if (!peers || atomic_fetch_sub(&peers->holders, 1) != 1)
         return;
@@ -41,11 +41,6 @@ void ljs__peers_give(ljs_peers *peers)
     }
     free(peers->peer);
     free(peers);
-}
-
-void ljs_peers_free(ljs_peers *peers)
-{
-    ljs__peers_give(peers);
 }
 
 static struct peer *find(const ljs_peers *peers, const char *name)
@@ -161,7 +156,7 @@ static ljs_err copy(ljs_peers **out, const ljs_peers *from)
             err = ljs_peers_add_kek(*out, p->name, p->kek[k]);
     }
     if (err) {
-        ljs__peers_give(*out);
+        ljs_peers_free(*out);
         *out = NULL;
     }
     return err;
@@ -176,11 +171,16 @@ ljs_err ljs_server_set_peers(ljs_server *server, const ljs_peers *peers)
         err = copy(&mine, peers);
     if (err)
         return err;
-    pthread_mutex_lock(&server->lock);
+    ljs__wide_write(&server->peers_lock);
     old = server->peers;
     server->peers = mine;
-    pthread_mutex_unlock(&server->lock);
-    ljs__peers_give(old);
+    for (unsigned i = 0; i < LOCK_LANES; i++) {
+        if (old)
+            atomic_fetch_add(&old->holders, server->at_work[i].n);
+        server->at_work[i].n = 0;
+    }
+    ljs__wide_write_end(&server->peers_lock);
+    ljs_peers_free(old);
     return LJS_OK;
 }
 
@@ -188,11 +188,23 @@ ljs_peers *ljs__peers_take(ljs_server *server)
 {
     ljs_peers *peers;
 
-    pthread_mutex_lock(&server->lock);
-    if ((peers = server->peers))
-        atomic_fetch_add(&peers->holders, 1);
-    pthread_mutex_unlock(&server->lock);
+    unsigned lane = ljs__wide_read(&server->peers_lock);
+
+    peers = server->peers;
+    server->at_work[lane].n++;
+    ljs__wide_read_end(&server->peers_lock, lane);
     return peers;
+}
+
+void ljs__peers_give(ljs_server *server, ljs_peers *peers)
+{
+    unsigned lane = ljs__wide_read(&server->peers_lock);
+    bool current = peers == server->peers;
+
+    server->at_work[lane].n -= current;
+    ljs__wide_read_end(&server->peers_lock, lane);
+    if (!current)
+        ljs_peers_free(peers);
 }
 
 /* ---- who may ask what ------------------------------------------------------- */

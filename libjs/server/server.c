@@ -305,7 +305,7 @@ ljs_err ljs_server_new(ljs_server **out, ljs_vault *vault, ljs_store *store, con
     if (opts && (opts->struct_size != sizeof *opts || opts->clear & ~(LJS_CLEAR_NS | LJS_CLEAR_AS) ||
                  opts->audit > LJS_AUDIT_SWITCH_OFF))
         return LJS_E_INVAL;
-    if (!(server = calloc(1, sizeof *server)))
+    if (!(server = ljs__alloc_lined(sizeof *server)))
         return LJS_E_NOMEM;
     server->vault = vault;
     server->store = store;
@@ -315,6 +315,7 @@ ljs_err ljs_server_new(ljs_server **out, ljs_vault *vault, ljs_store *store, con
         server->opts.retries = 8;
     server->process = ljs__process();
     pthread_mutex_init(&server->lock, NULL);
+    ljs__wide_init(&server->peers_lock);
     ljs__keks_init(server);
     pthread_mutex_init(&server->alarms.lock, NULL);
     ljs__claim_limit_init(server);
@@ -334,7 +335,8 @@ void ljs_server_free(ljs_server *server)
         return;
     ljs__audit_free(server);
     free(atomic_load(&server->jobs));
-    ljs__peers_give(server->peers);
+    ljs_peers_free(server->peers);
+    ljs__wide_destroy(&server->peers_lock);
     ljs__decisions_free(server);
     ljs__keks_free(server);
     pthread_mutex_destroy(&server->alarms.lock);

@@ -34,11 +34,12 @@ struct node {
 };
 
 struct memory {
-    pthread_mutex_t lock;
+    _Alignas(CACHE_LINE) pthread_mutex_t lock; /* and in one line with it what who has it wants first */
+    struct node **bucket;                      /* `buckets` of them, a power of two */
+    size_t buckets;
+    uint64_t version; /* of the last change, to any key: so none comes twice */
     struct node *head[HEIGHT_MAX];
-    struct node **bucket; /* `buckets` of them, a power of two */
-    size_t buckets, nodes;
-    uint64_t version;                             /* of the last change, to any key: so none comes twice */
+    size_t nodes;
     atomic_uint_least64_t changed[UCHAR_MAX + 1]; /* of the last one to a key that begins with this octet */
     uint64_t dice;
 };
@@ -346,7 +347,7 @@ ljs_err ljs_store_memory(ljs_store **out)
     struct memory *m;
 
     *out = NULL;
-    if (!(m = calloc(1, sizeof *m)))
+    if (!(m = ljs__alloc_lined(sizeof *m)))
         return LJS_E_NOMEM;
     if (!(m->bucket = calloc(BUCKETS_FIRST, sizeof(struct node *)))) {
         free(m);

@@ -1037,6 +1037,54 @@ static void test_set_peers_meanwhile(void **state)
     server_end(&w);
 }
 
+struct last_word {
+    struct world *w;
+    unsigned told;
+};
+
+static void set_none(void *user, const ljs_event *event)
+{
+    struct last_word *last = user;
+
+    (void)event;
+    if (!last->told++)
+        assert_int_equal(ljs_server_set_peers(last->w->server, NULL), LJS_OK);
+}
+
+/* Whoever is told of a message may replace the peers; those that it was judged by stay for the rest of its batch. */
+static void test_set_peers_within(void **state)
+{
+    struct world w;
+    struct last_word last = { .w = &w };
+    const ljs_server_opts opts = { .struct_size = sizeof opts, .log = set_none, .log_user = &last };
+    ljs_device d = device_of(LJS_MAC_1_0_3);
+    ljs_peers *p = two_peers();
+    char text[2][1024];
+    ljs_call calls[3];
+
+    (void)state;
+    server_begin(&w, NULL, &opts);
+    d.has_home_net_id = 1;
+    d.home_net_id = NET;
+    added(&w, &d);
+    assert_int_equal(ljs_server_set_peers(w.server, p), LJS_OK);
+    ljs_peers_free(p);
+    for (unsigned i = 0; i < COUNT_OF(calls); i++) {
+        strcpy(text[i % 2], home_text(&(struct say){ .transaction = i }));
+        calls[i] = (ljs_call){ .peer = "ns", .in = (const uint8_t *)text[i % 2], .in_len = strlen(text[i % 2]) };
+        if (i == 1)
+            ljs_server_handle_batch(w.server, calls, 2);
+    }
+    ljs_server_handle_batch(w.server, &calls[2], 1);
+    assert_int_equal(last.told, 3);
+    assert_int_equal(calls[0].result, LJS_OK);
+    assert_int_equal(calls[1].result, LJS_OK);
+    assert_int_equal(calls[2].result, LJS_E_SENDER);
+    for (unsigned i = 0; i < COUNT_OF(calls); i++)
+        ljs_buf_free(&calls[i].out);
+    server_end(&w);
+}
+
 static void test_after_fork(void **state)
 {
     ljs_device d = device_of(LJS_MAC_1_0_3);
@@ -1149,6 +1197,7 @@ int main(void)
         cmocka_unit_test(test_anonymous),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_set_peers_meanwhile),
+        cmocka_unit_test(test_set_peers_within),
         cmocka_unit_test(test_after_fork),
         cmocka_unit_test(test_devices),
     };

@@ -21,8 +21,10 @@ static bool ended;
 
 void *__real_malloc(size_t len);
 void *__real_calloc(size_t n, size_t len);
+void *__real_aligned_alloc(size_t align, size_t len);
 void *__wrap_malloc(size_t len);
 void *__wrap_calloc(size_t n, size_t len);
+void *__wrap_aligned_alloc(size_t align, size_t len);
 
 static bool ends(void)
 {
@@ -40,6 +42,11 @@ void *__wrap_malloc(size_t len)
 void *__wrap_calloc(size_t n, size_t len)
 {
     return ends() ? NULL : __real_calloc(n, len);
+}
+
+void *__wrap_aligned_alloc(size_t align, size_t len)
+{
+    return ends() ? NULL : __real_aligned_alloc(align, len);
 }
 
 /* ---- a batch ---------------------------------------------------------------- */
