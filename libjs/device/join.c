@@ -1,5 +1,6 @@
 #include "device/step.h"
 
+#include "air/frame.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "device/record.h"
@@ -53,18 +54,13 @@ static bool may_clear(const ljs_vault *vault, unsigned clear, unsigned whom)
     return clear & whom && !ljs__vault_inside(vault);
 }
 
-static bool carries_net_id(ljs_frame_kind kind)
-{
-    return kind == LJS_FRAME_REJOIN0 || kind == LJS_FRAME_REJOIN2;
-}
-
 static ljs_err check_device(struct join *j)
 {
     const ljs_device *d = &j->r->d;
 
     if (d->state == LJS_STATE_REMOVED)
         return LJS_E_DEVICE;
-    if (!carries_net_id(j->frame.kind))
+    if (!ljs__frame_has_net_id(j->frame.kind))
         j->context = ljs__record_context(j->r, j->frame.join_eui);
     else
         j->context = j->req->join_eui ? ljs__record_context(j->r, j->req->join_eui) : &j->r->context[0];
@@ -77,7 +73,7 @@ static ljs_err check_device(struct join *j)
     if (d->has_home_ns_id && j->req->has_ns_id && d->home_ns_id != j->req->ns_id)
         return LJS_E_HOME;
     /* [L2 1.1 §6.2.4.1]  the NetID in it is that of the device's home network */
-    if (carries_net_id(j->frame.kind) && j->frame.net_id != j->req->net_id)
+    if (ljs__frame_has_net_id(j->frame.kind) && j->frame.net_id != j->req->net_id)
         return LJS_E_HOME;
     if (!ljs__ring_has(j->ring, KEY_NS_KEK) && !may_clear(j->vault, j->req->clear, LJS_CLEAR_NS))
         return LJS_E_KEK;
@@ -395,7 +391,7 @@ static ljs_err answer(ljs_join_ans *out, struct join *j, const ljs_session *s, c
     out->dev_eui = j->r->d.dev_eui;
     out->join_nonce = s->join_nonce;
     out->nonce = s->nonce;
-    out->on_word = carries_net_id(s->kind) && !j->under;
+    out->on_word = ljs__frame_has_net_id(s->kind) && !j->under;
     return LJS_OK;
 }
 

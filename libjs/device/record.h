@@ -20,10 +20,10 @@ enum {
     EPOCHS_MAX =
         LJS_SESSIONS_MAX + 9, /* each session may stand on keys of its own; the current ones, those looked for */
     NONCE_MAP_LEN = 8192,     /* one bit for each of 65,536 DevNonces */
-    STEP_ADDS = 176,          /* octets: more than a session, its request and its nonce add to a record */
     ASKED_MAX = 4 + 1 + 8 + LJS_LABEL_MAX - 1, /* a name has no NUL there: repeat.c */
-    JOIN_NONCE_END = 0x1000000,                /* 24 bits: this one is not given any more */
-    LOT_FORMAT = 3,                            /* where a sealed set has a vault's 1, or 2 of one in a token */
+    STEP_ADDS = ASKED_MAX + 96, /* octets: more than a session, its request and its nonce add to a record */
+    JOIN_NONCE_END = 0x1000000, /* 24 bits: this one is not given any more */
+    LOT_FORMAT = 3,             /* where a sealed set has a vault's 1, or 2 of one in a token */
 };
 
 /* DevNonces used, as they lie in a record: rising two-octet numbers (LE), or from 4096 of
@@ -87,7 +87,7 @@ struct record { /* borrows the octets it was read from */
     size_t was;           /* octets that it was read from */
     const uint8_t *asked; /* of the request that the newest session answered: repeat.h */
     size_t asked_len;     /* 0: there is none, or nobody may ask again */
-    uint8_t digest[16];   /* in place of that, in a record of schema 1 or 2 that has not joined since */
+    uint8_t digest[16];   /* in place of that, until it joins again, where a build before schema 3 answered */
     uint8_t print[16];    /* ljs__record_root_print() of a removed device */
     struct rekeying rekey;
     unsigned origins;                       /* 0: none, or in octets that we would not write */

@@ -1,5 +1,6 @@
 #include "device/repeat.h"
 
+#include "air/frame.h"
 #include "air/octets.h"
 #include "base/secret.h"
 
@@ -16,14 +17,12 @@ void ljs__asked(struct asked *out, const ljs_join_req *req, const ljs_frame *fra
     out->len = o.len;
 }
 
-/* The frame but for its MIC, which is all there is in one: the DevEUI is the record's.  A MIC has 32 bits, and does not
- * tell two frames apart by itself. */
+/* The frame but for its MIC: the DevEUI is the record's, and a NetID in it is the request's own (LJS_E_HOME else), see
+ * same_settings().  A MIC has 32 bits, and does not tell two frames apart by itself. */
 static bool same_frame(const ljs_session *s, const ljs_frame *frame)
 {
-    bool same_home = s->kind == LJS_FRAME_JOIN || s->kind == LJS_FRAME_REJOIN1 ? s->join_eui == frame->join_eui
-                                                                               : s->net_id == frame->net_id;
-
-    return s->kind == frame->kind && s->nonce == frame->nonce && same_home;
+    return s->kind == frame->kind && s->nonce == frame->nonce &&
+           (ljs__frame_has_net_id(frame->kind) || s->join_eui == frame->join_eui);
 }
 
 static bool same_settings(const ljs_session *s, const ljs_join_req *req)

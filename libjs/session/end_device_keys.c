@@ -84,7 +84,7 @@ static ljs_err mic_of(uint8_t out[MIC_LEN], ljs_se *se, ljs_se_key id, const uin
 ljs_err ljs__ed_request(uint8_t out[LJS_FRAME_MAX], size_t *out_len, ljs_se *se, const struct ed *ed,
                         ljs_frame_kind kind, uint16_t nonce)
 {
-    bool of_session = kind == LJS_FRAME_REJOIN0 || kind == LJS_FRAME_REJOIN2;
+    bool of_session = ljs__frame_has_net_id(kind);
     const ljs_frame frame = {
         .kind = kind,
         .join_eui = of_session ? 0 : (ljs_eui)ed->join_eui,

@@ -135,7 +135,8 @@ static void test_fields_rise(void **state)
 /* Of a request there is what it was told by then, or its digest; no more than a request has. */
 static void test_asked(void **state)
 {
-    static const uint8_t octets[ASKED_MAX + 1];
+    enum { LONGEST = 4 + 1 + 8 + 127 };
+    static const uint8_t octets[LONGEST + 1];
 
     (void)state;
     for (unsigned digest = 0; digest < 2; digest++)
@@ -150,8 +151,38 @@ static void test_asked(void **state)
             }
             ljs__pack_uint(&w, 19);
             ljs__pack_bin(&w, octets, len);
-            assert_int_equal(load(&w), digest || !len || len > ASKED_MAX ? LJS_E_SEAL : LJS_OK);
+            assert_int_equal(load(&w), digest || !len || len > LONGEST ? LJS_E_SEAL : LJS_OK);
         }
+}
+
+/* What a step adds at the most has room in what is asked for at once. */
+static void test_step_adds(void **state)
+{
+    static const ljs_mac macs[] = { LJS_MAC_1_0_3, LJS_MAC_1_0_4, LJS_MAC_1_1 };
+    size_t most = 0;
+
+    (void)state;
+    for (size_t k = 0; k < COUNT(macs); k++) {
+        ljs_device d = device_of(macs[k]);
+        ljs_buf record = make(&d);
+
+        for (uint16_t nonce = 60000; nonce < 60000 + 2 * LJS_SESSIONS_MAX; nonce++) {
+            ljs_join_req req = join_req(macs[k], nonce);
+            size_t was = record.len;
+
+            memset(req.peer, 'p', sizeof req.peer - 1);
+            req.has_ns_id = 1;
+            req.ns_id = UINT64_MAX;
+            req.cf_list_len = LJS_CFLIST_LEN;
+            req.dev_addr = UINT32_MAX;
+            req.now = INT64_MAX;
+            joined_on(&record, &req);
+            if (record.len > was + most)
+                most = record.len - was;
+        }
+        ljs_buf_free(&record);
+    }
+    assert_in_range(most, 200, STEP_ADDS);
 }
 
 static ljs_err load_sets(unsigned n, const void *sealed, size_t sealed_len)
@@ -189,8 +220,8 @@ static void test_key_sets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sessions), cmocka_unit_test(test_nonces),   cmocka_unit_test(test_fields_rise),
-        cmocka_unit_test(test_asked),    cmocka_unit_test(test_key_sets),
+        cmocka_unit_test(test_sessions), cmocka_unit_test(test_nonces),    cmocka_unit_test(test_fields_rise),
+        cmocka_unit_test(test_asked),    cmocka_unit_test(test_step_adds), cmocka_unit_test(test_key_sets),
     };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);

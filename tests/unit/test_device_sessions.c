@@ -2,6 +2,7 @@
  * again; and when a request that comes twice is one request. */
 #include "device_world.h"
 
+#include "device/carry.h"
 #include "device/record.h"
 
 #include <stddef.h>
@@ -410,7 +411,7 @@ static void try_repeat(ljs_buf *record, ljs_join_req req)
 static void test_repeats(void **state)
 {
     (void)state;
-    for (unsigned with = 0; with < 4; with++) { /* NSID, CFList */
+    for (unsigned with = 0; with < 8; with++) { /* NSID, CFList, the longest name of a peer */
         ljs_device d = device_of(LJS_MAC_1_1);
         ljs_buf record = make(&d);
         ljs_join_req reqs[4];
@@ -427,6 +428,8 @@ static void test_repeats(void **state)
             reqs[i].cf_list_len = with & 2 ? LJS_CFLIST_LEN : 0;
             reqs[i].cf_list[0] = with & 2 ? 0x18 : 0;
             reqs[i].now = 1700000000;
+            if (with & 4)
+                memset(reqs[i].peer, 'p', sizeof reqs[i].peer - 1);
             try_repeat(&record, reqs[i]);
             s = read_session(&record, 0);
             for (unsigned old = 0; old < i; old++) /* of an older session: a replay */
@@ -558,6 +561,10 @@ static void test_on_word(void **state)
             differences[i].change(&other);
             refused_on(differences[i].rejoin == LJS_E_REPLAY ? LJS_E_MIC : differences[i].rejoin, &record, &other);
         }
+        other = req;
+        other.phy[1] ^=
+            LJS_FRAME_REJOIN0 ^ LJS_FRAME_REJOIN2; /* the other of the two, with the MIC that was answered */
+        refused_on(LJS_E_MIC, &record, &other);
         other = rejoin02_req(of[k], &elsewhere, 6, nwk); /* it has a session now: the MIC must verify */
         refused_on(LJS_E_MIC, &record, &other);
         req = rejoin02_req(of[k], &s, 0, nwk);
@@ -566,6 +573,30 @@ static void test_on_word(void **state)
         assert_int_equal(read_session(&record, 1).proven, 1);
         ljs_buf_free(&record);
     }
+}
+
+/* Who asked is in the record for the sake of his asking again, and goes no further than that. */
+static void test_asked_is_forgotten(void **state)
+{
+    static const uint8_t master[32] = { 9 };
+    static const char name[] = "network-of-before";
+    ljs_device d = device_of(LJS_MAC_1_1);
+    ljs_buf record = make(&d), parcel;
+    ljs_join_req req = join_req(LJS_MAC_1_1, 1);
+    ljs_vault *way;
+
+    (void)state;
+    strcpy(req.peer, name);
+    joined_on(&record, &req);
+    assert_non_null(memmem(record.data, record.len, name, strlen(name)));
+    assert_int_equal(ljs_vault_new(&way, master, sizeof master), LJS_OK);
+    assert_int_equal(ljs__device_carry(&parcel, way, vault, record.data, record.len), LJS_OK);
+    assert_null(memmem(parcel.data, parcel.len, name, strlen(name)));
+    assert_int_equal(act_on(&record, LJS_DEVICE_REMOVE), LJS_OK);
+    assert_null(memmem(record.data, record.len, name, strlen(name)));
+    ljs_buf_free(&parcel);
+    ljs_buf_free(&record);
+    ljs_vault_free(way);
 }
 
 /* Nothing in the frame tells under which JoinEUI the device is: the message does. */
@@ -674,6 +705,7 @@ int main(void)
         cmocka_unit_test(test_no_repeat_by_its_mic),
         cmocka_unit_test(test_repeat_by_todays_rules),
         cmocka_unit_test(test_on_word),
+        cmocka_unit_test(test_asked_is_forgotten),
         cmocka_unit_test(test_on_word_under_another_join_eui),
         cmocka_unit_test(test_no_word_beside_a_session_of_1_0),
         cmocka_unit_test(test_rejoin_from_another_network),
