@@ -176,6 +176,7 @@ typedef enum ljs_audit_fault {
     LJS_AUDIT_RECORD_ALIEN = 11,  /**< there is a record that the log does not tell of */
     LJS_AUDIT_OWNED_MISSING = 12, /**< the index of what accounts own lacks a device: ljs_server_index_claims() */
     LJS_AUDIT_OWNED_STRAY = 13,   /**< or has one that is not the account's */
+    LJS_AUDIT_RECORD_NEWER = 14,  /**< it says that a newer lorajs wrote it: whether that is so, this one cannot tell */
 } ljs_audit_fault;
 
 /** "cut-short"; "?" for a number that is none. */

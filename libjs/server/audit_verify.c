@@ -59,7 +59,7 @@ struct device {
     struct sum tag;               /* of the record */
     bool met;                     /* the log told of this very record after it was read */
     uint32_t pass;                /* in which the log told of it last; 0: never */
-    enum { UNSEEN, GOOD, BAD, GONE, ODD } seen;
+    enum { UNSEEN, GOOD, BAD, NEWER, GONE, ODD } seen;
     bool used; /* a place of the table */
 };
 
@@ -343,7 +343,10 @@ static ljs_err take_record(struct verify *v, struct device *d)
     err = ljs_device_check(v->server->vault, record.data, record.len);
     if (!err)
         err = ljs_device_read(&device, record.data, record.len);
-    if (err == LJS_E_SEAL || err == LJS_E_VERSION || (!err && device.dev_eui != d->dev_eui)) {
+    if (err == LJS_E_VERSION) {
+        d->seen = NEWER;
+        err = LJS_OK;
+    } else if (err == LJS_E_SEAL || (!err && device.dev_eui != d->dev_eui)) {
         d->seen = BAD;
         err = LJS_OK;
     } else if (!err) {
@@ -385,9 +388,10 @@ static ljs_err again(bool *more, struct verify *v)
 
 static ljs_err judge(struct verify *v, const struct device *d)
 {
-    static const ljs_audit_fault faults[] = {
-        [BAD] = LJS_AUDIT_RECORD_BAD, [GONE] = LJS_AUDIT_RECORD_GONE, [ODD] = LJS_AUDIT_RECORD_OLD
-    };
+    static const ljs_audit_fault faults[] = { [BAD] = LJS_AUDIT_RECORD_BAD,
+                                              [NEWER] = LJS_AUDIT_RECORD_NEWER,
+                                              [GONE] = LJS_AUDIT_RECORD_GONE,
+                                              [ODD] = LJS_AUDIT_RECORD_OLD };
 
     if (d->seen == GOOD || (d->seen == GONE && !d->pass)) /* made and gone while we looked */
         return LJS_OK;
@@ -547,6 +551,8 @@ static const struct {
       "the index of what accounts own lacks it: `lorajs claim index` mends that" },
     { LJS_AUDIT_OWNED_STRAY, "owned-stray",
       "the index of what accounts own has it for one that does not: `lorajs claim index` mends that" },
+    { LJS_AUDIT_RECORD_NEWER, "record-newer",
+      "the record says that a newer lorajs wrote it: verify with that, since this one cannot tell" },
 };
 
 const char *ljs_audit_fault_name(ljs_audit_fault fault)

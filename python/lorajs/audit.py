@@ -97,6 +97,7 @@ class Fault(enum.IntEnum):
     RECORD_ALIEN = native.LJS_AUDIT_RECORD_ALIEN
     OWNED_MISSING = native.LJS_AUDIT_OWNED_MISSING
     OWNED_STRAY = native.LJS_AUDIT_OWNED_STRAY
+    RECORD_NEWER = native.LJS_AUDIT_RECORD_NEWER
 
     def __str__(self) -> str:
         """"cut-short"."""

@@ -285,6 +285,11 @@ static void records_put_back_removed_and_altered(void **state)
     after.row[0].value.data[7] ^= 1;
     f = verified(&w, NULL);
     assert_true(f.totals.findings == 1 && has(&f, LJS_AUDIT_RECORD_BAD, 0, DEV));
+    after.row[0].value.data[2] = 99; /* a schema that is not known yet */
+    put(w.store, &after.row[0], &after.row[0].value);
+    after.row[0].value.data[2] = 3;
+    f = verified(&w, NULL);
+    assert_true(f.totals.findings == 1 && has(&f, LJS_AUDIT_RECORD_NEWER, 0, DEV));
     put(w.store, &after.row[0], &after.row[0].value);
     check_good(&w, NULL);
     /* There and back again: the same record has the same tag, and only the last counts. */
