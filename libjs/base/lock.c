@@ -4,14 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-unsigned ljs__lane(void)
+_Thread_local unsigned ljs__my_lane;
+
+void ljs__take_lane(void)
 {
     static atomic_uint threads;
-    static _Thread_local unsigned mine; /* 0: none yet */
 
-    if (!mine)
-        mine = 1 + atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % LOCK_LANES;
-    return mine - 1;
+    ljs__my_lane = 1 + atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % LOCK_LANES;
 }
 
 void *ljs__alloc_lined(size_t size)
@@ -32,19 +31,6 @@ void ljs__wide_destroy(struct wide_lock *lock)
 {
     for (unsigned i = 0; i < LOCK_LANES; i++)
         pthread_mutex_destroy(&lock->lane[i].lock);
-}
-
-unsigned ljs__wide_read(struct wide_lock *lock)
-{
-    unsigned lane = ljs__lane();
-
-    pthread_mutex_lock(&lock->lane[lane].lock);
-    return lane;
-}
-
-void ljs__wide_read_end(struct wide_lock *lock, unsigned lane)
-{
-    pthread_mutex_unlock(&lock->lane[lane].lock);
 }
 
 void ljs__wide_write(struct wide_lock *lock)

@@ -10,7 +10,14 @@ enum { CACHE_LINE = 64, LOCK_LANES = 16 };
 
 /* Which of the LOCK_LANES is this thread's: the same each time, and another's too when there are more threads than
  * lanes. */
-unsigned ljs__lane(void);
+extern _Thread_local unsigned ljs__my_lane; /* one more than that; 0: none yet */
+void ljs__take_lane(void);
+static inline unsigned ljs__lane(void)
+{
+    if (!ljs__my_lane)
+        ljs__take_lane();
+    return ljs__my_lane - 1;
+}
 
 /* Zeroed, and the first octet begins a line, as a struct with _Alignas(CACHE_LINE) wants it; free() as any other. */
 void *ljs__alloc_lined(size_t size);
@@ -34,9 +41,21 @@ struct wide_lock {
 };
 void ljs__wide_init(struct wide_lock *lock);
 void ljs__wide_destroy(struct wide_lock *lock);
-unsigned ljs__wide_read(struct wide_lock *lock); /* gives the lane, for: */
-void ljs__wide_read_end(struct wide_lock *lock, unsigned lane);
 void ljs__wide_write(struct wide_lock *lock);
 void ljs__wide_write_end(struct wide_lock *lock);
+
+/* Gives the lane, for: */
+static inline unsigned ljs__wide_read(struct wide_lock *lock)
+{
+    unsigned lane = ljs__lane();
+
+    pthread_mutex_lock(&lock->lane[lane].lock);
+    return lane;
+}
+
+static inline void ljs__wide_read_end(struct wide_lock *lock, unsigned lane)
+{
+    pthread_mutex_unlock(&lock->lane[lane].lock);
+}
 
 #endif

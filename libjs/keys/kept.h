@@ -1,7 +1,7 @@
 /* kept.h -- keys that are used again and again, kept open: each as two shares on guarded
  * pages of their own, a random pad and the key under it, so that while no ring has it the
  * key itself stands nowhere.  Whoever keeps them remembers what is in which place, and
- * lets one thread at a time in. */
+ * lets nobody else in with one who puts or drops; those who get may be many. */
 #ifndef LJS_KEYS_KEPT_H
 #define LJS_KEYS_KEPT_H
 

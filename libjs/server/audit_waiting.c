@@ -98,6 +98,8 @@ void ljs__audit_tell(ljs_server *server, int64_t now, const struct entry *e)
 {
     struct audit *a = &server->audit;
 
+    if (atomic_load(&a->state) == AUDIT_NOT_KEPT) /* which it stays */
+        return;
     pthread_mutex_lock(&a->lock);
     if (a->state != AUDIT_NOT_KEPT) {
         if (!a->pending_len && !a->refused_len && !a->missed && now - a->refused_at > MINUTE)

@@ -111,7 +111,7 @@ struct kek_place {
     char label[LJS_LABEL_MAX]; /* "" for none */
     uint8_t value[KEK_VALUE_MAX];
     size_t value_len;
-    uint64_t moment; /* of the store, when it was seen to have this last (store/view.h) */
+    _Atomic uint64_t moment; /* of the store, when it was seen to have this last (store/view.h) */
 };
 struct open_keks {
     struct wide_lock lock;
@@ -183,7 +183,7 @@ struct ljs_server {
     struct open_keks keks;
     struct wide_lock peers_lock;
     struct {
-        _Alignas(CACHE_LINE) unsigned n; /* messages at work with these peers, less those that ended in another lane */
+        _Alignas(CACHE_LINE) unsigned n; /* messages at work with these peers */
     } at_work[LOCK_LANES];
     _Alignas(CACHE_LINE) struct waiting waiting;
     _Alignas(CACHE_LINE) pthread_mutex_t lock; /* of seen */

@@ -46,19 +46,12 @@ static int get(struct ring *ring, enum key_id id, const struct open_keks *keks, 
 static bool recall(struct ring *ring, enum key_id id, struct open_keks *keks, const char *label, const ljs_buf *value,
                    uint64_t moment)
 {
-    unsigned lane;
-    int i;
+    unsigned lane = ljs__wide_read(&keks->lock);
+    int i = get(ring, id, keks, label, value, moment);
 
-    if (!value) {
-        lane = ljs__wide_read(&keks->lock);
-        i = get(ring, id, keks, label, NULL, moment);
-        ljs__wide_read_end(&keks->lock, lane);
-    } else {
-        ljs__wide_write(&keks->lock);
-        if ((i = get(ring, id, keks, label, value, moment)) >= 0)
-            keks->place[i].moment = moment;
-        ljs__wide_write_end(&keks->lock);
-    }
+    if (i >= 0 && keks->place[i].moment != moment) /* which others who read may say at once: each of them saw it */
+        keks->place[i].moment = moment;
+    ljs__wide_read_end(&keks->lock, lane);
     return i >= 0;
 }
 

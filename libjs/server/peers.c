@@ -198,8 +198,14 @@ ljs_peers *ljs__peers_take(ljs_server *server)
 
 void ljs__peers_give(ljs_server *server, ljs_peers *peers)
 {
-    unsigned lane = ljs__wide_read(&server->peers_lock);
-    bool current = peers == server->peers;
+    unsigned lane;
+    bool current;
+
+    if (ljs__server_alive(
+            server)) /* a child of fork() returns into a message: a lane may be another thread's for ever */
+        return;
+    lane = ljs__wide_read(&server->peers_lock);
+    current = peers == server->peers;
 
     server->at_work[lane].n -= current;
     ljs__wide_read_end(&server->peers_lock, lane);

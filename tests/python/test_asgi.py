@@ -835,7 +835,7 @@ def test_a_child_is_told_that_nobody_works_for_it(held: Held) -> None:
 
 def failed_together(wrong: BaseException) -> list[BaseException]:
     """What eight messages of one commit, which raises this, come to."""
-    store, hold = DictStore(), threading.Event()
+    store, at_work, hold = DictStore(), threading.Event(), threading.Event()
 
     def fail() -> None:
         raise wrong from ZeroDivisionError()
@@ -848,9 +848,9 @@ def failed_together(wrong: BaseException) -> list[BaseException]:
 
     async def main(server: lorajs.JoinServer) -> list[BaseException]:
         handler = aio.AsyncJoinServer(server, workers=1)
-        store.before_commit = lambda: hold.wait(PATIENCE) and None
+        store.before_commit = lambda: at_work.set() or hold.wait(PATIENCE) and None
         first = asyncio.create_task(handler.handle(join_request(1)))
-        await until(lambda: handler._working == 1 and not waiting(handler))
+        await until(lambda: at_work.is_set() and not waiting(handler))
         rest = [asyncio.create_task(asked(handler, i)) for i in range(1, 9)]
         await until(lambda: waiting(handler) == 8)
         store.before_commit = lambda: fail() if hold.is_set() else hold.wait(PATIENCE) and None

@@ -267,6 +267,26 @@ static ljs_err rival_each(void *self, const uint8_t *prefix, size_t prefix_len, 
     return ljs_store_each(((struct rival *)self)->inner, prefix, prefix_len, row, user);
 }
 
+/* A server that has not seen yet whether a log is kept writes what waits for it all the same. */
+static void a_refusal_is_the_first_to_wait(void **state)
+{
+    ljs_server_opts opts = lab;
+    struct world w;
+    unsigned links;
+
+    (void)state;
+    server_begin(&w, NULL, &opts);
+    add_devices(&w, 1);
+    ljs_server_free(w.server);
+    opts.audit = LJS_AUDIT_AS_STORE;
+    assert_int_equal(ljs_server_new(&w.server, vault, w.store, &opts), LJS_OK);
+    ask(&w, 1700000000, join_of(0, 1, true), "MICFailed");
+    links = count_links(w.server);
+    assert_int_equal(ljs_server_flush_audit(w.server, 0), LJS_OK);
+    assert_int_equal(count_links(w.server), links + 1);
+    server_end(&w);
+}
+
 static void a_batch_has_one_link(void **state)
 {
     const ljs_store_ops ops = {
@@ -345,11 +365,17 @@ static void a_fault_loses_nothing_that_waited(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(acts_are_entries),         cmocka_unit_test(notes_have_no_room_for_a_key),
-        cmocka_unit_test(the_store_says_whether),   cmocka_unit_test(records_of_before_are_found),
-        cmocka_unit_test(faults_break_no_chain),    cmocka_unit_test(joins_are_entries),
-        cmocka_unit_test(forged_joins_are_counted), cmocka_unit_test(replays_are_bounded),
-        cmocka_unit_test(a_batch_has_one_link),     cmocka_unit_test(a_fault_loses_nothing_that_waited),
+        cmocka_unit_test(acts_are_entries),
+        cmocka_unit_test(notes_have_no_room_for_a_key),
+        cmocka_unit_test(the_store_says_whether),
+        cmocka_unit_test(records_of_before_are_found),
+        cmocka_unit_test(faults_break_no_chain),
+        cmocka_unit_test(joins_are_entries),
+        cmocka_unit_test(forged_joins_are_counted),
+        cmocka_unit_test(replays_are_bounded),
+        cmocka_unit_test(a_refusal_is_the_first_to_wait),
+        cmocka_unit_test(a_batch_has_one_link),
+        cmocka_unit_test(a_fault_loses_nothing_that_waited),
     };
 
     return cmocka_run_group_tests(tests, world_begin, world_end);

@@ -1,9 +1,11 @@
 /* KEKs at rest, their labels, and whose store it is. */
 #include "keys/vault.h"
+#include "server/internal.h"
 
 #include "server_world.h"
 
 #include "contract/contract.h"
+#include "contract/faulty.h"
 
 static ljs_err put(struct world *w, const char *label, const ljs_key *kek, int replace)
 {
@@ -235,6 +237,46 @@ static void test_as_another_process_has_it(void **state)
     contract_dir_remove(dir);
 }
 
+/* One that does not tell whether anything was changed: each time it is asked. */
+static void test_as_a_store_of_no_moments_has_it(void **state)
+{
+    ljs_store *memory, *store;
+    struct faulty *f;
+
+    (void)state;
+    assert_int_equal(ljs_store_memory(&memory), LJS_OK);
+    assert_int_equal(faulty_new(&store, &f, memory), LJS_OK);
+    as_the_store_has_it(store, NULL);
+}
+
+/* Of a KEK that is removed, retired or replaced nothing stays open. */
+static void test_nothing_stays_open(void **state)
+{
+    ljs_device d = device_of(LJS_MAC_1_0_3);
+    struct world w;
+
+    (void)state;
+    lab_begin(&w, NULL);
+    strcpy(d.ns_kek_label, "kek");
+    added(&w, &d);
+    for (uint16_t i = 0; i < 3; i++) {
+        ljs_join_req req = join_req(LJS_MAC_1_0_3, (uint16_t)(i + 1));
+        unsigned open = 0;
+
+        assert_int_equal(put(&w, "kek", ns_kek, 1), LJS_OK);
+        asked(&w, NULL, join_text(&(struct say){ 0 }, &req), "Success");
+        assert_string_equal(w.server->keks.place[0].label, "kek");
+        assert_int_equal(i == 0   ? ljs_server_del_kek(w.server, "kek")
+                         : i == 1 ? put(&w, "kek", other_nwk, 1)
+                                  : ljs_server_retire_kek(w.server, "kek", 1),
+                         LJS_OK);
+        for (unsigned k = 0; k < KEPT_MAX; k++)
+            open += w.server->keks.place[k].value_len != 0;
+        assert_int_equal(open, 0);
+    }
+    server_end(&w);
+}
+
 /* Nor is it used for what the store has no more: each octet counts, though the KEK is open. */
 static void test_open_and_tampered_with(void **state)
 {
@@ -456,6 +498,8 @@ int main(void)
         cmocka_unit_test(test_every_length_wraps),
         cmocka_unit_test(test_as_the_store_has_it),
         cmocka_unit_test(test_as_another_process_has_it),
+        cmocka_unit_test(test_as_a_store_of_no_moments_has_it),
+        cmocka_unit_test(test_nothing_stays_open),
         cmocka_unit_test(test_open_and_tampered_with),
         cmocka_unit_test(test_pasted_under_another_label),
         cmocka_unit_test(test_pasted_of_another_kind),

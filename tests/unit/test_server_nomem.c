@@ -392,9 +392,38 @@ static void test_refused_is_not_rotated(void **state)
     ljs_key_free(to);
 }
 
+static void test_refused_is_not_begun(void **state)
+{
+    ljs_store *store;
+    ljs_server *server;
+    ljs_err err;
+
+    (void)state;
+    for (unsigned nth = 1;; nth++) {
+        countdown = nth;
+        for_good = ended = false;
+        if (!(err = ljs_store_memory(&store)))
+            err = ljs_server_new(&server, vault, store, NULL);
+        countdown = 0;
+        if (store) {
+            if (!err)
+                ljs_server_free(server);
+            else
+                assert_null(server);
+            ljs_store_free(store);
+        }
+        if (!ended) {
+            assert_true(!err && nth > 10);
+            break;
+        }
+        assert_true(err == LJS_E_NOMEM || err == LJS_E_STORE);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_memory_ends), cmocka_unit_test(test_store_ends),
+                                        cmocka_unit_test(test_refused_is_not_begun),
                                         cmocka_unit_test(test_refused_is_not_made),
                                         cmocka_unit_test(test_refused_is_not_rotated) };
     int failed = cmocka_run_group_tests(tests, world_begin, world_end);
