@@ -21,7 +21,7 @@ enum {
         LJS_SESSIONS_MAX + 9, /* each session may stand on keys of its own; the current ones, those looked for */
     NONCE_MAP_LEN = 8192,     /* one bit for each of 65,536 DevNonces */
     ASKED_MAX = 4 + 1 + 8 + LJS_LABEL_MAX - 1, /* a name has no NUL there: repeat.c */
-    STEP_ADDS = 176,            /* octets: as a session, its request by a peer of up to 80 and its nonce add */
+    STEP_ADDS = 176,            /* octets: a session, its nonce and its request by a peer of 80 octets add no more */
     JOIN_NONCE_END = 0x1000000, /* 24 bits: this one is not given any more */
     LOT_FORMAT = 3,             /* where a sealed set has a vault's 1, or 2 of one in a token */
 };

@@ -186,27 +186,24 @@ ljs_err ljs_server_set_peers(ljs_server *server, const ljs_peers *peers)
 
 ljs_peers *ljs__peers_take(ljs_server *server)
 {
-    ljs_peers *peers;
-
     unsigned lane = ljs__wide_read(&server->peers_lock);
+    ljs_peers *peers = server->peers;
 
-    peers = server->peers;
     server->at_work[lane].n++;
     ljs__wide_read_end(&server->peers_lock, lane);
     return peers;
 }
 
+/* A child of fork() that returns into a message takes no lane: another thread may have had it, and never gives it. */
 void ljs__peers_give(ljs_server *server, ljs_peers *peers)
 {
     unsigned lane;
     bool current;
 
-    if (ljs__server_alive(
-            server)) /* a child of fork() returns into a message: a lane may be another thread's for ever */
+    if (ljs__server_alive(server))
         return;
     lane = ljs__wide_read(&server->peers_lock);
     current = peers == server->peers;
-
     server->at_work[lane].n -= current;
     ljs__wide_read_end(&server->peers_lock, lane);
     if (!current)

@@ -561,9 +561,8 @@ static void test_on_word(void **state)
             differences[i].change(&other);
             refused_on(differences[i].rejoin == LJS_E_REPLAY ? LJS_E_MIC : differences[i].rejoin, &record, &other);
         }
-        other = req;
-        other.phy[1] ^=
-            LJS_FRAME_REJOIN0 ^ LJS_FRAME_REJOIN2; /* the other of the two, with the MIC that was answered */
+        other = req;       /* the other kind of the two, with the MIC that was answered */
+        other.phy[1] ^= 2; /* 0 and 2: the octet is the type */
         refused_on(LJS_E_MIC, &record, &other);
         other = rejoin02_req(of[k], &elsewhere, 6, nwk); /* it has a session now: the MIC must verify */
         refused_on(LJS_E_MIC, &record, &other);

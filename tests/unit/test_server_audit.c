@@ -238,6 +238,26 @@ static void replays_are_bounded(void **state)
     server_end(&w);
 }
 
+/* A server that has not seen yet whether a log is kept writes what waits for it all the same. */
+static void a_refusal_is_the_first_to_wait(void **state)
+{
+    ljs_server_opts opts = lab;
+    struct world w;
+    unsigned links;
+
+    (void)state;
+    server_begin(&w, NULL, &opts);
+    add_devices(&w, 1);
+    ljs_server_free(w.server);
+    opts.audit = LJS_AUDIT_AS_STORE;
+    assert_int_equal(ljs_server_new(&w.server, vault, w.store, &opts), LJS_OK);
+    ask(&w, 1700000000, join_of(0, 1, true), "MICFailed");
+    links = count_links(w.server);
+    assert_int_equal(ljs_server_flush_audit(w.server, 0), LJS_OK);
+    assert_int_equal(count_links(w.server), links + 1);
+    server_end(&w);
+}
+
 /* A batch has one link; where another server was first at one of its devices, each has its own, and
  * they say exactly what was done. */
 struct rival {
@@ -265,26 +285,6 @@ static ljs_err rival_commit(void *self, ljs_change *changes, size_t changes_len)
 static ljs_err rival_each(void *self, const uint8_t *prefix, size_t prefix_len, ljs_store_row *row, void *user)
 {
     return ljs_store_each(((struct rival *)self)->inner, prefix, prefix_len, row, user);
-}
-
-/* A server that has not seen yet whether a log is kept writes what waits for it all the same. */
-static void a_refusal_is_the_first_to_wait(void **state)
-{
-    ljs_server_opts opts = lab;
-    struct world w;
-    unsigned links;
-
-    (void)state;
-    server_begin(&w, NULL, &opts);
-    add_devices(&w, 1);
-    ljs_server_free(w.server);
-    opts.audit = LJS_AUDIT_AS_STORE;
-    assert_int_equal(ljs_server_new(&w.server, vault, w.store, &opts), LJS_OK);
-    ask(&w, 1700000000, join_of(0, 1, true), "MICFailed");
-    links = count_links(w.server);
-    assert_int_equal(ljs_server_flush_audit(w.server, 0), LJS_OK);
-    assert_int_equal(count_links(w.server), links + 1);
-    server_end(&w);
 }
 
 static void a_batch_has_one_link(void **state)
