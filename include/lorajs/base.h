@@ -13,7 +13,7 @@
  *     ends in NUL;
  *   - handles may be used from any thread at once; free one when no call that
  *     was given it is running.  After fork(), every handle of the parent answers
- *     ::LJS_E_STATE in the child;
+ *     ::LJS_E_STATE in the child, and so does the call that a callback forked in;
  *   - a struct that may grow begins with `struct_size`, which the caller sets to
  *     its sizeof. */
 #ifndef LORAJS_BASE_H

@@ -71,12 +71,14 @@ static void chain_free(ljs_server *server, struct chain *c)
 
     if (!c)
         return;
-    pthread_mutex_lock(&server->audit.lock);
-    while (*at && *at != c)
-        at = &(*at)->other;
-    if (*at)
-        *at = c->other;
-    pthread_mutex_unlock(&server->audit.lock);
+    if (!ljs__server_alive(server)) {
+        pthread_mutex_lock(&server->audit.lock);
+        while (*at && *at != c)
+            at = &(*at)->other;
+        if (*at)
+            *at = c->other;
+        pthread_mutex_unlock(&server->audit.lock);
+    }
     ljs__wr_drop(&c->body);
     ljs__wr_drop(&c->link);
     free(c);
@@ -130,6 +132,8 @@ static ljs_err settle(ljs_server *server, struct chain *c)
 
 static void give(ljs_server *server, struct chain *c)
 {
+    if (ljs__server_alive(server))
+        return;
     pthread_mutex_lock(&server->audit.lock);
     c->known = c->head;
     c->next = server->audit.idle;
@@ -386,8 +390,10 @@ ljs_err ljs__audit_commit(ljs_server *server, int64_t now, ljs_change *changes, 
     struct waited waited;
     struct chain *c = NULL;
     bool kept;
-    ljs_err err = ljs__audit_kept(&kept, server);
+    ljs_err err = ljs__server_alive(server);
 
+    if (!err)
+        err = ljs__audit_kept(&kept, server);
     if (err)
         return err == LJS_E_CONFLICT ? LJS_E_STORE : err;
     if (!kept)
@@ -455,7 +461,10 @@ void ljs__audit_free(ljs_server *server)
 ljs_err ljs_server_set_actor(ljs_server *server, int64_t now, const char *who)
 {
     struct audit *a = &server->audit;
+    ljs_err err = ljs__server_alive(server);
 
+    if (err)
+        return err;
     if (who && !ljs__text_ok(who, sizeof a->who))
         return LJS_E_INVAL;
     pthread_mutex_lock(&a->lock);

@@ -98,7 +98,7 @@ void ljs__audit_tell(ljs_server *server, int64_t now, const struct entry *e)
 {
     struct audit *a = &server->audit;
 
-    if (atomic_load(&a->state) == AUDIT_NOT_KEPT) /* which it stays */
+    if (atomic_load(&a->state) == AUDIT_NOT_KEPT || ljs__server_alive(server)) /* which either stays */
         return;
     pthread_mutex_lock(&a->lock);
     if (a->state != AUDIT_NOT_KEPT) {
@@ -117,7 +117,10 @@ ljs_err ljs__audit_denied(ljs_server *server, int64_t now, const char *who, cons
     struct audit *a = &server->audit;
     const struct entry entry = { .kind = LJS_AUDIT_DENIED, .err = LJS_E_SENDER, .who = who, .text = text, .count = 1 };
     bool first;
+    ljs_err err = ljs__server_alive(server);
 
+    if (err)
+        return err;
     pthread_mutex_lock(&a->lock);
     first = now - a->denied_at >= MINUTE || now < a->denied_at;
     if (first)
@@ -133,6 +136,8 @@ void ljs__audit_put_back(ljs_server *server, struct waited *w)
 {
     struct audit *a = &server->audit;
 
+    if (ljs__server_alive(server))
+        return;
     pthread_mutex_lock(&a->lock);
     for (size_t i = 0; i < w->len; i++)
         if (a->pending_len < PENDING_MAX)

@@ -76,6 +76,8 @@ void ljs__decide(ljs_server *server, const ljs_event *event, bool known)
 {
     ljs_event e = *event;
 
+    if (ljs__server_alive(server))
+        return;
     e.count = 1;
     if (!e.forwarded)
         atomic_fetch_add_explicit(&server->count[e.type][-e.err % COUNTERS], 1, memory_order_relaxed);
@@ -299,7 +301,7 @@ ljs_err ljs_server_flush(ljs_server *server)
         if (change[i].result != LJS_E_CONFLICT)
             err = change[i].result;
 out:
-    if (err && event) /* some of it may have been written, and is then told twice */
+    if (err && event && !ljs__server_alive(server)) /* some of it may have been written, and is then told twice */
         give_back(&server->waiting, event, len);
     for (size_t i = 0; i < n; i++)
         ljs_buf_free(&value[i]);

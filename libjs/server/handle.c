@@ -356,10 +356,8 @@ static void handle(ljs_server *server, struct job *jobs, ljs_call *calls, size_t
     bool open = true;
 
     words.of = NULL;
-    for (size_t i = 0; i < calls_len; i++) {
+    for (size_t i = 0; i < calls_len; i++)
         jobs[i] = (struct job){ .call = &calls[i], .words = &words, .open = true };
-        calls[i].out = (ljs_buf){ NULL, 0 };
-    }
     while (open) { /* each round answers one job of every device at least, or counts a try */
         round_of(jobs, calls_len, server, peers);
         open = false;
@@ -387,12 +385,16 @@ void ljs_server_handle_batch(ljs_server *server, ljs_call *calls, size_t calls_l
 
     if (!jobs)
         err = LJS_E_NOMEM;
-    for (size_t i = 0; err && i < calls_len; i++) {
+    for (size_t i = 0; i < calls_len; i++)
         calls[i].out = (ljs_buf){ NULL, 0 };
+    for (size_t at = 0; !err && at < calls_len; at += room) {
+        handle(server, jobs, calls + at, calls_len - at < room ? calls_len - at : room);
+        err = ljs__server_alive(server); /* a store or the log may have forked: what the child has is no answer */
+    }
+    for (size_t i = 0; err && i < calls_len; i++) {
+        ljs_buf_free(&calls[i].out);
         calls[i].err = calls[i].result = err;
     }
-    for (size_t at = 0; !err && at < calls_len; at += room)
-        handle(server, jobs, calls + at, calls_len - at < room ? calls_len - at : room);
     for (size_t i = 0; i < calls_len; i++)
         if (calls[i].now > now)
             now = calls[i].now;

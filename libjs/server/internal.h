@@ -207,7 +207,10 @@ bool ljs__resync_may(ljs_server *server, const struct record *record, int64_t no
 enum { STORE_NAME_LEN = 16 };
 ljs_err ljs__store_name(uint8_t name[STORE_NAME_LEN], ljs_vault *vault, ljs_store *store);
 
-ljs_err ljs__server_alive(const ljs_server *server); /* LJS_E_STATE after fork() */
+/* LJS_E_STATE after fork().  A store, a row or the log may fork, too, and the child return into the call: a store's
+ * calls answer so to it, and what comes after one takes no lock there, which a thread that it does not have may hold.
+ */
+ljs_err ljs__server_alive(const ljs_server *server);
 
 /* ---- rotate.c: whose store it is, and under which master keys ----------------- */
 

@@ -326,6 +326,8 @@ static ljs_err commit(void *self, ljs_change *changes, size_t changes_len)
     if (err)
         return err;
     err = ljs_store_commit(m->inner, changes, changes_len);
+    if (ljs__vault_alive(m->vault))
+        return LJS_E_STATE;
     pthread_mutex_lock(&m->lock);
     m->under_way -= changes_len;
     pthread_mutex_unlock(&m->lock);

@@ -194,7 +194,7 @@ ljs_peers *ljs__peers_take(ljs_server *server)
     return peers;
 }
 
-/* A child of fork() that returns into a message takes no lane: another thread may have had it, and never gives it. */
+/* No lane is taken by a child of fork() that returns into a message (internal.h). */
 void ljs__peers_give(ljs_server *server, ljs_peers *peers)
 {
     unsigned lane;

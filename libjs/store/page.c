@@ -1,5 +1,7 @@
 #include "store/page.h"
 
+#include "base/secret.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +25,7 @@ ljs_err ljs__page_each(void *self, ljs__page_fill *fill, const uint8_t *prefix, 
     struct page *page = malloc(sizeof *page);
     uint8_t from[LJS_STORE_KEY_MAX + 1];
     size_t from_len = prefix_len;
+    unsigned process = ljs__process();
     ljs_err err;
 
     if (!page)
@@ -41,6 +44,8 @@ ljs_err ljs__page_each(void *self, ljs__page_fill *fill, const uint8_t *prefix, 
             memcpy(from, page->octets + at + 1, from_len - 1);
             from[from_len - 1] = 0;
             err = row(user, from, from_len - 1);
+            if (process != ljs__process()) /* the row forked, and this is the child */
+                err = LJS_E_STATE;
         }
     } while (!err && page->more);
     free(page);

@@ -57,16 +57,25 @@ void ljs_store_free(ljs_store *store)
     free(store);
 }
 
+/* Of a child that was forked while the store was at work, too: who asked is to go no further, since a thread that the
+ * child does not have may hold any lock of ours. */
+static ljs_err alive(const ljs_store *store)
+{
+    return store->process == ljs__process() ? LJS_OK : LJS_E_STATE;
+}
+
 static ljs_err check_key(const ljs_store *store, size_t key_len, size_t least)
 {
-    if (store->process != ljs__process())
+    if (alive(store))
         return LJS_E_STATE;
     return key_len < least || key_len > LJS_STORE_KEY_MAX ? LJS_E_INVAL : LJS_OK;
 }
 
 /* A store may come from anybody: what it must not answer is a fault of it. */
-static ljs_err fault(ljs_err err)
+static ljs_err fault(const ljs_store *store, ljs_err err)
 {
+    if (alive(store))
+        return LJS_E_STATE;
     return err > LJS_OK || err <= -100 || err == LJS_E_CONFLICT ? LJS_E_STORE : err;
 }
 
@@ -81,8 +90,8 @@ static ljs_err get(ljs_buf *out, uint64_t *version, struct view *view, ljs_store
     *version = 0;
     if ((err = check_key(store, key_len, 1)))
         return err;
-    err = fault(view ? store->views->get(out, version, view, store->self, key, key_len)
-                     : store->ops.get(out, version, store->self, key, key_len));
+    err = fault(store, view ? store->views->get(out, version, view, store->self, key, key_len)
+                            : store->ops.get(out, version, store->self, key, key_len));
     if (!err && (!*version || out->len > LJS_STORE_VALUE_MAX))
         err = LJS_E_STORE;
     if (err) {
@@ -127,7 +136,7 @@ ljs_err ljs_store_commit(ljs_store *store, ljs_change *changes, size_t changes_l
     set_results(changes, changes_len, err ? err : LJS_E_STORE);
     if (err || !changes_len)
         return err;
-    err = fault(store->ops.commit(store->self, changes, changes_len));
+    err = fault(store, store->ops.commit(store->self, changes, changes_len));
     if (err)
         set_results(changes, changes_len, LJS_E_STORE);
     for (size_t from = 0, to; from < changes_len; from = to) {
@@ -150,7 +159,8 @@ ljs_err ljs_store_each(ljs_store *store, const uint8_t *prefix, size_t prefix_le
     assert(store && row && (prefix || !prefix_len));
     if ((err = check_key(store, prefix_len, 0)))
         return err;
-    return store->ops.each(store->self, prefix, prefix_len, row, user);
+    err = store->ops.each(store->self, prefix, prefix_len, row, user);
+    return alive(store) ? LJS_E_STATE : err; /* else as the row or the store said */
 }
 
 ljs_err ljs_store_count(uint64_t *out, ljs_store *store)
@@ -161,7 +171,7 @@ ljs_err ljs_store_count(uint64_t *out, ljs_store *store)
     *out = 0;
     if ((err = check_key(store, 0, 0)))
         return err;
-    err = store->ops.count ? fault(store->ops.count(out, store->self)) : LJS_E_MISSING;
+    err = store->ops.count ? fault(store, store->ops.count(out, store->self)) : LJS_E_MISSING;
     if (!err && *out > INT64_MAX)
         err = LJS_E_STORE;
     if (err)
@@ -182,7 +192,8 @@ ljs_err ljs_store_copy(ljs_store *store, const char *path)
     if ((fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0)
         return errno == EEXIST ? LJS_E_EXISTS : LJS_E_STORE;
     close(fd);
-    if ((err = fault(store->ops.copy(store->self, path))))
+    err = fault(store, store->ops.copy(store->self, path));
+    if (err && !alive(store)) /* in a child the file is the parent's */
         unlink(path);
     return err;
 }
