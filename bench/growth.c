@@ -24,9 +24,12 @@
 
 enum {
     BATCH = 64,
-    GROUP = 8192, /* records in a transaction while it is filled */
-    MAKERS = 2,   /* threads that make them */
-    OPENED_MOST = 8,
+    GROUP = 8192,    /* records in a transaction while it is filled */
+    MAKERS = 2,      /* threads that make them */
+    OPENED_MOST = 4, /* bench/run does three times */
+    NONCE_FIRST = 1024,
+    NONCES = (65536 - NONCE_FIRST) / OPENED_MOST, /* for each time */
+    ASKED_EACH = 16,                              /* requests with the same one */
 };
 
 static const struct history history = { LJS_MAC_1_1, 2, 32 };
@@ -148,9 +151,10 @@ static void make_request(const struct requests *r, size_t i)
     const ljs_frame frame = { .kind = LJS_FRAME_JOIN,
                               .join_eui = be(f.join_eui, 8),
                               .dev_eui = be(f.dev_eui, 8),
-                              .nonce = (uint16_t)(first_nonce + asked++ / 16) };
+                              .nonce = (uint16_t)(first_nonce + asked++ / ASKED_EACH) };
     ljs_buf phy;
 
+    MUST(asked <= NONCES * ASKED_EACH); /* else those of the next time are replays: OPENED_MOST is too many */
     MUST(!ljs_frame_sign(&phy, &frame, keys_ready()->nwk[n % JOINS]));
     memcpy(f.request, phy.data, sizeof f.request);
     ljs_buf_free(&phy);
@@ -265,7 +269,7 @@ int main(int argc, char **argv)
             printf("ok record=%zu\n", fill(n));
         else if (sscanf(line, "open %llu %u", &n, &times) == 2 && n && times < OPENED_MOST) {
             devices = n;
-            first_nonce = 1024 + times * (65536 - 1024) / OPENED_MOST;
+            first_nonce = NONCE_FIRST + times * NONCES;
             cold_start();
         } else if (sscanf(line, "join %llu", &n) == 1 && devices)
             join((unsigned)n);
