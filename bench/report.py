@@ -82,7 +82,7 @@ def duration(value: float) -> str:
 
 
 def times(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}" if value < 10 else f"{value:.0f}"
+    return "-" if value is None else short(value)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
