@@ -27,7 +27,7 @@ PROGRAM = RELEASE / "bench" / "bench_lorajs"
 WORKS = ("core-a", "core-b", "core-c", "step", "step-1.0.3", "handler-a", "handler-c", "handler-c-audit")
 JOINS = 256  # of the fixtures
 MOST = 0.03
-PACKAGES = ("libgcrypt20", "libsodium23", "libyajl2", "libmsgpackc2", "libc6")
+PACKAGES = ("libgcrypt20", "libsodium23", "libyajl2", "libmsgpackc2")
 
 NAME = re.compile(r"(ob|fl|fi|fe|fn|cob|cfi|cfl|cfn)=\((\d+)\)(?: (.*))?$")
 COST = re.compile(r"[+\-*\d]\S* (\d+)$")
@@ -59,7 +59,7 @@ def count(works: tuple[str, ...]) -> dict[str, Counter[str]]:
 
 
 def sums(text: str, names: dict[tuple[str, str], str]) -> Counter[str]:
-    """The self costs of a callgrind file, by library, a join; what bench/ adds is its own."""
+    """The self costs of a callgrind file, by library, a join; ours by layer too; what bench/ adds is its own."""
     at = {"ob": "", "file": ""}
     found: Counter[str] = Counter()
     inclusive = False  # the next cost is that of a call: it stands at the called function too
@@ -77,7 +77,10 @@ def sums(text: str, names: dict[tuple[str, str], str]) -> Counter[str]:
             if not inclusive:
                 library = Path(at["ob"]).name.split(".so")[0]
                 if library == PROGRAM.name:
-                    library = "bench" if Path(at["file"]).parent.name == HERE.name else OWN
+                    layer = Path(at["file"]).parent.name
+                    library = "bench" if layer == HERE.name else OWN
+                    if library == OWN:
+                        found[f"{OWN}/{layer}"] += int(cost[1])
                 found[library] += int(cost[1])
             inclusive = False
     return Counter({library: cost // JOINS for library, cost in found.items()})
@@ -108,6 +111,8 @@ def compared(counts: dict[str, Counts]) -> list[str]:
     around, before = kept()
     now = surroundings()
     print(f"with {now}")
+    if not around:
+        return [f"{KEPT.name} does not say what it was counted with"]
     same_compiler, same = now.split(";")[0] == around.split(";")[0], now == around
     if not same:
         print(f"counted with {around}: " + ("the libraries are" if same_compiler else "nothing is") + " not compared")
@@ -133,8 +138,11 @@ def main(words: list[str]) -> int:
     libraries = {work: (halves[0] | halves[1])[work] for work in WORKS}
     for work, found in libraries.items():
         print(f"{work:<16}", ", ".join(f"{library} {cost}" for library, cost in found.most_common() if cost))
-    counts = {work: (found[OWN], sum(n for library, n in found.items() if library not in NOT_OF_LIBRARIES), found.total())
-              for work, found in libraries.items()}  # fmt: skip
+    counts = {}
+    for work, found in libraries.items():
+        by_library = {library: n for library, n in found.items() if "/" not in library}
+        counts[work] = (found[OWN], sum(n for library, n in by_library.items() if library not in NOT_OF_LIBRARIES),
+                        sum(by_library.values()))
     if words:
         write(counts)
         print(KEPT.read_text(), end="")

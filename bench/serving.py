@@ -6,13 +6,14 @@ import json
 import shutil
 import signal
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
-from statistics import median
 from typing import Callable
 
 import workers
 from fixtures import Fixtures, read
-from workers import BUILD, FIXTURES, RELEASE, Missing, Process, Wrong
+from samples import summary
+from workers import BUILD, FIXTURES, RELEASE, Missing, Process
 
 CONNECTIONS = (1, 8, 32, 64)
 PROGRAM = RELEASE / "tools" / "lorajs"
@@ -28,6 +29,7 @@ TITLES = {
     "sync-floor": "fixed answer, 64 octets appended and synced once for each loop of epoll",
     "http-brocaar": "brocaar's handler on net/http, which stores and checks nothing",
 }
+OF_PEERS = ("http-brocaar",)
 
 
 def provisioned(folder: Path, fixtures: Fixtures) -> Path:
@@ -61,8 +63,12 @@ class Server:
 
     def __init__(self, process: Process) -> None:
         self.process = process
-        while not (line := process.line(30)).startswith("listening on "):
-            pass
+        try:
+            while not (line := process.line(30)).startswith("listening on "):
+                pass
+        except Missing:
+            process.close(told=signal.SIGTERM)
+            raise
         self.port = int(line.rsplit(":", 1)[1])
 
     def processor_ns(self) -> int:
@@ -76,7 +82,7 @@ class Server:
         return total
 
     def close(self) -> None:
-        self.process.close(signal=signal.SIGTERM)
+        self.process.close(told=signal.SIGTERM)
 
 
 def starters(with_peers: bool) -> dict[str, Callable[[], Process]]:
@@ -96,25 +102,32 @@ def starters(with_peers: bool) -> dict[str, Callable[[], Process]]:
 def measure(results: dict, rounds: int, milliseconds: int, with_peers: bool, log: Callable[[str], None],
             at: tuple[int, ...] = CONNECTIONS) -> None:
     """results["http"][server][connections][what]: the figures of all rounds."""
-    (BUILD / "data").mkdir(exist_ok=True)
+    shutil.rmtree(BUILD / "data", ignore_errors=True)  # of who was killed
+    (BUILD / "data").mkdir()
     for name in TITLES:
         results["missing"].pop(name, None)
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     servers: dict[str, Server] = {}
-    load = Process("load", [RELEASE / "bench" / "bench_load", FIXTURES], processors=workers.PROCESSORS[:1])
-    sqlite = Process("sqlite-floor", [RELEASE / "bench" / "bench_sqlite_floor", FIXTURES, BUILD / "data" / "floor.db"])
-    try:
+    with ExitStack() as ended:
+        ended.callback(shutil.rmtree, BUILD / "data", ignore_errors=True)
+        load = Process("load", [RELEASE / "bench" / "bench_load", FIXTURES], processors=workers.PROCESSORS[:1])
+        ended.callback(load.close)
+        sqlite = Process("sqlite-floor", [RELEASE / "bench" / "bench_sqlite_floor", FIXTURES, BUILD / "data" / "floor.db"])
+        ended.callback(sqlite.close)
+
+        def leave_out(name: str, why: Missing) -> None:
+            workers.leave_out(name, why, results, log, own=name not in OF_PEERS)
+
         for name, start in starters(with_peers).items():
             try:
                 servers[name] = Server(start())
+                ended.callback(servers[name].close)
                 if not name.endswith("-floor"):
                     load.ask(f"check {servers[name].port}", 120)
                 log(f"{name}: listens" + ("" if name.endswith("-floor") else ", and has answered every fixture"))
             except Missing as e:
-                if name.startswith("serve-") and isinstance(e, Wrong):
-                    raise SystemExit(f"{name}: {e}: nothing is measured") from None
-                results["missing"][name] = str(e)
-                log(f"{name}: missing: {e}")
+                servers.pop(name, None)
+                leave_out(name, e)
 
         def one(name: str, connections: int, milliseconds: int, most: int) -> dict[str, float]:
             server = servers[name]
@@ -137,10 +150,9 @@ def measure(results: dict, rounds: int, milliseconds: int, with_peers: bool, log
                         got = one(name, connections, milliseconds if n else milliseconds // 3,
                                   int(min(MOST, 1.3 * expected + 1000)))  # fmt: skip
                     except Missing as e:
-                        results["missing"][name] = str(e)
-                        log(f"{name}: missing: {e}")
-                        servers.pop(name).close()
+                        servers.pop(name)
                         found.pop(name)
+                        leave_out(name, e)
                         continue
                     if n == 0:
                         cell["rate"] = [got["rate"]]
@@ -153,15 +165,5 @@ def measure(results: dict, rounds: int, milliseconds: int, with_peers: bool, log
                 value = float(sqlite.ask(f"time {work} {milliseconds} 1", 60))
                 if n:
                     found.setdefault("sqlite", {}).setdefault(work, {}).setdefault("ns", []).append(value)
-    finally:
-        load.close()
-        sqlite.close()
-        for server in servers.values():
-            server.close()
-        shutil.rmtree(BUILD / "data", ignore_errors=True)
-
-    def summary(values: list[float]) -> dict[str, float]:
-        return {"median": median(values), "low": min(values), "high": max(values), "rounds": len(values)}
-
     results["http"] = {name: {at: {key: summary(values) for key, values in cell.items()} for at, cell in cells.items()}
                        for name, cells in found.items()}  # fmt: skip

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import select
 import shutil
+import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,12 +36,21 @@ class Wrong(Missing):
 PROCESSORS = sorted(os.sched_getaffinity(0))  # the first is for who measures, the last for what is measured
 
 
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
 class Process:
-    """A child that ends when its standard input does, and by force if it does not."""
+    """A child that ends when its standard input does, or is told to, and by force if it does not; with who measures."""
 
     def __init__(self, name: str, argv: list[str | Path], env: dict[str, str] | None = None,
                  processors: list[int] = PROCESSORS[-1:]) -> None:
         self.name = name
+
+        def child() -> None:
+            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+            os.sched_setaffinity(0, processors)
+
         log = (BUILD / "log" / f"{name}.log").open("wb")
         every = os.environ | {
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -47,7 +59,7 @@ class Process:
         try:
             self.child = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                           stderr=log, env=every, text=True, bufsize=1,
-                                          preexec_fn=lambda: os.sched_setaffinity(0, processors))
+                                          preexec_fn=child)
         except OSError as e:
             raise Missing(f"{argv[0]}: {e.strerror}") from None
         finally:
@@ -78,9 +90,9 @@ class Process:
             raise (Wrong if "not reproduced" in answer else Missing)(answer.removeprefix("bad "))
         return answer[2:].strip()
 
-    def close(self, seconds: float = 10, signal: int | None = None) -> int:
-        if signal is not None and self.child.poll() is None:
-            self.child.send_signal(signal)
+    def close(self, seconds: float = 10, told: int | None = None) -> int:
+        if told is not None and self.child.poll() is None:
+            self.child.send_signal(told)
         try:
             self.child.stdin.close()  # type: ignore[union-attr]
         except OSError:
@@ -101,7 +113,6 @@ class Subject:
     name: str
     title: str
     start: Callable[[], Process]
-    works: tuple[str, ...] = ()  # all that it has when empty
     process: Process | None = field(default=None, compare=False)
 
 
@@ -162,20 +173,16 @@ def pin(path: str, pattern: str) -> str:
     return found[1] if found else "?"
 
 
-GO_SHARED = PEERS / "goworker"
-
 
 def go(folder: str, sums: bool = True) -> Path:
-    """A worker in Go.  Without sums, its modules are those that go.mod names and the checksum database knows: what go
-    finds out about them goes beside the binary."""
+    """A worker in Go, made anew by the Go there is.  Without sums, its modules are those that go.mod names and the
+    checksum database knows: what go finds out about them goes beside the binary."""
     binary = BUILD / "peers" / folder
-    sources = [file for at in (PEERS / folder, GO_SHARED) for file in at.iterdir()]
-    if not binary.exists() or binary.stat().st_mtime < max(file.stat().st_mtime for file in sources):
-        modules: list[str | Path] = ["-mod=readonly"]
-        if not sums:
-            mod = shutil.copy(PEERS / folder / "go.mod", BUILD / "peers" / f"{folder}.mod")
-            modules = ["-mod=mod", f"-modfile={mod}"]
-        run(["go", "build", *modules, "-o", binary, "."], folder, PEERS / folder)
+    modules: list[str | Path] = ["-mod=readonly"]
+    if not sums:
+        mod = shutil.copy(PEERS / folder / "go.mod", BUILD / "peers" / f"{folder}.mod")
+        modules = ["-mod=mod", f"-modfile={mod}"]
+    run(["go", "build", *modules, "-o", binary, "."], folder, PEERS / folder)
     return binary
 
 
@@ -234,6 +241,18 @@ def peers() -> list[Subject]:
 
 
 # -- all
+
+NOT_EVERYWHERE = ("floor", "token")  # of what is in this tree: needs AES-NI, SoftHSM
+
+
+def leave_out(name: str, why: Missing, results: dict, log: Callable[[str], None], own: bool | None = None) -> None:
+    """Who is missing is told of; but of what is in this tree nothing may be, or is wrong."""
+    if own is None:
+        own = name in [subject.name for subject in OURS]
+    if own and (isinstance(why, Wrong) or name not in NOT_EVERYWHERE):
+        sys.exit(f"{name}: {why}: nothing is told")
+    results["missing"][name] = str(why)
+    log(f"{name}: missing: {why}")
 
 
 def ready(log: Callable[[str], None]) -> None:
