@@ -6,7 +6,7 @@ from typing import Callable
 
 import serving
 from fixtures import ANSWERS, FIELDS, JOINS
-from workers import BUILD, FIXTURES, HERE, PACKAGE, PYTHON, RELEASE, Missing, Process
+from workers import BUILD, FIXTURES, GCRYPT_FLOOR, HERE, PACKAGE, PYTHON, RELEASE, Missing, Process
 
 LEN = 64  # joins: workers in C are told to use so many, those in Python find no more
 STEPS = {"step": "c", "step-1.0.3": "a", "step-full": "a"}
@@ -51,6 +51,8 @@ def measure(names: list[str]) -> int:
     whole, part = BUILD / "spoilt.bin", BUILD / "spoilt-part.bin"
     starts: dict[str, Callable[[], Process]] = {
         "floor": lambda: Process("floor", [RELEASE / "bench" / "bench_floor", whole, str(LEN)]),
+        "gcrypt": lambda: Process("gcrypt", [GCRYPT_FLOOR, whole, str(LEN)]),
+        "gcrypt-ecb": lambda: Process("gcrypt-ecb", [GCRYPT_FLOOR, whole, str(LEN)], {"BENCH_ECB": "1"}),
         "lorajs": lambda: Process("lorajs", [RELEASE / "bench" / "bench_lorajs", whole, str(LEN)]),
         "token": lambda: Process("token", [RELEASE / "bench" / "bench_token", whole, str(LEN)]),
         "python": lambda: Process("python", [PYTHON, HERE / "python_works.py", part], PACKAGE),

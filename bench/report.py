@@ -193,7 +193,7 @@ class Results:
 
 def cores(r: Results) -> str:
     rows = []
-    for name in ("floor", "lorajs", "python-core", *PEERS):
+    for name in ("floor", "gcrypt", "gcrypt-ecb", "lorajs", "python-core", *PEERS):
         works = [f"{name}/{'core-' if name == 'lorajs' else ''}{kind}" for kind in "abc"]
         if name in r.all["missing"]:
             rows.append([r.title(name), *["missing"] * 3, "-", "-"])
@@ -489,7 +489,8 @@ def plots(r: Results) -> dict[str, str]:
 
     out = {}
     for kind, what in (("a", "LoRaWAN 1.0.x"), ("c", "LoRaWAN 1.1, keys wrapped")):
-        found = rows(lambda name: ("core-" if name == "lorajs" else "") + kind, ("floor", "lorajs", "python-core", *PEERS))
+        found = rows(lambda name: ("core-" if name == "lorajs" else "") + kind,
+                     ("floor", "gcrypt", "lorajs", "python-core", *PEERS))
         if found:
             out[f"core-{kind}.svg"] = bars(f"The cryptography of a join, {what}", found, duration, "less is better")
     found = rows(lambda name: "handler-c-old" if name == "python" else "handler-c",

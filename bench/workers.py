@@ -119,12 +119,22 @@ class Subject:
 # -- built by the project's own build
 
 
+def said(*argv: str) -> str:
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
 def ours(name: str, title: str, *argv: str | Path, env: dict[str, str] | None = None) -> Subject:
     return Subject(name, title, lambda: Process(name, [*argv, FIXTURES], env))
 
 
+GCRYPT_FLOOR = RELEASE / "bench" / "bench_gcrypt_floor"
 OURS = [
     ours("floor", "AES-NI floor", RELEASE / "bench" / "bench_floor"),
+    ours("gcrypt", f"calls of libgcrypt {said('pkg-config', '--modversion', 'libgcrypt')} alone", GCRYPT_FLOOR),
+    ours("gcrypt-ecb", "the same, all of them ECB as lorajs has them", GCRYPT_FLOOR, env={"BENCH_ECB": "1"}),
     ours("lorajs", "lorajs", RELEASE / "bench" / "bench_lorajs"),
     Subject("token", "lorajs, keys in SoftHSM 2 (256 devices)",
             lambda: Process("token", [RELEASE / "bench" / "bench_token", FIXTURES, "256"])),
@@ -159,13 +169,6 @@ def run(argv: list[str | Path], log: str, cwd: Path | None = None, env: dict[str
             raise Missing(f"{argv[0]} took longer than {patience:.0f} s; --long waits longer") from None
     if done.returncode:
         raise Missing(f"{argv[0]} failed, see build/bench/log/{log}.log")
-
-
-def said(*argv: str) -> str:
-    try:
-        return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
 
 
 def pin(path: str, pattern: str) -> str:
