@@ -5,7 +5,7 @@
  *                                          synced once for all that epoll told of together
  *
  * One thread, on a free port of 127.0.0.1, until standard input ends. */
-#include "worker.h"
+#include "fixed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,39 +31,12 @@ static size_t answer_len;
 
 static void make_answer(const struct fixture *f)
 {
-    char body[1024], *at = body;
-    static const char *const names[] = { "FNwkSIntKey", "SNwkSIntKey", "NwkSEncKey", "AppSKey" };
+    char body[FIXED_MAX];
+    int len = (int)fixed_answer(body, f);
 
-    at += sprintf(at,
-                  "{\"ProtocolVersion\":\"1.0\",\"SenderID\":\"%016llx\",\"ReceiverID\":\"000013\",\"TransactionID\":1,"
-                  "\"MessageType\":\"JoinAns\",\"Result\":{\"ResultCode\":\"Success\"},\"PHYPayload\":\"",
-                  (unsigned long long)be(f->join_eui, 8));
-    for (size_t i = 0; i < sizeof f->accept_b; i++)
-        at += sprintf(at, "%02x", f->accept_b[i]);
-    at += sprintf(at, "\",\"Lifetime\":0,\"SessionKeyID\":\"00112233445566778899aabbccddeeff\"");
-    for (size_t k = 0; k < 4; k++) {
-        at += sprintf(at, ",\"%s\":{\"KEKLabel\":\"ns-kek\",\"AESKey\":\"", names[k]);
-        for (size_t i = 0; i < 24; i++)
-            at += sprintf(at, "%02x", f->f_nwk_s_int_c[i]);
-        at += sprintf(at, "\"}");
-    }
-    at += sprintf(at, "}");
     answer_len = (size_t)snprintf(answer, sizeof answer,
-                                  "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-                                  (int)(at - body), body);
-}
-
-static int listening(void)
-{
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t len = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    MUST(fd >= 0 && !bind(fd, (struct sockaddr *)&at, sizeof at) && !listen(fd, 256));
-    MUST(!getsockname(fd, (struct sockaddr *)&at, &len));
-    printf("listening on http://127.0.0.1:%d\n", ntohs(at.sin_port));
-    fflush(stdout);
-    return fd;
+                                  "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%.*s",
+                                  len, len, body);
 }
 
 static void watch(int epoll, int fd, void *what)
@@ -125,7 +98,7 @@ int main(int argc, char **argv)
     make_answer(&fixtures_read(argv[1])->join[0]);
     if (argc == 3)
         MUST((journal = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600)) >= 0);
-    listener = listening();
+    listener = fixed_listening();
     watch(epoll, listener, &is_listener);
     watch(epoll, STDIN_FILENO, &is_end);
     for (;;) {

@@ -470,6 +470,7 @@ def bars(title: str, rows: list[tuple[str, dict, bool]], text: Callable[[float],
 
 SHORT = {
     "http-floor": "fixed answer",
+    "mhd-floor": "fixed answer, libmicrohttpd",
     "serve-memory": "lorajs serve, in memory",
     "http-brocaar": "brocaar, storing nothing",
     "sync-floor": "fixed answer, synced once a batch",

@@ -24,6 +24,7 @@ PEERS = ['ns { net-ids = {"000013"} keks = {"ns-kek"} }',
          f'as {{ certificate-sha256 = {{"{64 * "0"}"}} as-ids = {{"as"}} keks = {{"as-kek"}} }}']  # fmt: skip
 TITLES = {
     "http-floor": "fixed answer, one epoll loop",
+    "mhd-floor": "fixed answer, libmicrohttpd as the daemon uses it",
     "serve-memory": "lorajs serve, its store in memory",
     "serve-sqlite": "lorajs serve, SQLite, synchronous=FULL",
     "sync-floor": "fixed answer, 64 octets appended and synced once for each loop of epoll",
@@ -90,6 +91,7 @@ def starters(with_peers: bool) -> dict[str, Callable[[], Process]]:
     floor = RELEASE / "bench" / "bench_http_floor"
     out: dict[str, Callable[[], Process]] = {
         "http-floor": lambda: Process("http-floor", [floor, FIXTURES]),
+        "mhd-floor": lambda: Process("mhd-floor", [RELEASE / "bench" / "bench_mhd_floor", FIXTURES]),
         "serve-memory": lambda: serve("serve-memory", RELEASE / "bench" / "bench_serve_memory", fixtures),
         "sync-floor": lambda: Process("sync-floor", [floor, FIXTURES, BUILD / "data" / "journal"]),
         "serve-sqlite": lambda: serve("serve-sqlite", PROGRAM, fixtures),
