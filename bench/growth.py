@@ -69,7 +69,7 @@ def measure(results: dict, sizes: list[int], patience: float, rounds: int, milli
                 process.ask(f"join {milliseconds}", 120)  # warms up
                 said = numbers(process.ask(f"join {milliseconds}", 120))
                 process.close(60)
-                if said["bad"] > said["rate"] * milliseconds / 1000 / 100:
+                if said["bad"] > said["rate"] * milliseconds / 1000 / 200:
                     raise SystemExit(f"growth: of {n} devices {said['bad']:.0f} joins were refused")
                 found[n]["rates"].append(said["rate"])
                 found[n]["rss"] = max(found[n]["rss"], said["rss"])

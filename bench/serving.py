@@ -118,7 +118,7 @@ def measure(results: dict, rounds: int, milliseconds: int, with_peers: bool, log
         ended.callback(sqlite.close)
 
         def leave_out(name: str, why: Missing) -> None:
-            workers.leave_out(name, why, results, log, own=name not in OF_PEERS)
+            workers.leave_out(name, why, name not in OF_PEERS, results, log)
 
         for name, start in starters(with_peers).items():
             try:
@@ -128,7 +128,8 @@ def measure(results: dict, rounds: int, milliseconds: int, with_peers: bool, log
                     load.ask(f"check {servers[name].port}", 120)
                 log(f"{name}: listens" + ("" if name.endswith("-floor") else ", and has answered every fixture"))
             except Missing as e:
-                servers.pop(name, None)
+                if name in servers:
+                    servers.pop(name).close()
                 leave_out(name, e)
 
         def one(name: str, connections: int, milliseconds: int, most: int) -> dict[str, float]:
@@ -152,7 +153,7 @@ def measure(results: dict, rounds: int, milliseconds: int, with_peers: bool, log
                         got = one(name, connections, milliseconds if n else milliseconds // 3,
                                   int(min(MOST, 1.3 * expected + 1000)))  # fmt: skip
                     except Missing as e:
-                        servers.pop(name)
+                        servers.pop(name).close()
                         found.pop(name)
                         leave_out(name, e)
                         continue

@@ -176,7 +176,6 @@ def pin(path: str, pattern: str) -> str:
     return found[1] if found else "?"
 
 
-
 def go(folder: str, sums: bool = True) -> Path:
     """A worker in Go, made anew by the Go there is.  Without sums, its modules are those that go.mod names and the
     checksum database knows: what go finds out about them goes beside the binary."""
@@ -248,10 +247,8 @@ def peers() -> list[Subject]:
 NOT_EVERYWHERE = ("floor", "token")  # of what is in this tree: needs AES-NI, SoftHSM
 
 
-def leave_out(name: str, why: Missing, results: dict, log: Callable[[str], None], own: bool | None = None) -> None:
-    """Who is missing is told of; but of what is in this tree nothing may be, or is wrong."""
-    if own is None:
-        own = name in [subject.name for subject in OURS]
+def leave_out(name: str, why: Missing, own: bool, results: dict, log: Callable[[str], None]) -> None:
+    """Who is missing is told of; but of what is in this tree nothing may be wrong, nor missing where it can be had."""
     if own and (isinstance(why, Wrong) or name not in NOT_EVERYWHERE):
         sys.exit(f"{name}: {why}: nothing is told")
     results["missing"][name] = str(why)
