@@ -13,7 +13,9 @@
  *     ends in NUL;
  *   - handles may be used from any thread at once; free one when no call that
  *     was given it is running.  After fork(), every handle of the parent answers
- *     ::LJS_E_STATE in the child, and so does the call that a callback forked in;
+ *     ::LJS_E_STATE in the child.  A child that returns from a callback into the
+ *     call it was forked in waits for no lock there, and a message has no answer;
+ *     of what another call says to it nothing is to be used;
  *   - a struct that may grow begins with `struct_size`, which the caller sets to
  *     its sizeof. */
 #ifndef LORAJS_BASE_H

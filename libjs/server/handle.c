@@ -389,17 +389,19 @@ void ljs_server_handle_batch(ljs_server *server, ljs_call *calls, size_t calls_l
         calls[i].out = (ljs_buf){ NULL, 0 };
     for (size_t at = 0; !err && at < calls_len; at += room) {
         handle(server, jobs, calls + at, calls_len - at < room ? calls_len - at : room);
-        err = ljs__server_alive(server); /* a store or the log may have forked: what the child has is no answer */
-    }
-    for (size_t i = 0; err && i < calls_len; i++) {
-        ljs_buf_free(&calls[i].out);
-        calls[i].err = calls[i].result = err;
+        err = ljs__server_alive(server);
     }
     for (size_t i = 0; i < calls_len; i++)
         if (calls[i].now > now)
             now = calls[i].now;
-    if (!err && now) /* what waits for longer than a minute; if it cannot be written it waits on */
+    if (!err && now) { /* what waits for longer than a minute; if it cannot be written it waits on */
         (void)!ljs_server_flush_audit(server, now);
+        err = ljs__server_alive(server);
+    }
+    for (size_t i = 0; err && i < calls_len; i++) { /* a store or the log may have forked: a child has no answer */
+        ljs_buf_free(&calls[i].out);
+        calls[i].err = calls[i].result = err;
+    }
     if (jobs != &one)
         free(atomic_exchange(&server->jobs, jobs));
 }

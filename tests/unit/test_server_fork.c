@@ -1,5 +1,5 @@
 /* A store, a row or the log forks, and the child returns into the call while threads of the parent's had every lock of
- * the server: it has LJS_E_STATE, waits for nobody, and tells nobody. */
+ * the server: of the calls here it has LJS_E_STATE, waits for nobody, and tells nobody. */
 #include "server/internal.h"
 
 #include "audit_world.h"
@@ -183,6 +183,23 @@ static ljs_err again(struct world *w)
     return err ? err : batch(w);
 }
 
+/* What waited is written after the answer is made. */
+static ljs_err late(struct world *w)
+{
+    const char *text;
+    ljs_buf out;
+    ljs_err err = batch(w);
+
+    if (err)
+        return err;
+    text = join_of(0, 9, true);
+    err = ljs_server_handle(&out, w->server, NULL, 1700000600, (const uint8_t *)text, strlen(text));
+    if (f.child == 0 && out.data)
+        return LJS_E_INVAL;
+    ljs_buf_free(&out);
+    return err;
+}
+
 static ljs_err flush(struct world *w)
 {
     ljs_err err = again(w);
@@ -246,6 +263,7 @@ static void test_messages(void **state)
         from_every_call(wrapped, audit);
         from_every_call(batch, audit);
         from_every_call(again, audit);
+        from_every_call(late, audit);
     }
 }
 
